@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Context, Node, Opening} from "./Types.sol";
+
+/// Recomputes one element of one kind of node.
+interface IChecker {
+    /// The record says something that no well-formed program says: it convicts nobody.
+    error MalformedRecord(bytes32 rule);
+    /// The record is sound, but this court has no checker for what it asks.
+    error UnknownFunction(uint8 kind, uint8 fn);
+
+    /// @param index the node's place in the program: operands must come before it
+    /// @param element flat index of the output element
+    /// @param openings the operands, in the record's order; an operand that is not read has no leaves
+    /// @return bits of the element as the operands determine it
+    function recompute(
+        Context calldata context,
+        uint32 index,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) external view returns (uint64 bits);
+}

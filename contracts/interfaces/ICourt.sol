@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Claim, Header, Node, Opening} from "./Types.sol";
+
+/// A contract that opens disputes and acts on their verdicts.
+interface ICourtClient {
+    /// Told once per dispute, when it is decided. Must not revert.
+    function onVerdict(uint256 dispute, bool solverGuilty) external;
+}
+
+/// The dispute game: a solver is bound to a claim, a challenger says that it does not follow from
+/// itself. They alternate: the solver reveals what lies inside the interval or tree under attack,
+/// the challenger descends into one part of it, until one element of one operator of one step is
+/// left, which a checker recomputes. The court holds no money and knows no arithmetic.
+interface ICourt {
+    enum Phase {
+        None,
+        Steps, // an interval of more than one step, with its two state roots
+        Step, // one step; the solver owes its trace root and its report
+        Trace, // a subtree of the list of node outputs
+        State, // a subtree of the list of next-state tensors
+        Tensor, // one node's tensor commitment, not yet opened
+        Elements, // a subtree of that tensor's elements
+        Leaf, // one leaf of elements, not yet shown
+        Proof, // the place is fixed; anyone may prove
+        Closed
+    }
+
+    struct Dispute {
+        address client;
+        uint64 since; // unix time when the running clock was started
+        Phase phase;
+        bool solverToMove;
+        address solver;
+        uint32 solverClock; // seconds left
+        uint32 challengerClock;
+        bytes32 claim; // keccak256(abi.encode(Claim))
+        address challenger;
+        // the interval of steps, later the step: lo is its number, S_lo and S_hi its two states
+        uint64 lo;
+        uint64 hi;
+        bytes32 loState;
+        bytes32 hiState;
+        bytes32 revealed; // keccak256 of the interior roots revealed last
+        bytes32 journal;
+        uint64 firstStep;
+        uint64 lastStep;
+        bytes32 program;
+        bytes32 trace;
+        bytes32 reports; // keccak256 of the report commitments the solver opened
+        uint32 nodeCount;
+        uint32 stateCount;
+        // the subtree under attack
+        bytes32 root;
+        uint8 level; // height of `root` above the leaves
+        uint64 index; // position of `root` within its level
+        uint64 size; // leaves of the whole tree
+        // the tensor under attack
+        bool ofState; // the list under attack is S_hi, not the trace
+        uint32 item; // index of the tensor in its list
+        uint8 dtype;
+        uint64 count;
+    }
+
+    event Opened(uint256 indexed dispute, address indexed client, Claim claim);
+    event RootsRevealed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32[] roots);
+    event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32 loState, bytes32 hiState);
+    event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32[] reports);
+    event StateAccused(uint256 indexed dispute);
+    event ChildrenRevealed(uint256 indexed dispute, Phase phase, uint8 level, uint64 index, bytes32[] children);
+    event Descended(uint256 indexed dispute, Phase phase, uint8 level, uint64 index, bytes32 root);
+    event TensorRevealed(uint256 indexed dispute, uint32 item, uint8 dtype, uint64 count, bytes32 elements);
+    event LeafRevealed(uint256 indexed dispute, uint64 index, bytes data);
+    /// The element that was tried: what the solver committed to, and what it had to be.
+    event ElementTried(uint256 indexed dispute, uint32 node, uint64 element, uint64 committed, uint64 recomputed);
+    event Decided(uint256 indexed dispute, bool solverGuilty, bytes32 reason);
+    event Dismissed(uint256 indexed dispute);
+
+    error UnknownDispute(uint256 dispute);
+    error WrongPhase(Phase phase);
+    error NotYourMove(address mover);
+    error ClockRunOut(uint256 secondsOver);
+    error ClockStillRunning(uint256 secondsLeft);
+    error EmptyClaim();
+    error WrongCount(uint256 given, uint256 expected);
+    error DoesNotHash(bytes32 computed, bytes32 expected);
+    error NoSuchPart(uint256 part, uint256 parts);
+    error WrongClaim();
+    error WrongProgram();
+    error AlreadyDescended();
+    error NotTheShape(uint8 dtype, uint64 count);
+    error ElementFollows(uint64 value);
+    error CommitmentFollows(bytes32 item);
+    error NotPadding(uint64 element, uint64 count);
+    error NotClient(address caller);
+    error UnknownKind(uint8 kind);
+
+    /// Opens a dispute; the caller is its client. The solver is to move.
+    function open(Claim calldata claim) external returns (uint256 dispute);
+
+    /// The client gives a dispute up: nobody wins.
+    function dismiss(uint256 dispute) external;
+
+    // The solver's moves.
+    /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
+    function revealRoots(uint256 dispute, bytes32[] calldata roots) external;
+    /// Step: the trace root of the step and the opening of the journal's leaf for it. The solver
+    /// stays to move, and reveals the children of the trace root next.
+    function revealTrace(
+        uint256 dispute,
+        Header calldata header,
+        bytes32 trace,
+        bytes32 salt,
+        bytes32[] calldata reports,
+        bytes32[] calldata path
+    ) external;
+    /// Trace, State, Elements: the descendants of the root under attack, `arityBits` levels below it
+    /// (or the leaves, where they are nearer).
+    function revealChildren(uint256 dispute, bytes32[] calldata children) external;
+    /// Tensor: the preimage of the tensor's commitment. The solver stays to move.
+    function revealTensor(uint256 dispute, uint8 dtype, uint64 count, bytes32 elements) external;
+    /// Leaf: its 1024 bytes.
+    function revealLeaf(uint256 dispute, bytes calldata data) external;
+
+    // The challenger's moves.
+    /// Steps: into part `part` of the interval that `roots` divides.
+    function descendSteps(uint256 dispute, bytes32[] calldata roots, uint256 part) external;
+    /// Trace, State, Elements: into the revealed child number `child`.
+    function descend(uint256 dispute, uint256 child, bytes32 root, bytes32[] calldata path) external;
+    /// Trace, before any descent: the trace is right, the next state is not what it produced.
+    function accuseState(uint256 dispute) external;
+
+    // Proofs: by anyone, while the challenger is to move. Each convicts the solver or reverts.
+    /// Element `position` of the leaf under attack is not what the node's operands give.
+    function proveElement(
+        uint256 dispute,
+        Claim calldata claim,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata nodePath,
+        bytes calldata data,
+        uint256 position,
+        Opening[] calldata openings
+    ) external;
+    /// The opened tensor has another dtype or element count than the node's record says.
+    function proveShape(
+        uint256 dispute,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata nodePath
+    ) external;
+    /// The leaf under attack has a byte other than zero behind its tensor's last element.
+    function provePadding(uint256 dispute, bytes calldata data, uint256 position) external;
+    /// The next state's tensor under attack is not the trace's output for it.
+    function proveState(
+        uint256 dispute,
+        Header calldata header,
+        uint32 node,
+        bytes32[] calldata outputPath,
+        bytes32 item,
+        bytes32[] calldata tracePath
+    ) external;
+    /// Report number `report` that the solver opened is not the trace's output for it.
+    function proveReport(
+        uint256 dispute,
+        Header calldata header,
+        bytes32[] calldata reports,
+        uint256 report,
+        uint32 node,
+        bytes32[] calldata outputPath,
+        bytes32 item,
+        bytes32[] calldata tracePath
+    ) external;
+
+    /// Whoever is to move and has no time left loses. Anyone may call.
+    function callTime(uint256 dispute) external;
+
+    function dispute(uint256 id) external view returns (Dispute memory);
+    function disputes() external view returns (uint256 count);
+    /// Log2 of the fan-out: of intervals (2^arityBits parts) and of trees.
+    function arityBits() external view returns (uint8);
+    /// Seconds each side has for the whole dispute.
+    function clock() external view returns (uint32);
+}

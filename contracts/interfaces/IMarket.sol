@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {ICourtClient} from "./ICourt.sol";
+import {Job} from "./Types.sol";
+
+/// Tasks, from the escrow to the payment. Every deadline has a way out that anyone may trigger.
+interface IMarket is ICourtClient {
+    enum Status {
+        None,
+        Open, // takes bids until `bidUntil`
+        Assigned, // the solver commits segments until `commitUntil`
+        Committed, // every segment is committed; waits for the draw
+        Verifying, // the drawn verifier attests, anyone challenges, until `windowEnds`
+        Settled, // solver paid
+        Condemned, // solver slashed, requester refunded
+        Expired, // solver too late, requester refunded
+        Cancelled // nobody eligible bid, requester refunded
+    }
+
+    struct Terms {
+        uint128 maxPrice; // the most the solver is paid
+        uint128 verifierFee;
+        uint64 bidUntil; // unix time, last second in which a bid is taken
+        uint64 commitUntil; // last second in which a segment is taken
+        uint32 checks; // how many segments the drawn verifier recomputes
+    }
+
+    struct Task {
+        address requester;
+        Status status;
+        uint32 segments;
+        uint32 committed; // segments committed so far
+        uint32 openDisputes;
+        uint32 checks;
+        uint128 maxPrice;
+        uint128 verifierFee;
+        uint128 price; // the winning bid
+        uint128 solverStake; // locked for this task
+        uint128 verifierStake;
+        address solver;
+        uint64 bidUntil;
+        uint64 commitUntil;
+        uint64 windowEnds;
+        uint64 drawBlock; // its randomness decides the draw
+        address verifier; // zero where nobody could be drawn
+        bool attested;
+        bytes32 job; // keccak256(abi.encode(Job))
+        uint256 checked; // bit i: segment i is to be recomputed
+    }
+
+    struct Bid {
+        address worker;
+        uint128 price;
+    }
+
+    struct Segment {
+        bytes32 state; // list root of the state at its end
+        bytes32 journal; // list root of its steps' reports
+    }
+
+    struct Challenge {
+        uint256 task;
+        uint32 segment;
+        address challenger;
+        uint128 bond;
+        bool open;
+    }
+
+    event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
+    event BidPlaced(uint256 indexed task, address indexed worker, uint128 price);
+    event Assigned(uint256 indexed task, address indexed solver, uint128 price, uint128 stake);
+    event SegmentCommitted(uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal);
+    event DrawArmed(uint256 indexed task, uint64 drawBlock);
+    event Drawn(uint256 indexed task, address indexed verifier, uint256 checked, uint64 windowEnds);
+    event Attested(uint256 indexed task, address indexed verifier);
+    event Challenged(
+        uint256 indexed task, uint32 indexed segment, address indexed challenger, uint256 dispute, uint128 bond
+    );
+    event ChallengeEnded(uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot);
+    event Settled(uint256 indexed task, address indexed solver, uint128 price);
+    event Condemned(
+        uint256 indexed task, address indexed solver, uint256 slashed, uint256 toChallenger, uint256 toRequester, uint256 burned
+    );
+    event VerifierPenalised(uint256 indexed task, address indexed verifier, uint256 slashed);
+    event Expired(uint256 indexed task, address indexed solver, uint256 penalty);
+    event Cancelled(uint256 indexed task);
+    event Enlisted(address indexed worker);
+    event Delisted(address indexed worker);
+    event Credited(address indexed account, uint256 indexed task, uint256 amount);
+    event Withdrawn(address indexed account, uint256 amount);
+
+    error UnknownTask(uint256 task);
+    error WrongStatus(Status status);
+    error ZeroPrice();
+    error ZeroSteps();
+    error TooManySegments(uint256 segments, uint256 most);
+    error ChecksOutOfRange(uint256 checks, uint256 segments);
+    error BadDeadlines(uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil);
+    error EmptyDataSet();
+    error PriceTooHigh(uint128 price, uint128 maxPrice);
+    error NotEnoughStake(address worker, uint256 free, uint256 needed);
+    error NotALocker(address worker);
+    error AlreadyBid(address worker);
+    error TooManyBids(uint256 most, uint128 dearest);
+    error BiddingClosed(uint64 bidUntil);
+    error BiddingOpen(uint64 bidUntil);
+    error NotSolver(address caller, address solver);
+    error NotVerifier(address caller, address verifier);
+    error WrongSegment(uint32 given, uint32 expected);
+    error NotCommitted(uint32 segment);
+    error TooLate(uint64 deadline);
+    error TooEarly(uint64 deadline);
+    error DrawNotReady(uint64 drawBlock);
+    error AlreadyAttested();
+    error DisputesOpen(uint32 count);
+    error WrongJob();
+    error NotCourt(address caller);
+    error UnknownChallenge(uint256 dispute);
+    error NotMoot(uint256 dispute);
+    error AlreadyEnlisted(address worker);
+    error NotEnlisted(address worker);
+    error NothingToWithdraw(address account);
+    error WrongAmountReceived(uint256 received, uint256 expected);
+
+    /// Takes `maxPrice + verifierFee` from the caller into escrow.
+    function post(Job calldata job, Terms calldata terms) external returns (uint256 task);
+    function bid(uint256 task, uint128 price) external;
+    /// After `bidUntil`: assigns the cheapest bid whose worker still has the stake (the earliest of
+    /// equals), or cancels. Anyone may call.
+    function close(uint256 task) external;
+    /// Segments come in order. The last one arms the draw.
+    function commitSegment(uint256 task, uint32 segment, bytes32 state, bytes32 journal) external;
+    /// Draws the verifier and the segments to check from a later block's randomness. Anyone may call.
+    function draw(uint256 task) external;
+    function attest(uint256 task) external;
+    /// Opens a dispute about a committed segment, with a bond.
+    function challenge(uint256 task, Job calldata job, uint32 segment) external returns (uint256 dispute);
+    /// After the window, with no dispute open: pays. Anyone may call.
+    function settle(uint256 task) external;
+    /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.
+    function expire(uint256 task) external;
+    /// Returns the bond of a dispute whose solver another dispute has condemned. Anyone may call.
+    function dismiss(uint256 dispute) external;
+    /// Offers the caller as a verifier; it must have named this market as a locker of its stake.
+    function enlist() external;
+    function delist() external;
+    /// Pays out what the caller is owed.
+    function withdraw() external;
+
+    function task(uint256 id) external view returns (Task memory);
+    function tasks() external view returns (uint256 count);
+    function bids(uint256 task) external view returns (Bid[] memory);
+    function segment(uint256 task, uint32 index) external view returns (Segment memory);
+    function challengeOf(uint256 dispute) external view returns (Challenge memory);
+    function credit(address account) external view returns (uint256);
+    function isEnlisted(address worker) external view returns (bool);
+    /// Stake that a solver must have for a price: reward * margin / (detection probability), or the floor.
+    function solverStake(uint128 price, uint32 segments, uint32 checks) external view returns (uint128);
+    function verifierStake(uint128 fee) external view returns (uint128);
+    function token() external view returns (address);
+    function stakes() external view returns (address);
+    function court() external view returns (address);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// Deposits that answer for work. A worker names the contracts ("lockers") that may lock its stake;
+/// a locker can lock what is free, release it, or slash what it has locked itself, and nothing else.
+/// Nobody owns this contract.
+interface IStakes {
+    event Deposited(address indexed worker, uint256 amount);
+    event LockerApproved(address indexed worker, address indexed locker, bool approved);
+    event Locked(address indexed worker, address indexed locker, uint256 amount);
+    event Released(address indexed worker, address indexed locker, uint256 amount);
+    event Slashed(address indexed worker, address indexed locker, uint256 amount);
+    event UnbondingStarted(address indexed worker, uint256 amount, uint64 availableAt);
+    event Withdrawn(address indexed worker, uint256 amount);
+
+    error ZeroAmount();
+    error NotApproved(address worker, address locker);
+    error NotEnoughFree(address worker, uint256 free, uint256 needed);
+    error NotEnoughLocked(address worker, address locker, uint256 locked, uint256 needed);
+    error StillUnbonding(uint64 availableAt);
+    error NothingUnbonding(address worker);
+    error WrongAmountReceived(uint256 received, uint256 expected);
+
+    function deposit(uint256 amount) external;
+    function approveLocker(address locker, bool approved) external;
+    /// Takes `amount` of the free stake out of service; it may be withdrawn after `unbondingDelay`.
+    /// A second call adds to the first and restarts the delay for both.
+    function unbond(uint256 amount) external;
+    function withdraw() external;
+
+    // Lockers only.
+    function lock(address worker, uint256 amount) external;
+    function release(address worker, uint256 amount) external;
+    /// Sends `amount` of what the caller has locked to the caller, who answers for what becomes of it.
+    function slash(address worker, uint256 amount) external;
+
+    function free(address worker) external view returns (uint256);
+    function locked(address worker, address locker) external view returns (uint256);
+    function unbonding(address worker) external view returns (uint256 amount, uint64 availableAt);
+    function isLocker(address worker, address locker) external view returns (bool);
+    function token() external view returns (address);
+    function unbondingDelay() external view returns (uint64);
+}
