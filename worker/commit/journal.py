@@ -1,0 +1,28 @@
+"""Reports of a segment's steps, bound to their owner and blinded.
+
+A report has few enough bits to be guessed from a bare hash, so each leaf has a secret salt of its
+own; and it names its owner, so that one worker cannot hand in another's.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+
+
+def report_item(owner: bytes, step: int, salt: bytes, reports: Sequence[bytes]) -> bytes:
+    """sha256(0x05 | owner 20 | step u64 | salt 32 | tensor items): a step's item in the journal."""
+    if len(owner) != 20:
+        raise ValueError(f"an owner is a 20-byte address, not {len(owner)} bytes")
+    if len(salt) != 32:
+        raise ValueError(f"a salt has 32 bytes, not {len(salt)}")
+    return sha256(b"\x05" + owner + step.to_bytes(8, "big") + salt + b"".join(reports)).digest()
+
+
+def report_salt(secret: bytes, task: bytes, step: int) -> bytes:
+    """The salt of a step's report: an HMAC, so that a restarted worker finds the same one.
+
+    `task` names chain, market and task; `secret` never leaves the worker.
+    """
+    return hmac.new(secret, b"assay journal" + task + step.to_bytes(8, "big"), sha256).digest()
