@@ -21,4 +21,28 @@ mv "$folder/requirements.txt" requirements.txt
 # Made in an empty folder, for beside node_modules npm leaves out the binaries of other systems.
 cp package.json .npmrc "$folder"
 (cd "$folder" && npm install --package-lock-only --loglevel=error)
+# A registry may lack some of those binaries. `npm ci` refuses a lock without them even where they
+# are not wanted, so name them; they then have no hash until a fuller registry makes the lock.
+node - "$folder/package-lock.json" <<'JAVASCRIPT'
+const fs = require("fs");
+const file = process.argv[2];
+const lock = JSON.parse(fs.readFileSync(file, "utf8"));
+const root = lock.packages[""];
+const packages = { ...lock.packages };
+for (const entry of Object.values(lock.packages)) {
+  if (entry === root) continue;
+  for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
+    const [, os, cpu] = /-(\w+)-(\w+)$/.exec(name);
+    packages[`node_modules/${name}`] ??= {
+      version,
+      cpu: [cpu === "amd64" ? "x64" : cpu],
+      license: entry.license,
+      optional: true,
+      os: [os],
+    };
+  }
+}
+lock.packages = Object.fromEntries(Object.entries(packages).sort(([a], [b]) => (a < b ? -1 : 1)));
+fs.writeFileSync(file, JSON.stringify(lock, null, 2) + "\n");
+JAVASCRIPT
 mv "$folder/package-lock.json" package-lock.json
