@@ -1,0 +1,1 @@
+"""The worker of Assay: exact arithmetic, programs, commitments, jobs, disputes, and the daemon."""

@@ -1,0 +1,165 @@
+"""Builds a program node by node. Equal records are one node."""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+
+from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
+from worker.program.records import Input, Node
+from worker.program.views import View, row_major
+
+FALSE_TRUE = (0, 1)
+
+
+def f32_bits(value: float) -> int:
+    """Bits of a Python number as f32, rounded once; a NaN is canonical."""
+    if value != value:
+        return 0x7FC00000
+    try:
+        return struct.unpack("<I", struct.pack("<f", value))[0]
+    except OverflowError:  # struct refuses what rounds to infinity
+        return 0x7F800000 if value > 0 else 0xFF800000
+
+
+def constant_bits(value: float | int | bool, dtype: int) -> int:
+    """Bits of a Python number as an element of `dtype`. ValueError where it does not fit."""
+    if dtype == F32:
+        return f32_bits(float(value))
+    if dtype == BOOL:
+        return FALSE_TRUE[bool(value)]
+    width = {I32: 32, I64: 64}[dtype]
+    if value != int(value) or not -(1 << width - 1) <= value < 1 << width - 1:
+        raise ValueError(f"{value=} is not an integer of {width} bits")
+    return int(value) & ((1 << width) - 1)
+
+
+class Builder:
+    """The list of nodes so far. Every method returns the view of the node it added or found."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.origins: list[str] = []
+        # what the lowering is at: kept with each node it makes, for people
+        self.origin = ""
+        self._known: dict[Node, int] = {}
+
+    def add(self, node: Node) -> View:
+        if node not in self._known:
+            self._known[node] = len(self.nodes)
+            self.nodes.append(node)
+            self.origins.append(self.origin)
+        return View.of(self._known[node], node.dtype, node.shape)
+
+    # sources
+
+    def state(self, index: int, dtype: int, shape: tuple[int, ...]) -> View:
+        """Tensor `index` of the state."""
+        return self.add(Node(Kind.SOURCE, Source.STATE, dtype, shape, (), (index,)))
+
+    def batch(self, tensor: int, dtype: int, shape: tuple[int, ...]) -> View:
+        """The sampled rows of data tensor `tensor`; the first axis counts them."""
+        return self.add(
+            Node(Kind.SOURCE, Source.BATCH, dtype, shape, (), (tensor, shape[0], prod(shape[1:])))
+        )
+
+    def constant(self, value: float | int | bool, dtype: int) -> View:
+        """A scalar."""
+        attributes = (constant_bits(value, dtype),)
+        return self.add(Node(Kind.SOURCE, Source.CONSTANT, dtype, (), (), attributes))
+
+    def full(self, value: float | int | bool, dtype: int, shape: tuple[int, ...]) -> View:
+        """A scalar, seen under `shape`."""
+        return self.constant(value, dtype).expand(shape)
+
+    def iota(self, length: int, dtype: int = I64) -> View:
+        """0 .. length - 1."""
+        return self.add(Node(Kind.SOURCE, Source.IOTA, dtype, (length,)))
+
+    # maps
+
+    def map(
+        self, fn: Map, *operands: View, dtype: int | None = None, attributes: tuple[int, ...] = ()
+    ) -> View:
+        """fn of operands that broadcast against each other."""
+        shape = broadcast(*(o.shape for o in operands))
+        inputs = tuple(o.expand(shape).as_input() for o in operands)
+        out = operands[0].dtype if dtype is None else dtype
+        return self.add(Node(Kind.MAP, fn, out, shape, inputs, attributes))
+
+    def plain(self, view: View) -> View:
+        """The view itself where its elements stand in row-major order, else a copy that does."""
+        return view if view.is_plain else self.map(Map.COPY, view)
+
+    def reshape(self, view: View, shape: tuple[int, ...]) -> View:
+        """Another shape of the same elements in row-major order."""
+        return self.plain(view).reshape(shape)
+
+    def convert(self, view: View, dtype: int) -> View:
+        """CONVERT where the dtype differs."""
+        return view if view.dtype == dtype else self.map(Map.CONVERT, view, dtype=dtype)
+
+    # rows
+
+    def rows_of(self, view: View, axis: int) -> tuple[View, tuple[int, ...]]:
+        """[rows, length] with `axis` last, and the shape that remains without it."""
+        axis %= len(view.shape)
+        order = (*(o for o in range(len(view.shape)) if o != axis), axis)
+        moved = view.permute(order)
+        rest = moved.shape[:-1]
+        return self.reshape(moved, (prod(rest), moved.shape[-1])), rest
+
+    def reduce(self, fn: Reduce, view: View, axis: int) -> View:
+        """MAX, ARGMAX or EXPONENT over one axis."""
+        rows, rest = self.rows_of(view, axis)
+        dtype = {Reduce.MAX: view.dtype, Reduce.ARGMAX: I64, Reduce.EXPONENT: I32}[fn]
+        inputs = (Input(rows.node, rows.dtype, rows.shape),)
+        node = self.add(Node(Kind.REDUCE, fn, dtype, rows.shape[:1], inputs))
+        return node.reshape(rest)
+
+    def quantised(self, rows: View, bits: int) -> tuple[View, View]:
+        """Integers [rows, length] and exponents [rows] of an f32 matrix."""
+        e = self.reduce(Reduce.EXPONENT, rows, 1)
+        return self.map(Map.QUANTISE, rows, e.unsqueeze(1), dtype=I32, attributes=(bits,)), e
+
+    def sum(self, view: View, axis: int) -> View:
+        """Exact sum over one axis of f32, rounded once."""
+        rows, rest = self.rows_of(view, axis)
+        q, e = self.quantised(rows, SUM_BITS)
+        inputs = (Input(q.node, I32, q.shape), Input(e.node, I32, e.shape))
+        node = self.add(Node(Kind.REDUCE, Reduce.SUM, F32, rows.shape[:1], inputs))
+        return node.reshape(rest)
+
+    def dot(self, a: View, b: View, bits: int) -> View:
+        """[..., M, K] and [..., N, K] with equal batch axes -> [..., M, N]."""
+        batch, (m, k), n = a.shape[:-2], a.shape[-2:], b.shape[-2]
+        count = prod(batch)
+        qa, ea = self.quantised(self.reshape(a, (count * m, k)), bits)
+        qb, eb = self.quantised(self.reshape(b, (count * n, k)), bits)
+        inputs = tuple(Input(v.node, I32, v.shape) for v in (qa, ea, qb, eb))
+        node = Node(Kind.DOT, 0, F32, (*batch, m, n), inputs, (count, m, n, k, bits))
+        return self.add(node)
+
+    def gather(self, x: View, index: View) -> View:
+        """x [A, V, D], index [A, L] -> [A, L, D]."""
+        x, index = self.plain(x), self.plain(index)
+        (a, v, d), length = x.shape, index.shape[1]
+        inputs = (Input(x.node, x.dtype, x.shape), Input(index.node, index.dtype, index.shape))
+        node = Node(Kind.GATHER, 0, x.dtype, (a, length, d), inputs, (a, v, length, d))
+        return self.add(node)
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that all of `shapes` broadcast to."""
+    rank = max(len(s) for s in shapes)
+    padded = [(1,) * (rank - len(s)) + s for s in shapes]
+    out = []
+    for sizes in zip(*padded, strict=True):
+        large = {n for n in sizes if n != 1}
+        if len(large) > 1:
+            raise ValueError(f"shapes {shapes} do not broadcast against each other")
+        out.append(large.pop() if large else 1)
+    return tuple(out)
+
+
+__all__ = ["Builder", "broadcast", "constant_bits", "f32_bits", "row_major"]

@@ -1,0 +1,21 @@
+"""Lowers a graph of ATen operators to the six kinds of node.
+
+Each module beside this one registers the operators of one family. An operator without a rule is
+refused by name, with the line of the user's module that asked for it.
+"""
+
+from worker.program.lower import indexing, movement, pointwise, products, reductions
+from worker.program.lower.graph import Lowered, lower_graph
+from worker.program.lower.registry import RULES, Unsupported
+
+__all__ = [
+    "RULES",
+    "Lowered",
+    "Unsupported",
+    "indexing",
+    "lower_graph",
+    "movement",
+    "pointwise",
+    "products",
+    "reductions",
+]

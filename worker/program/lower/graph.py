@@ -1,0 +1,126 @@
+"""Walks an FX graph and applies the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from worker.program.builder import Builder
+from worker.program.lower.registry import RULES, Unsupported
+from worker.program.records import Node
+from worker.program.views import View
+
+# bookkeeping that computes nothing
+_NOTHING = ("profiler._record_function",)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The nodes that the outputs need, the outputs' node numbers, and where each node came from."""
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    origins: tuple[str, ...]
+
+
+def user_line(node: fx.Node) -> str:
+    """The innermost line of the user's code that made this operator, or nothing."""
+    trace = node.meta.get("stack_trace") or ""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    places = [k for k, line in enumerate(lines) if line.startswith("File ")]
+    for k in reversed(places):
+        file = lines[k].split('"')[1]
+        if "/torch/" not in file and "/worker/program/" not in file:
+            code = lines[k + 1] if k + 1 < len(lines) else ""
+            number = lines[k].split("line ")[1].split(",")[0]
+            return f"{file}:{number}: {code}"
+    return ""
+
+
+def lower_graph(graph: fx.Graph, builder: Builder, placeholders: Sequence[View]) -> Lowered:
+    """Lowers every operator; `placeholders` stand for the graph's inputs, in order.
+
+    Raises Unsupported, with all operators that have no rule and the user's lines, before any other
+    work is done.
+    """
+    _refuse_unknown(graph)
+    values: dict[fx.Node, Any] = {}
+    inputs = iter(placeholders)
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            values[node] = next(inputs)
+        elif node.op == "output":
+            flat = fx.node.map_arg(node.args[0], lambda n: values[n])
+            return _finish(builder, [builder.plain(v) for v in flat])
+        elif not _is_nothing(node):
+            values[node] = _apply(builder, node, values)
+    raise AssertionError("a graph ends with its output")
+
+
+def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+    target: Any = node.target
+    if node.op == "get_attr":
+        return _constant(builder, node)
+    args = fx.node.map_arg(node.args, lambda n: values[n])
+    kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
+    builder.origin = f"{target}  {user_line(node)}".strip()
+    try:
+        return RULES[target](builder, *args, **kwargs)
+    except Unsupported as error:
+        raise Unsupported(f"{target}: {error}; asked for at {user_line(node) or '?'}") from None
+
+
+def _constant(builder: Builder, node: fx.Node) -> View:
+    tensor = node.graph.owning_module
+    for part in str(node.target).split("."):
+        tensor = getattr(tensor, part)
+    if not isinstance(tensor, torch.Tensor) or tensor.numel() != 1:
+        raise Unsupported(
+            f"the constant tensor {node.target} of shape {tuple(getattr(tensor, 'shape', ()))}: "
+            "register it as a buffer of the module, so that it is part of the state"
+        )
+    from worker.program.lower.pointwise import dtype_code
+
+    return builder.full(tensor.item(), dtype_code(tensor.dtype), tuple(tensor.shape))
+
+
+def _is_nothing(node: fx.Node) -> bool:
+    return any(str(node.target).startswith(name) for name in _NOTHING)
+
+
+def _refuse_unknown(graph: fx.Graph) -> None:
+    unknown: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op != "call_function" or node.target in RULES or _is_nothing(node):
+            continue
+        unknown.setdefault(str(node.target), user_line(node))
+    if unknown:
+        listed = "\n".join(f"  {name}  {place}".rstrip() for name, place in unknown.items())
+        raise Unsupported(f"programs cannot express these operators yet:\n{listed}")
+
+
+def _finish(builder: Builder, outputs: list[View]) -> Lowered:
+    """Drops the nodes that no output needs, and numbers the rest anew."""
+    needed: set[int] = set()
+    stack = [v.node for v in outputs]
+    while stack:
+        index = stack.pop()
+        if index not in needed:
+            needed.add(index)
+            stack.extend(i.node for i in builder.nodes[index].inputs)
+    number = {old: new for new, old in enumerate(sorted(needed))}
+    nodes = []
+    for old in sorted(needed):
+        node = builder.nodes[old]
+        inputs = tuple(
+            type(i)(number[i.node], i.dtype, i.shape, i.map, i.fill) for i in node.inputs
+        )
+        nodes.append(
+            Node(node.kind, node.fn, node.dtype, node.shape, inputs, node.attributes)
+        )
+    origins = tuple(builder.origins[old] for old in sorted(needed))
+    return Lowered(tuple(nodes), tuple(number[v.node] for v in outputs), origins)

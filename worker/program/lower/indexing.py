@@ -1,0 +1,66 @@
+"""Gathers, and scatters that are maps in disguise."""
+
+from __future__ import annotations
+
+import torch
+
+from worker.program.codes import BOOL, Map
+from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.gather.default)
+def gather(b: Builder, x: View, dim: int, index: View, sparse_grad: bool = False) -> View:
+    axis = axis_of(dim, x)
+    last = len(x.shape) - 1
+    for k, (n, m) in enumerate(zip(x.shape, index.shape, strict=True)):
+        if k != axis and m != n:
+            # torch reads only the leading part of x then
+            x = x.slice(k, 0, m)
+    order = (*(k for k in range(last + 1) if k != axis), axis)
+    moved, where = x.permute(order), index.permute(order)
+    rows = moved.count // moved.shape[-1]
+    out = b.gather(
+        b.reshape(moved, (rows, moved.shape[-1], 1)), b.reshape(where, (rows, where.shape[-1]))
+    )
+    back = tuple(order.index(k) for k in range(last + 1))
+    return out.reshape(where.shape).permute(back)
+
+
+@rule(aten.index_select.default)
+def index_select(b: Builder, x: View, dim: int, index: View) -> View:
+    if axis_of(dim, x) != 0:
+        raise Unsupported("index_select along another axis than the first")
+    return embedding(b, x, index)
+
+
+@rule(aten.embedding.default)
+def embedding(
+    b: Builder,
+    weight: View,
+    index: View,
+    padding_idx: int = -1,
+    scale_grad: bool = False,
+    sparse: bool = False,
+) -> View:
+    rest = weight.shape[1:]
+    width = weight.count // weight.shape[0]
+    table = b.reshape(weight, (1, weight.shape[0], width))
+    out = b.gather(table, b.reshape(index, (1, index.count)))
+    return out.reshape((*index.shape, *rest))
+
+
+@rule(aten.scatter.value)
+def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> View:
+    """One constant at one index a row: the place where iota equals the index."""
+    axis = axis_of(dim, x)
+    if index.shape[axis] != 1 or any(
+        n != m for k, (n, m) in enumerate(zip(x.shape, index.shape, strict=True)) if k != axis
+    ):
+        raise Unsupported("a scatter of more than one index a row")
+    places = b.iota(x.shape[axis], index.dtype)
+    for _ in range(axis + 1, len(x.shape)):
+        places = places.unsqueeze(len(places.shape))
+    here = b.map(Map.EQ, places, index, dtype=BOOL)
+    return b.map(Map.WHERE, here, b.constant(value, x.dtype), x, dtype=x.dtype)

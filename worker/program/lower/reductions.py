@@ -1,0 +1,100 @@
+"""Sums, maxima, and what is made of them."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+
+from worker.program.codes import BOOL, F32, I64, Map, Reduce
+from worker.program.lower.pointwise import dtype_code
+from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
+
+aten = torch.ops.aten
+
+# f32 counts exactly up to here, and so does a 31-bit integer times a power of two
+MOST_COUNTED = 1 << 24
+
+
+def merged(b: Builder, x: View, dims: list[int] | None) -> tuple[View, int, tuple[int, ...]]:
+    """x with the reduced axes merged into one, that axis, and the shape with those axes kept as 1."""
+    axes = sorted({axis_of(d, x) for d in dims} if dims else range(len(x.shape)))
+    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    rest = [k for k in range(len(x.shape)) if k not in axes]
+    moved = x.permute((*rest, *axes))
+    shape = (*(x.shape[k] for k in rest), prod(x.shape[k] for k in axes))
+    return b.reshape(moved, shape), len(rest), kept
+
+
+def dropped(kept: tuple[int, ...], x: View, dims: list[int] | None) -> tuple[int, ...]:
+    """The kept shape without the reduced axes."""
+    axes = {axis_of(d, x) for d in dims} if dims else set(range(len(x.shape)))
+    return tuple(n for k, n in enumerate(kept) if k not in axes)
+
+
+@rule(aten.sum.dim_IntList)
+def sum_(
+    b: Builder, x: View, dims: list[int] | None, keepdim: bool = False, dtype: Any = None
+) -> View:
+    flat, axis, kept = merged(b, x, dims)
+    wanted = dtype_code(dtype) if dtype else (F32 if x.dtype == F32 else I64)
+    if x.dtype == BOOL and flat.shape[axis] <= MOST_COUNTED:
+        total = b.convert(b.sum(b.convert(flat, F32), axis), I64)
+    elif x.dtype == F32:
+        total = b.sum(flat, axis)
+    else:
+        raise Unsupported("a sum of integers")
+    shape = kept if keepdim else dropped(kept, x, dims)
+    return b.convert(total, wanted).reshape(shape)
+
+
+@rule(aten.sum.default)
+def sum_all(b: Builder, x: View, dtype: Any = None) -> View:
+    return sum_(b, x, None, dtype=dtype)
+
+
+@rule(aten.mean.dim)
+def mean(
+    b: Builder, x: View, dims: list[int] | None, keepdim: bool = False, dtype: Any = None
+) -> View:
+    total = sum_(b, x, dims, keepdim, dtype)
+    return b.map(Map.DIV, total, b.constant(float(x.count // total.count), F32))
+
+
+@rule(aten.mean.default)
+def mean_all(b: Builder, x: View, dtype: Any = None) -> View:
+    return mean(b, x, None, dtype=dtype)
+
+
+@rule(aten.amax.default)
+def amax(b: Builder, x: View, dims: list[int], keepdim: bool = False) -> View:
+    flat, axis, kept = merged(b, x, dims)
+    shape = kept if keepdim else dropped(kept, x, dims)
+    return b.reduce(Reduce.MAX, flat, axis).reshape(shape)
+
+
+@rule(aten.argmax.default)
+def argmax(b: Builder, x: View, dim: int | None = None, keepdim: bool = False) -> View:
+    dims = None if dim is None else [dim]
+    flat, axis, kept = merged(b, x, dims)
+    shape = kept if keepdim else dropped(kept, x, dims)
+    return b.reduce(Reduce.ARGMAX, flat, axis).reshape(shape)
+
+
+def _shifted(b: Builder, x: View, dim: int) -> View:
+    """x minus its greatest along `dim`: no exponential of it overflows."""
+    return b.map(Map.SUB, x, amax(b, x, [dim], True))
+
+
+@rule(aten._log_softmax.default)
+def log_softmax(b: Builder, x: View, dim: int, half_to_float: bool) -> View:
+    shifted = _shifted(b, x, dim)
+    total = sum_(b, b.map(Map.EXP, shifted), [dim], True)
+    return b.map(Map.SUB, shifted, b.map(Map.LOG, total))
+
+
+@rule(aten._softmax.default)
+def softmax(b: Builder, x: View, dim: int, half_to_float: bool) -> View:
+    powers = b.map(Map.EXP, _shifted(b, x, dim))
+    return b.map(Map.DIV, powers, sum_(b, powers, [dim], True))
