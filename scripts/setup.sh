@@ -79,7 +79,7 @@ install_python_packages() {
             fail "$python cannot make a virtual environment;" \
                 "on Debian and Ubuntu its venv module is a package of its own: apt install python3-venv"
     fi
-    local pip=("$PY" -m pip install --quiet --disable-pip-version-check)
+    local pip=("$PY" -m pip install -qq --disable-pip-version-check)
     say "installing Python's packages (torch first: the largest)"
     "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)"
     "${pip[@]}" -r requirements.txt
