@@ -18,11 +18,29 @@ interface IMarket is ICourtClient {
         Cancelled // nobody eligible bid, requester refunded
     }
 
+    /// What a market is deployed with. It has no owner and nothing in it changes later.
+    struct Parameters {
+        address token;
+        address stakes;
+        address court;
+        address randomness;
+        uint32 challengeWindow; // seconds from the draw to the end of challenges
+        uint32 drawDelay; // blocks from the last segment to the block that decides the draw
+        uint32 minBidTime; // seconds that a task is open to bids, at least
+        uint32 minCommitTime; // seconds that a solver has, at least
+        uint32 marginBps; // stake over reward, before the chance of detection
+        uint16 latePenaltyBps; // of the stake, for a solver or a verifier that stays silent
+        uint16 challengerBps; // of a condemned solver's stake; what these two leave is burned
+        uint16 requesterBps;
+        uint96 floorStake; // no stake is smaller
+        uint96 bond; // of a challenge
+    }
+
     struct Terms {
         uint128 maxPrice; // the most the solver is paid
         uint128 verifierFee;
         uint64 bidUntil; // unix time, last second in which a bid is taken
-        uint64 commitUntil; // last second in which a segment is taken
+        uint64 commitUntil; // last second in which a segment is taken, if bidding is closed at once
         uint32 checks; // how many segments the drawn verifier recomputes
     }
 
@@ -69,18 +87,37 @@ interface IMarket is ICourtClient {
 
     event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
     event BidPlaced(uint256 indexed task, address indexed worker, uint128 price);
-    event Assigned(uint256 indexed task, address indexed solver, uint128 price, uint128 stake);
-    event SegmentCommitted(uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal);
+    event Assigned(
+        uint256 indexed task,
+        address indexed solver,
+        uint128 price,
+        uint128 stake,
+        uint64 commitUntil
+    );
+    event SegmentCommitted(
+        uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal
+    );
     event DrawArmed(uint256 indexed task, uint64 drawBlock);
     event Drawn(uint256 indexed task, address indexed verifier, uint256 checked, uint64 windowEnds);
     event Attested(uint256 indexed task, address indexed verifier);
     event Challenged(
-        uint256 indexed task, uint32 indexed segment, address indexed challenger, uint256 dispute, uint128 bond
+        uint256 indexed task,
+        uint32 indexed segment,
+        address indexed challenger,
+        uint256 dispute,
+        uint128 bond
     );
-    event ChallengeEnded(uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot);
+    event ChallengeEnded(
+        uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot
+    );
     event Settled(uint256 indexed task, address indexed solver, uint128 price);
     event Condemned(
-        uint256 indexed task, address indexed solver, uint256 slashed, uint256 toChallenger, uint256 toRequester, uint256 burned
+        uint256 indexed task,
+        address indexed solver,
+        uint256 slashed,
+        uint256 toChallenger,
+        uint256 toRequester,
+        uint256 burned
     );
     event VerifierPenalised(uint256 indexed task, address indexed verifier, uint256 slashed);
     event Expired(uint256 indexed task, address indexed solver, uint256 penalty);
@@ -90,14 +127,19 @@ interface IMarket is ICourtClient {
     event Credited(address indexed account, uint256 indexed task, uint256 amount);
     event Withdrawn(address indexed account, uint256 amount);
 
+    error BadParameter(bytes32 name);
     error UnknownTask(uint256 task);
     error WrongStatus(Status status);
     error ZeroPrice();
     error ZeroSteps();
     error TooManySegments(uint256 segments, uint256 most);
     error ChecksOutOfRange(uint256 checks, uint256 segments);
-    error BadDeadlines(uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil);
+    error BadDeadlines(
+        uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil
+    );
     error EmptyDataSet();
+    error TooManyRows(uint64 rows, uint64 most);
+    error AmountTooLarge(uint256 amount, uint256 most);
     error PriceTooHigh(uint128 price, uint128 maxPrice);
     error NotEnoughStake(address worker, uint256 free, uint256 needed);
     error NotALocker(address worker);
@@ -107,6 +149,7 @@ interface IMarket is ICourtClient {
     error BiddingOpen(uint64 bidUntil);
     error NotSolver(address caller, address solver);
     error NotVerifier(address caller, address verifier);
+    error OwnWork(address solver);
     error WrongSegment(uint32 given, uint32 expected);
     error NotCommitted(uint32 segment);
     error TooLate(uint64 deadline);
@@ -120,22 +163,35 @@ interface IMarket is ICourtClient {
     error NotMoot(uint256 dispute);
     error AlreadyEnlisted(address worker);
     error NotEnlisted(address worker);
+    error StillGood(address worker);
     error NothingToWithdraw(address account);
     error WrongAmountReceived(uint256 received, uint256 expected);
 
     /// Takes `maxPrice + verifierFee` from the caller into escrow.
     function post(Job calldata job, Terms calldata terms) external returns (uint256 task);
+    /// A worker has one bid in a task; a second, lower one takes its place, and counts as made then.
+    /// Binds nobody: a worker whose stake is gone by the close is passed over.
     function bid(uint256 task, uint128 price) external;
     /// After `bidUntil`: assigns the cheapest bid whose worker still has the stake (the earliest of
-    /// equals), or cancels. Anyone may call.
+    /// equals), or cancels. Anyone may call. However late it is called, the solver has the time that
+    /// the terms promised, `commitUntil - bidUntil`; after `commitUntil` the bids have lapsed.
     function close(uint256 task) external;
     /// Segments come in order. The last one arms the draw.
     function commitSegment(uint256 task, uint32 segment, bytes32 state, bytes32 journal) external;
+    /// The same for several segments, the first of which is number `first`.
+    function commitSegments(uint256 task, uint32 first, Segment[] calldata segments) external;
     /// Draws the verifier and the segments to check from a later block's randomness. Anyone may call.
+    /// Where the randomness has been lost, arms the draw anew.
     function draw(uint256 task) external;
+    /// The verifier vouches for the segments it was drawn to check. An open dispute does not stop it:
+    /// what it found is the same.
     function attest(uint256 task) external;
-    /// Opens a dispute about a committed segment, with a bond.
-    function challenge(uint256 task, Job calldata job, uint32 segment) external returns (uint256 dispute);
+    /// Opens a dispute about a committed segment, with a bond. Not after the deadline of the task's
+    /// status, or a solver and its friend could prolong a task for ever with bonds that they pay
+    /// each other.
+    function challenge(uint256 task, Job calldata job, uint32 segment)
+        external
+        returns (uint256 dispute);
     /// After the window, with no dispute open: pays. Anyone may call.
     function settle(uint256 task) external;
     /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.
@@ -145,8 +201,13 @@ interface IMarket is ICourtClient {
     /// Offers the caller as a verifier; it must have named this market as a locker of its stake.
     function enlist() external;
     function delist() external;
+    /// Strikes a worker off that took its approval or its stake away: idle names would crowd the draw.
+    /// Anyone may call.
+    function evict(address worker) external;
     /// Pays out what the caller is owed.
     function withdraw() external;
+    /// Pays out to `account` what it is owed. Anyone may call; so are burned tokens sent off.
+    function withdrawFor(address account) external;
 
     function task(uint256 id) external view returns (Task memory);
     function tasks() external view returns (uint256 count);
@@ -155,10 +216,17 @@ interface IMarket is ICourtClient {
     function challengeOf(uint256 dispute) external view returns (Challenge memory);
     function credit(address account) external view returns (uint256);
     function isEnlisted(address worker) external view returns (bool);
+    function enlisted() external view returns (uint256 count);
     /// Stake that a solver must have for a price: reward * margin / (detection probability), or the floor.
-    function solverStake(uint128 price, uint32 segments, uint32 checks) external view returns (uint128);
+    function solverStake(uint128 price, uint32 segments, uint32 checks)
+        external
+        view
+        returns (uint128);
+    /// Stake that a drawn verifier must have for its fee: fee * margin, or the floor.
     function verifierStake(uint128 fee) external view returns (uint128);
+    function parameters() external view returns (Parameters memory);
     function token() external view returns (address);
     function stakes() external view returns (address);
     function court() external view returns (address);
+    function randomness() external view returns (address);
 }

@@ -13,6 +13,7 @@ interface IStakes {
     event UnbondingStarted(address indexed worker, uint256 amount, uint64 availableAt);
     event Withdrawn(address indexed worker, uint256 amount);
 
+    error NoToken();
     error ZeroAmount();
     error NotApproved(address worker, address locker);
     error NotEnoughFree(address worker, uint256 free, uint256 needed);
@@ -22,6 +23,7 @@ interface IStakes {
     error WrongAmountReceived(uint256 received, uint256 expected);
 
     function deposit(uint256 amount) external;
+    /// An approval taken back forbids new locks; what is locked stays locked until its locker ends it.
     function approveLocker(address locker, bool approved) external;
     /// Takes `amount` of the free stake out of service; it may be withdrawn after `unbondingDelay`.
     /// A second call adds to the first and restarts the delay for both.
@@ -35,6 +37,8 @@ interface IStakes {
     function slash(address worker, uint256 amount) external;
 
     function free(address worker) external view returns (uint256);
+    /// What `locker` could lock now: the free stake, or nothing where it is not approved.
+    function available(address worker, address locker) external view returns (uint256);
     function locked(address worker, address locker) external view returns (uint256);
     function unbonding(address worker) external view returns (uint256 amount, uint64 availableAt);
     function isLocker(address worker, address locker) external view returns (bool);

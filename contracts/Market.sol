@@ -1,0 +1,768 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
+
+import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
+import {IMarket} from "./interfaces/IMarket.sol";
+import {IRandomness} from "./interfaces/IRandomness.sol";
+import {IStakes} from "./interfaces/IStakes.sol";
+import {Claim, Job} from "./interfaces/Types.sol";
+import {Draw} from "./lib/Draw.sol";
+
+/// The market of `IMarket`.
+///
+/// Money comes in through `post` and `challenge`, and through a slash of stake; it goes out through
+/// `withdrawFor` alone. In between it is escrow of a task, bond of a challenge, or credit of an
+/// account, and only `_credit` makes credit:
+///
+///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
+///     Assigned -------- too late --> Expired     escrow and a part of the stake to the requester
+///     Assigned, Committed,
+///     Verifying --- found guilty --> Condemned   escrow to the requester, the stake divided
+///     Verifying ---- window over --> Settled     escrow divided
+///
+/// Nothing that a verdict does can fail because of a recipient: burned tokens too are only credited.
+contract Market is IMarket, ReentrancyGuardTransient {
+    using EnumerableSet for EnumerableSet.AddressSet;
+    using SafeCast for uint256;
+    using SafeERC20 for IERC20;
+
+    /// A task in six slots; the stakes follow from the rest and are not stored.
+    struct Record {
+        address requester;
+        uint96 maxPrice;
+        // slot
+        address solver;
+        uint96 verifierFee;
+        // slot
+        address verifier;
+        uint96 price;
+        // slot: what changes with every act
+        Status status;
+        bool attested;
+        uint8 bids;
+        uint16 segments;
+        uint16 committed;
+        uint16 checks;
+        uint24 openDisputes;
+        uint40 bidUntil;
+        uint40 commitUntil;
+        uint40 windowEnds;
+        uint40 drawBlock;
+        // slot
+        bytes32 job;
+        // slot
+        uint256 checked;
+    }
+
+    struct Offer {
+        address worker;
+        uint96 price;
+    }
+
+    /// A challenge in one slot; its bond is the same for all.
+    struct Accusation {
+        uint64 task;
+        uint16 segment;
+        bool open;
+        address challenger;
+    }
+
+    uint256 private constant BPS = 10_000;
+    uint256 private constant MOST_SEGMENTS = 256; // one bit each in `checked`
+    uint256 private constant MOST_BIDS = 32; // `close` reads them all
+    uint256 private constant DRAW_WINDOW = 32; // enlisted workers that one draw looks at
+    uint64 private constant MOST_ROWS = 1 << 32; // what the sampling permutation can order
+    uint256 private constant LONGEST = 1 << 32; // seconds from now to a task's last deadline
+    address private constant BURNED = 0x000000000000000000000000000000000000dEaD;
+
+    // Uses of a draw's seed. Draw.subset takes the numbers below MOST_SEGMENTS.
+    uint256 private constant USE_OFFSET = 256;
+    uint256 private constant USE_VERIFIER = 257;
+
+    /// @inheritdoc IMarket
+    address public immutable token;
+    /// @inheritdoc IMarket
+    address public immutable stakes;
+    /// @inheritdoc IMarket
+    address public immutable court;
+    /// @inheritdoc IMarket
+    address public immutable randomness;
+    uint32 private immutable _challengeWindow;
+    uint32 private immutable _drawDelay;
+    uint32 private immutable _minBidTime;
+    uint32 private immutable _minCommitTime;
+    uint32 private immutable _marginBps;
+    uint16 private immutable _latePenaltyBps;
+    uint16 private immutable _challengerBps;
+    uint16 private immutable _requesterBps;
+    uint96 private immutable _floorStake;
+    uint96 private immutable _bond;
+
+    /// @inheritdoc IMarket
+    uint256 public tasks;
+    /// @inheritdoc IMarket
+    mapping(address account => uint256) public credit;
+    mapping(uint256 task => Record) private _records;
+    mapping(uint256 task => Offer[MOST_BIDS]) private _offers; // in the order of time
+    mapping(uint256 task => mapping(uint256 index => Segment)) private _segments;
+    mapping(uint256 dispute => Accusation) private _accusations;
+    EnumerableSet.AddressSet private _enlisted;
+
+    constructor(Parameters memory p) {
+        if (p.token == address(0) || IStakes(p.stakes).token() != p.token) {
+            revert BadParameter("token");
+        }
+        if (p.randomness.code.length == 0) revert BadParameter("randomness");
+        if (p.challengeWindow == 0) revert BadParameter("challengeWindow");
+        // A worker cannot leave before every dispute about what it did while it stayed is decided.
+        uint256 longest = uint256(p.challengeWindow) + 2 * uint256(ICourt(p.court).clock());
+        if (IStakes(p.stakes).unbondingDelay() <= longest) revert BadParameter("unbondingDelay");
+        if (p.drawDelay == 0) revert BadParameter("drawDelay");
+        if (p.minBidTime == 0) revert BadParameter("minBidTime");
+        if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
+        // Cheating must cost more than it brings.
+        if (p.marginBps < BPS) revert BadParameter("marginBps");
+        if (p.latePenaltyBps > BPS) revert BadParameter("latePenaltyBps");
+        // Being challenged by a friend, in a task of a friend, must cost something.
+        if (uint256(p.challengerBps) + p.requesterBps >= BPS) revert BadParameter("requesterBps");
+        if (p.floorStake == 0) revert BadParameter("floorStake");
+        if (p.bond == 0) revert BadParameter("bond");
+
+        (token, stakes, court, randomness) = (p.token, p.stakes, p.court, p.randomness);
+        (_challengeWindow, _drawDelay) = (p.challengeWindow, p.drawDelay);
+        (_minBidTime, _minCommitTime) = (p.minBidTime, p.minCommitTime);
+        (_marginBps, _latePenaltyBps) = (p.marginBps, p.latePenaltyBps);
+        (_challengerBps, _requesterBps) = (p.challengerBps, p.requesterBps);
+        (_floorStake, _bond) = (p.floorStake, p.bond);
+    }
+
+    // ------------------------------------------------------------------------- from offer to work
+
+    /// @inheritdoc IMarket
+    function post(Job calldata job, Terms calldata terms)
+        external
+        nonReentrant
+        returns (uint256 id)
+    {
+        uint256 count = _checkedSegments(job);
+        _checkTerms(terms, count);
+
+        id = tasks++;
+        Record storage record = _records[id];
+        record.requester = msg.sender;
+        record.maxPrice = _toAmount(terms.maxPrice);
+        record.verifierFee = _toAmount(terms.verifierFee);
+        record.status = Status.Open;
+        // No truncation: `_checkedSegments` and `_checkTerms` have bounded all of these.
+        record.segments = uint16(count);
+        record.checks = uint16(terms.checks);
+        record.bidUntil = uint40(terms.bidUntil);
+        record.commitUntil = uint40(terms.commitUntil);
+        record.job = keccak256(abi.encode(job));
+        emit Posted(id, msg.sender, job, terms);
+
+        _pull(uint256(terms.maxPrice) + terms.verifierFee);
+    }
+
+    /// @inheritdoc IMarket
+    // The requester may bid too: it could do so under another name, and a check would only pretend.
+    function bid(uint256 id, uint128 price) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Open);
+        if (block.timestamp > record.bidUntil) revert BiddingClosed(record.bidUntil);
+        if (price == 0) revert ZeroPrice();
+        if (price > record.maxPrice) revert PriceTooHigh(price, record.maxPrice);
+        if (!IStakes(stakes).isLocker(msg.sender, address(this))) revert NotALocker(msg.sender);
+        uint256 needed = solverStake(price, record.segments, record.checks);
+        uint256 free = IStakes(stakes).free(msg.sender);
+        if (free < needed) revert NotEnoughStake(msg.sender, free, needed);
+
+        _place(id, record, Offer(msg.sender, uint96(price))); // no truncation: price <= maxPrice
+        emit BidPlaced(id, msg.sender, price);
+    }
+
+    /// @inheritdoc IMarket
+    function close(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Open);
+        (uint256 bidUntil, uint256 commitUntil) = (record.bidUntil, record.commitUntil);
+        if (block.timestamp <= bidUntil) revert BiddingOpen(uint64(bidUntil));
+
+        bool found;
+        Offer memory best;
+        if (block.timestamp <= commitUntil) (found, best) = _cheapest(id, record);
+        if (!found) {
+            record.status = Status.Cancelled;
+            emit Cancelled(id);
+            _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+            return;
+        }
+
+        uint256 until = block.timestamp + (commitUntil - bidUntil);
+        uint128 stake = solverStake(best.price, record.segments, record.checks);
+        record.status = Status.Assigned;
+        record.solver = best.worker;
+        record.price = best.price;
+        record.commitUntil = uint40(until); // no truncation: `_checkTerms` keeps both parts small
+        emit Assigned(id, best.worker, best.price, stake, uint64(until));
+
+        IStakes(stakes).lock(best.worker, stake);
+    }
+
+    /// @inheritdoc IMarket
+    function commitSegment(uint256 id, uint32 index, bytes32 state, bytes32 journal)
+        external
+        nonReentrant
+    {
+        Record storage record = _toCommit(id, index, 1);
+        _store(id, index, state, journal);
+        _committed(id, record, uint256(index) + 1);
+    }
+
+    /// @inheritdoc IMarket
+    function commitSegments(uint256 id, uint32 first, Segment[] calldata given)
+        external
+        nonReentrant
+    {
+        Record storage record = _toCommit(id, first, given.length);
+        for (uint256 i; i < given.length; ++i) {
+            _store(id, first + i, given[i].state, given[i].journal);
+        }
+        _committed(id, record, first + given.length);
+    }
+
+    // ------------------------------------------------------------------------------- verification
+
+    /// @inheritdoc IMarket
+    function draw(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Committed);
+        uint256 drawBlock = record.drawBlock;
+        if (block.number <= drawBlock) revert DrawNotReady(uint64(drawBlock));
+        if (IRandomness(randomness).isLost(drawBlock)) {
+            _arm(id, record);
+            return;
+        }
+
+        bytes32 word = IRandomness(randomness).randomness(drawBlock);
+        bytes32 seed = keccak256(abi.encode(word, address(this), id));
+        uint256 stake = verifierStake(record.verifierFee);
+        address verifier = _drawVerifier(seed, record, stake);
+        uint256 mask;
+        uint64 windowEnds = (block.timestamp + _challengeWindow).toUint40();
+        record.status = Status.Verifying;
+        record.windowEnds = uint40(windowEnds);
+        if (verifier != address(0)) {
+            mask = Draw.subset(seed, record.checks, record.segments);
+            record.verifier = verifier;
+            record.checked = mask;
+        }
+        emit Drawn(id, verifier, mask, windowEnds);
+
+        if (verifier != address(0)) IStakes(stakes).lock(verifier, stake);
+    }
+
+    /// @inheritdoc IMarket
+    function attest(uint256 id) external {
+        Record storage record = _inStatus(id, Status.Verifying);
+        if (msg.sender != record.verifier) revert NotVerifier(msg.sender, record.verifier);
+        if (record.attested) revert AlreadyAttested();
+        if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
+        record.attested = true;
+        emit Attested(id, msg.sender);
+    }
+
+    /// @inheritdoc IMarket
+    function challenge(uint256 id, Job calldata job, uint32 index)
+        external
+        nonReentrant
+        returns (uint256 dispute)
+    {
+        Record storage record = _known(id);
+        _checkChallengeable(record);
+        if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
+        if (index >= record.committed) revert NotCommitted(index);
+        if (msg.sender == record.solver) revert OwnWork(msg.sender);
+
+        ++record.openDisputes;
+        // The court is ours, calls nobody back, and gives the number that the record needs.
+        dispute = ICourt(court).open(_claim(id, record.solver, job, index));
+        // No truncation: a task costs a transaction, and a segment's index is below MOST_SEGMENTS.
+        _accusations[dispute] = Accusation(uint64(id), uint16(index), true, msg.sender);
+        emit Challenged(id, index, msg.sender, dispute, _bond);
+
+        _pull(_bond);
+    }
+
+    /// @inheritdoc ICourtClient
+    // Whatever the task's status, a known open challenge gets through. Its task is not final, other
+    // than Condemned, as no other way out is taken with a dispute open.
+    function onVerdict(uint256 dispute, bool solverGuilty) external nonReentrant {
+        if (msg.sender != court) revert NotCourt(msg.sender);
+        (Accusation memory accusation, Record storage record) = _endChallenge(dispute);
+        (uint256 id, address challenger) = (accusation.task, accusation.challenger);
+
+        bool moot = record.status == Status.Condemned;
+        emit ChallengeEnded(id, dispute, solverGuilty, moot);
+        _credit(moot || solverGuilty ? challenger : record.solver, id, _bond);
+        if (solverGuilty && !moot) _condemn(id, record, challenger, accusation.segment);
+    }
+
+    /// @inheritdoc IMarket
+    function dismiss(uint256 dispute) external nonReentrant {
+        (Accusation memory accusation, Record storage record) = _endChallenge(dispute);
+        if (record.status != Status.Condemned) revert NotMoot(dispute);
+        emit ChallengeEnded(accusation.task, dispute, false, true);
+        _credit(accusation.challenger, accusation.task, _bond);
+
+        ICourt(court).dismiss(dispute);
+    }
+
+    // ------------------------------------------------------------------------------------ the end
+
+    /// @inheritdoc IMarket
+    function settle(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Verifying);
+        if (block.timestamp <= record.windowEnds) revert TooEarly(record.windowEnds);
+        if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
+        (address solver, address verifier, uint256 price) =
+            (record.solver, record.verifier, record.price);
+        uint256 fee = record.verifierFee;
+        bool attested = record.attested;
+
+        record.status = Status.Settled;
+        emit Settled(id, solver, uint128(price));
+        _credit(solver, id, price);
+        _credit(record.requester, id, record.maxPrice - price + (attested ? 0 : fee));
+        if (attested) _credit(verifier, id, fee);
+
+        _end(solver, solverStake(uint128(price), record.segments, record.checks), 0);
+        if (verifier == address(0)) return;
+        uint256 stake = verifierStake(uint128(fee));
+        // A silent verifier loses no more than it would have earned: or a stranger's task, too cheap
+        // for its work, would be a way to hurt whoever is drawn.
+        uint256 penalty = attested ? 0 : Math.min(stake * _latePenaltyBps / BPS, fee);
+        if (penalty != 0) {
+            emit VerifierPenalised(id, verifier, penalty);
+            _credit(BURNED, id, penalty);
+        }
+        _end(verifier, stake, penalty);
+    }
+
+    /// @inheritdoc IMarket
+    function expire(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Assigned);
+        if (block.timestamp <= record.commitUntil) revert TooEarly(record.commitUntil);
+        if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
+        address solver = record.solver;
+        uint256 stake = solverStake(record.price, record.segments, record.checks);
+        uint256 penalty = stake * _latePenaltyBps / BPS;
+
+        record.status = Status.Expired;
+        emit Expired(id, solver, penalty);
+        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee + penalty);
+
+        _end(solver, stake, penalty);
+    }
+
+    /// @inheritdoc IMarket
+    function withdraw() external {
+        withdrawFor(msg.sender);
+    }
+
+    /// @inheritdoc IMarket
+    function withdrawFor(address account) public nonReentrant {
+        uint256 amount = credit[account];
+        if (amount == 0) revert NothingToWithdraw(account);
+        credit[account] = 0;
+        emit Withdrawn(account, amount);
+
+        IERC20(token).safeTransfer(account, amount);
+    }
+
+    // ---------------------------------------------------------------------------------- verifiers
+
+    /// @inheritdoc IMarket
+    function enlist() external {
+        if (!IStakes(stakes).isLocker(msg.sender, address(this))) revert NotALocker(msg.sender);
+        uint256 free = IStakes(stakes).free(msg.sender);
+        if (free < _floorStake) revert NotEnoughStake(msg.sender, free, _floorStake);
+        if (!_enlisted.add(msg.sender)) revert AlreadyEnlisted(msg.sender);
+        emit Enlisted(msg.sender);
+    }
+
+    /// @inheritdoc IMarket
+    function delist() external {
+        _delist(msg.sender);
+    }
+
+    /// @inheritdoc IMarket
+    // Stake that is locked here counts, so a worker that is busy keeps its place.
+    function evict(address worker) external {
+        uint256 has = IStakes(stakes).free(worker) + IStakes(stakes).locked(worker, address(this));
+        if (has >= _floorStake && IStakes(stakes).isLocker(worker, address(this))) {
+            revert StillGood(worker);
+        }
+        _delist(worker);
+    }
+
+    // -------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IMarket
+    function task(uint256 id) external view returns (Task memory result) {
+        Record storage record = _known(id);
+        result.requester = record.requester;
+        result.status = record.status;
+        result.segments = record.segments;
+        result.committed = record.committed;
+        result.openDisputes = record.openDisputes;
+        result.checks = record.checks;
+        result.maxPrice = record.maxPrice;
+        result.verifierFee = record.verifierFee;
+        result.price = record.price;
+        result.solver = record.solver;
+        if (result.solver != address(0)) {
+            result.solverStake = solverStake(result.price, result.segments, result.checks);
+        }
+        result.bidUntil = record.bidUntil;
+        result.commitUntil = record.commitUntil;
+        result.windowEnds = record.windowEnds;
+        result.drawBlock = record.drawBlock;
+        result.verifier = record.verifier;
+        if (result.verifier != address(0)) {
+            result.verifierStake = verifierStake(result.verifierFee);
+        }
+        result.attested = record.attested;
+        result.job = record.job;
+        result.checked = record.checked;
+    }
+
+    /// @inheritdoc IMarket
+    function bids(uint256 id) external view returns (Bid[] memory result) {
+        result = new Bid[](_known(id).bids);
+        for (uint256 i; i < result.length; ++i) {
+            Offer memory offer = _offers[id][i];
+            result[i] = Bid(offer.worker, offer.price);
+        }
+    }
+
+    /// @inheritdoc IMarket
+    function segment(uint256 id, uint32 index) external view returns (Segment memory) {
+        if (index >= _known(id).committed) revert NotCommitted(index);
+        return _segments[id][index];
+    }
+
+    /// @inheritdoc IMarket
+    function challengeOf(uint256 dispute) external view returns (Challenge memory) {
+        Accusation memory accusation = _accusations[dispute];
+        if (accusation.challenger == address(0)) revert UnknownChallenge(dispute);
+        return Challenge(
+            accusation.task, accusation.segment, accusation.challenger, _bond, accusation.open
+        );
+    }
+
+    /// @inheritdoc IMarket
+    function isEnlisted(address worker) external view returns (bool) {
+        return _enlisted.contains(worker);
+    }
+
+    /// @inheritdoc IMarket
+    function enlisted() external view returns (uint256) {
+        return _enlisted.length();
+    }
+
+    /// @inheritdoc IMarket
+    // Rounded up: a stake is never below what the formula says.
+    function solverStake(uint128 price, uint32 count, uint32 checks) public view returns (uint128) {
+        uint256 stake =
+            Math.mulDiv(uint256(price) * _marginBps, count, BPS * checks, Math.Rounding.Ceil);
+        return Math.max(_floorStake, stake).toUint128();
+    }
+
+    /// @inheritdoc IMarket
+    // Rounded up.
+    function verifierStake(uint128 fee) public view returns (uint128) {
+        return Math.max(_floorStake, Math.ceilDiv(uint256(fee) * _marginBps, BPS)).toUint128();
+    }
+
+    /// @inheritdoc IMarket
+    function parameters() external view returns (Parameters memory p) {
+        (p.token, p.stakes, p.court, p.randomness) = (token, stakes, court, randomness);
+        (p.challengeWindow, p.drawDelay) = (_challengeWindow, _drawDelay);
+        (p.minBidTime, p.minCommitTime) = (_minBidTime, _minCommitTime);
+        (p.marginBps, p.latePenaltyBps) = (_marginBps, _latePenaltyBps);
+        (p.challengerBps, p.requesterBps) = (_challengerBps, _requesterBps);
+        (p.floorStake, p.bond) = (_floorStake, _bond);
+    }
+
+    // ------------------------------------------------------------------------------------- checks
+
+    function _known(uint256 id) private view returns (Record storage record) {
+        record = _records[id];
+        if (record.status == Status.None) revert UnknownTask(id);
+    }
+
+    function _inStatus(uint256 id, Status status) private view returns (Record storage record) {
+        record = _known(id);
+        if (record.status != status) revert WrongStatus(record.status);
+    }
+
+    function _checkedSegments(Job calldata job) private pure returns (uint256 count) {
+        if (job.steps == 0 || job.segmentSteps == 0) revert ZeroSteps();
+        if (job.rows == 0 || job.dataTensors == 0) revert EmptyDataSet();
+        if (job.rows > MOST_ROWS) revert TooManyRows(job.rows, MOST_ROWS);
+        count = Math.ceilDiv(job.steps, job.segmentSteps);
+        if (count > MOST_SEGMENTS) revert TooManySegments(count, MOST_SEGMENTS);
+    }
+
+    function _checkTerms(Terms calldata terms, uint256 count) private view {
+        if (terms.maxPrice == 0) revert ZeroPrice();
+        if (terms.checks == 0 || terms.checks > count) {
+            revert ChecksOutOfRange(terms.checks, count);
+        }
+        uint256 bidFrom = block.timestamp + _minBidTime;
+        uint256 commitFrom = uint256(terms.bidUntil) + _minCommitTime;
+        uint256 latest = block.timestamp + LONGEST;
+        if (
+            terms.bidUntil < bidFrom || terms.commitUntil < commitFrom || terms.commitUntil > latest
+        ) {
+            revert BadDeadlines(
+                terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(commitFrom)
+            );
+        }
+    }
+
+    function _checkChallengeable(Record storage record) private view {
+        Status status = record.status;
+        if (status == Status.Assigned) {
+            if (block.timestamp > record.commitUntil) revert TooLate(record.commitUntil);
+        } else if (status == Status.Verifying) {
+            if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
+        } else if (status != Status.Committed) {
+            revert WrongStatus(status);
+        }
+    }
+
+    // ----------------------------------------------------------------------------------- bidding
+
+    function _place(uint256 id, Record storage record, Offer memory offer) private {
+        Offer[MOST_BIDS] storage offers = _offers[id];
+        uint256 count = record.bids;
+        // The place to give up, if any: the worker's own bid, else the latest of the dearest.
+        uint256 out = count;
+        uint256 dearest;
+        uint256 dearestPrice;
+        for (uint256 i; i < count; ++i) {
+            Offer memory other = offers[i];
+            if (other.worker == offer.worker) {
+                if (offer.price >= other.price) revert AlreadyBid(offer.worker);
+                out = i;
+                break;
+            }
+            if (other.price >= dearestPrice) (dearest, dearestPrice) = (i, other.price);
+        }
+        if (out == MOST_BIDS) {
+            if (offer.price >= dearestPrice) revert TooManyBids(MOST_BIDS, uint128(dearestPrice));
+            out = dearest;
+        }
+        if (out == count) {
+            record.bids = uint8(++count); // no truncation: at most MOST_BIDS
+        } else {
+            // Those behind move up, so that the order stays that of time.
+            for (uint256 i = out + 1; i < count; ++i) {
+                offers[i - 1] = offers[i];
+            }
+        }
+        offers[count - 1] = offer;
+    }
+
+    function _cheapest(uint256 id, Record storage record)
+        private
+        view
+        returns (bool found, Offer memory best)
+    {
+        uint256 count = record.bids;
+        (uint32 segments, uint32 checks) = (record.segments, record.checks);
+        Offer[] memory offers = new Offer[](count);
+        for (uint256 i; i < count; ++i) {
+            offers[i] = _offers[id][i];
+        }
+        // Each round takes the cheapest left, or finds it unable and leaves it out.
+        for (uint256 round; round < count; ++round) {
+            uint256 index = count;
+            for (uint256 i; i < count; ++i) {
+                if (offers[i].worker == address(0)) continue; // left out; no bid comes from address zero
+                if (index == count || offers[i].price < offers[index].price) index = i;
+            }
+            best = offers[index];
+            uint256 needed = solverStake(best.price, segments, checks);
+            if (IStakes(stakes).available(best.worker, address(this)) >= needed) {
+                return (true, best);
+            }
+            offers[index] = Offer(address(0), 0);
+        }
+    }
+
+    // ------------------------------------------------------------------------------- committing
+
+    function _toCommit(uint256 id, uint256 first, uint256 count)
+        private
+        view
+        returns (Record storage record)
+    {
+        record = _inStatus(id, Status.Assigned);
+        if (msg.sender != record.solver) revert NotSolver(msg.sender, record.solver);
+        if (block.timestamp > record.commitUntil) revert TooLate(record.commitUntil);
+        uint256 committed = record.committed;
+        if (first != committed) revert WrongSegment(uint32(first), uint32(committed));
+        if (first + count > record.segments) {
+            revert TooManySegments(first + count, record.segments);
+        }
+    }
+
+    function _store(uint256 id, uint256 index, bytes32 state, bytes32 journal) private {
+        _segments[id][index] = Segment(state, journal);
+        emit SegmentCommitted(id, uint32(index), state, journal);
+    }
+
+    function _committed(uint256 id, Record storage record, uint256 count) private {
+        record.committed = uint16(count); // no truncation: at most MOST_SEGMENTS
+        if (count == record.segments) {
+            record.status = Status.Committed;
+            _arm(id, record);
+        }
+    }
+
+    function _arm(uint256 id, Record storage record) private {
+        uint40 drawBlock = (block.number + _drawDelay).toUint40();
+        record.drawBlock = drawBlock;
+        emit DrawArmed(id, drawBlock);
+    }
+
+    // ---------------------------------------------------------------------------------- drawing
+
+    /// An enlisted worker by its free stake, out of the DRAW_WINDOW that follow a random one in the
+    /// list, or nobody. The solver and the requester take no part.
+    function _drawVerifier(bytes32 seed, Record storage record, uint256 stake)
+        private
+        view
+        returns (address)
+    {
+        uint256 listed = _enlisted.length();
+        if (listed == 0) return address(0);
+        uint256 looked = Math.min(listed, DRAW_WINDOW);
+        uint256 offset = Draw.number(seed, USE_OFFSET, listed);
+        (address solver, address requester) = (record.solver, record.requester);
+        address[] memory workers = new address[](looked);
+        uint256[] memory weights = new uint256[](looked);
+        bool anyone;
+        for (uint256 i; i < looked; ++i) {
+            address worker = _enlisted.at((offset + i) % listed);
+            workers[i] = worker;
+            if (worker == solver || worker == requester) continue;
+            uint256 free = IStakes(stakes).available(worker, address(this));
+            if (free < stake) continue;
+            weights[i] = free;
+            anyone = true;
+        }
+        // A stake is never zero, so the weights' sum is not either.
+        return anyone ? workers[Draw.weighted(seed, USE_VERIFIER, weights)] : address(0);
+    }
+
+    function _delist(address worker) private {
+        if (!_enlisted.remove(worker)) revert NotEnlisted(worker);
+        emit Delisted(worker);
+    }
+
+    // --------------------------------------------------------------------------------- disputes
+
+    function _claim(uint256 id, address solver, Job calldata job, uint32 index)
+        private
+        view
+        returns (Claim memory claim)
+    {
+        uint256 firstStep = uint256(index) * job.segmentSteps;
+        claim.solver = solver;
+        claim.challenger = msg.sender;
+        claim.program = job.program;
+        claim.data = job.data;
+        claim.dataTensors = job.dataTensors;
+        claim.rows = job.rows;
+        claim.seed = job.seed;
+        claim.firstStep = uint64(firstStep); // no truncation: below job.steps, as the segment exists
+        claim.lastStep = uint64(Math.min(firstStep + job.segmentSteps, job.steps));
+        claim.firstState = index == 0 ? job.state : _segments[id][index - 1].state;
+        claim.lastState = _segments[id][index].state;
+        claim.journal = _segments[id][index].journal;
+    }
+
+    function _endChallenge(uint256 dispute)
+        private
+        returns (Accusation memory accusation, Record storage record)
+    {
+        accusation = _accusations[dispute];
+        if (!accusation.open) revert UnknownChallenge(dispute);
+        _accusations[dispute].open = false;
+        record = _records[accusation.task];
+        --record.openDisputes;
+    }
+
+    function _condemn(uint256 id, Record storage record, address challenger, uint256 convicted)
+        private
+    {
+        (address solver, address requester, address verifier) =
+            (record.solver, record.requester, record.verifier);
+        uint256 stake = solverStake(record.price, record.segments, record.checks);
+        record.status = Status.Condemned;
+        uint256 toChallenger = stake * _challengerBps / BPS; // rounded down: what is left is burned
+        uint256 toRequester = stake * _requesterBps / BPS;
+        uint256 burned = stake - toChallenger - toRequester;
+        emit Condemned(id, solver, stake, toChallenger, toRequester, burned);
+        _credit(challenger, id, toChallenger);
+        _credit(requester, id, toRequester + record.maxPrice + record.verifierFee);
+
+        uint256 penalty;
+        uint256 bailed = verifierStake(record.verifierFee);
+        if (record.attested && record.checked >> convicted & 1 == 1) {
+            // A solver can lose a dispute on purpose, about work that was right, and so frame a
+            // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
+            // more than what the solver has burned: framing brings nothing and costs as much.
+            penalty = Math.min(bailed, burned);
+            emit VerifierPenalised(id, verifier, penalty);
+        }
+        _credit(BURNED, id, burned + penalty);
+
+        _end(solver, stake, stake);
+        if (verifier != address(0)) _end(verifier, bailed, penalty);
+    }
+
+    // ------------------------------------------------------------------------------------- money
+
+    /// Ends a lock of `stake`: takes `penalty` of it and frees the rest.
+    function _end(address worker, uint256 stake, uint256 penalty) private {
+        if (penalty != 0) IStakes(stakes).slash(worker, penalty);
+        if (stake != penalty) IStakes(stakes).release(worker, stake - penalty);
+    }
+
+    function _credit(address account, uint256 id, uint256 amount) private {
+        if (amount == 0) return;
+        credit[account] += amount;
+        emit Credited(account, id, amount);
+    }
+
+    function _pull(uint256 amount) private {
+        uint256 before = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+        uint256 received = IERC20(token).balanceOf(address(this)) - before;
+        if (received != amount) revert WrongAmountReceived(received, amount);
+    }
+
+    function _toAmount(uint256 amount) private pure returns (uint96) {
+        if (amount > type(uint96).max) revert AmountTooLarge(amount, type(uint96).max);
+        return uint96(amount);
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {ICourtClient} from "../interfaces/ICourt.sol";
+import {Claim} from "../interfaces/Types.sol";
+
+/// A court that decides as it is told to: what the market sees of `ICourt`, and no game.
+contract StubCourt {
+    uint32 public immutable clock;
+
+    uint256 public disputes;
+    mapping(uint256 dispute => address) public clientOf;
+    mapping(uint256 dispute => bool) public isClosed;
+    mapping(uint256 dispute => Claim) private _claims;
+
+    error NotClient(address caller);
+    error Closed(uint256 dispute);
+
+    constructor(uint32 clock_) {
+        clock = clock_;
+    }
+
+    function open(Claim calldata claim) external returns (uint256 dispute) {
+        dispute = disputes++;
+        clientOf[dispute] = msg.sender;
+        _claims[dispute] = claim;
+    }
+
+    function dismiss(uint256 dispute) external {
+        if (msg.sender != clientOf[dispute]) revert NotClient(msg.sender);
+        _close(dispute);
+    }
+
+    function decide(uint256 dispute, bool solverGuilty) external {
+        _close(dispute);
+        ICourtClient(clientOf[dispute]).onVerdict(dispute, solverGuilty);
+    }
+
+    /// What an honest court never does: decides twice, or what was never opened.
+    function decideAgain(address client, uint256 dispute, bool solverGuilty) external {
+        ICourtClient(client).onVerdict(dispute, solverGuilty);
+    }
+
+    function claimOf(uint256 dispute) external view returns (Claim memory) {
+        return _claims[dispute];
+    }
+
+    function _close(uint256 dispute) private {
+        if (isClosed[dispute]) revert Closed(dispute);
+        isClosed[dispute] = true;
+    }
+}
