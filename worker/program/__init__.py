@@ -1,0 +1,23 @@
+"""Programs: ordinary PyTorch captured as the canonical graph of one step, run and traced exactly."""
+
+from worker.program.capture import capture_training, training_state
+from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.lower import Unsupported
+from worker.program.program import Program
+from worker.program.records import Header, Input, Node
+from worker.program.wellformed import MalformedProgram
+
+__all__ = [
+    "Header",
+    "Input",
+    "Kind",
+    "MalformedProgram",
+    "Map",
+    "Node",
+    "Program",
+    "Reduce",
+    "Source",
+    "Unsupported",
+    "capture_training",
+    "training_state",
+]

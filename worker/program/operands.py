@@ -1,0 +1,76 @@
+"""Reads a MAP node's operand through its index map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from torch import Tensor
+
+from worker.program.codes import BOOL, DTYPES, F32
+from worker.program.records import Input
+from worker.program.views import Axis, row_major
+
+Reader = Callable[[Tensor], Tensor]
+
+
+def axes_of(operand: Input, rank: int) -> list[Axis]:
+    """The operand's index map, axis by axis."""
+    width = 1 + rank
+    return [
+        Axis(size, operand.map[k * width], tuple(operand.map[k * width + 1 : (k + 1) * width]))
+        for k, size in enumerate(operand.shape)
+    ]
+
+
+def reader(operand: Input, shape: tuple[int, ...]) -> Reader:
+    """A function from the operand's whole tensor to its elements in the output's `shape`."""
+    axes = axes_of(operand, len(shape))
+    spans = [axis.reach(shape) for axis in axes]
+    inside = all(low >= 0 and high < a.size for a, (low, high) in zip(axes, spans, strict=True))
+    weights = row_major(operand.shape)
+    offset = sum(w * a.offset for w, a in zip(weights, axes, strict=True))
+    strides = tuple(
+        sum(w * a.strides[o] for w, a in zip(weights, axes, strict=True)) for o in range(len(shape))
+    )
+    if inside and all(s >= 0 for s in strides):
+        if (offset, strides) == (0, row_major(shape)) and prod(shape) == operand.count:
+            return lambda x: x.view(shape)
+        return lambda x: x.reshape(-1).as_strided(shape, strides, offset + x.storage_offset())
+    return _indexed(operand, axes, shape)
+
+
+def _indexed(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader:
+    """The general case: an index for every output element, and where the fill stands instead."""
+    flat = torch.zeros(shape, dtype=torch.int64)
+    within = torch.ones(shape, dtype=torch.bool)
+    for weight, axis in zip(row_major(operand.shape), axes, strict=True):
+        at = torch.full(shape, axis.offset, dtype=torch.int64)
+        for o, stride in enumerate(axis.strides):
+            along = torch.arange(shape[o], dtype=torch.int64) * stride
+            at = at + along.view([-1 if k == o else 1 for k in range(len(shape))])
+        within &= (at >= 0) & (at < axis.size)
+        flat += weight * at.clamp(0, axis.size - 1)
+    fill = _element(operand.fill, operand.dtype)
+
+    def read(x: Tensor) -> Tensor:
+        found = x.reshape(-1)[flat.to(x.device)]
+        return torch.where(within.to(x.device), found, fill.to(x.device))
+
+    return read
+
+
+def _element(bits: int, dtype: int) -> Tensor:
+    """A scalar tensor of the element with these bits."""
+    if dtype == BOOL:
+        return torch.tensor(bool(bits))
+    width = 32 if DTYPES[dtype].itemsize == 4 else 64
+    signed = bits - (1 << width) if bits >> (width - 1) else bits
+    integer = torch.tensor(signed, dtype=torch.int32 if width == 32 else torch.int64)
+    return integer.view(torch.float32) if dtype == F32 else integer
+
+
+def constant(bits: int, dtype: int, shape: tuple[int, ...]) -> Tensor:
+    """A tensor of one element with these bits."""
+    return _element(bits, dtype).view(shape)

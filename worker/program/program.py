@@ -1,0 +1,156 @@
+"""A program: the canonical graph of one step."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from worker.commit import Tree, list_root, list_tree
+from worker.program.execute import Executor, Tamper
+from worker.program.records import Header, Node, decode_program, encode_program, output_item
+from worker.program.wellformed import check_program
+
+FORMAT = "assay-program-1"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The canonical graph of one step: a state and a batch give the next state and a report.
+
+    outputs: the node of each next-state tensor, then of each reported one. state_names: what the
+    state's tensors are called where the program was captured. origins: for people, the operator and
+    the line of the user's code that each node came from; no hash covers these two.
+
+    Raises MalformedProgram when the records do not make a well-formed program.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    state_names: tuple[str, ...]
+    origins: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        check_program(self.nodes, self.outputs, len(self.state_names))
+
+    @property
+    def state_count(self) -> int:
+        return len(self.state_names)
+
+    @property
+    def report_count(self) -> int:
+        return len(self.outputs) - self.state_count
+
+    @cached_property
+    def node_tree(self) -> Tree:
+        return list_tree([n.item for n in self.nodes])
+
+    @cached_property
+    def output_tree(self) -> Tree:
+        return list_tree([output_item(n) for n in self.outputs])
+
+    @cached_property
+    def header(self) -> Header:
+        return Header(
+            nodes=self.node_tree.root,
+            node_count=len(self.nodes),
+            outputs=self.output_tree.root,
+            state_count=self.state_count,
+            report_count=self.report_count,
+        )
+
+    @cached_property
+    def root(self) -> bytes:
+        """sha256(0x04 | abi.encode(header)): what a task names."""
+        return self.header.root
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return Executor(self.nodes, self.outputs)
+
+    def run(
+        self, state: Sequence[Tensor], batch: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The next state and the report, without what only a dispute needs."""
+        results = self._executor.run(state, batch)
+        return results[: self.state_count], results[self.state_count :]
+
+    def trace(
+        self, state: Sequence[Tensor], batch: Sequence[Tensor], tamper: Tamper | None = None
+    ) -> list[Tensor]:
+        """Every node's output, bit for bit what `run` computes.
+
+        tamper: called with a node's number and its output, returns what takes its place; this is
+        how tests and the demo cheat.
+        """
+        return self._executor.trace(state, batch, tamper)
+
+    def split(self, trace: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The next state and the report within a trace."""
+        results = [trace[n] for n in self.outputs]
+        return results[: self.state_count], results[self.state_count :]
+
+    def to_bytes(self) -> bytes:
+        """The serialised form: the ABI-encoded records in JSON, with the names for people."""
+        document = {
+            "format": FORMAT,
+            "records": encode_program(self.nodes, self.outputs, self.state_count).hex(),
+            "state_names": list(self.state_names),
+            "origins": list(self.origins),
+        }
+        return json.dumps(document).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes, root: bytes | None = None) -> Program:
+        """Inverse of `to_bytes`.
+
+        Raises ValueError when the data is no program, or not the one with this root.
+        """
+        try:
+            document = json.loads(data)
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']!r}; this version reads {FORMAT!r}")
+            nodes, outputs, count = decode_program(bytes.fromhex(document["records"]))
+            names = tuple(str(n) for n in document["state_names"])
+            origins = tuple(str(o) for o in document["origins"])
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"this is not a serialised program: {error!r}") from error
+        if count != len(names):
+            raise ValueError(f"the program has {count} state tensors, but {len(names)} names")
+        program = Program(nodes, outputs, names, origins)
+        if root is not None and program.root != root:
+            raise ValueError(f"the program's root is {program.root.hex()}, not {root.hex()}")
+        return program
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_bytes(self.to_bytes())
+
+    @staticmethod
+    def load(path: str | Path, root: bytes | None = None) -> Program:
+        return Program.from_bytes(Path(path).read_bytes(), root)
+
+    def origin(self, node: int) -> str:
+        """Where a node came from, for people."""
+        return self.origins[node] if node < len(self.origins) else ""
+
+    def summary(self) -> dict[str, Any]:
+        """Nodes by function, elements of the trace, and the multiply-adds of its products."""
+        from worker.program.codes import Kind
+
+        kinds = Counter(n.name for n in self.nodes)
+        products = sum(n.count * n.attributes[3] for n in self.nodes if n.kind == Kind.DOT)
+        return {
+            "root": self.root.hex(),
+            "nodes": len(self.nodes),
+            "functions": dict(sorted(kinds.items())),
+            "trace_elements": sum(n.count for n in self.nodes),
+            "multiply_adds": products,
+            "states": self.state_count,
+            "reports": self.report_count,
+        }

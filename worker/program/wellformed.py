@@ -1,0 +1,216 @@
+"""What a well-formed program is.
+
+`contracts/lib/Records.sol` is the twin for one record at a time: there a malformed record convicts
+nobody; here a worker refuses the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from worker.program.codes import (
+    BOOL,
+    F32,
+    I32,
+    I64,
+    SUM_BITS,
+    Kind,
+    Map,
+    Reduce,
+    Source,
+)
+from worker.program.records import Input, Node
+
+MAX_RANK = 8
+MAX_COUNT = 1 << 40
+MAX_STRIDE = 1 << 40
+MAX_ROW = 1 << 12  # until long rows are bisected
+MAX_NODES = 1 << 20
+MAX_ROWS = 1 << 32
+MOST_DOT_BITS = 14
+
+_NUMBERS = (F32, I32, I64)
+_WIDTH = {F32: 32, I32: 32, I64: 64, BOOL: 1}
+
+
+class MalformedProgram(ValueError):
+    """A record that no well-formed program has; names the node and the rule."""
+
+
+def _require(condition: bool, rule: str) -> None:
+    if not condition:
+        raise MalformedProgram(rule)
+
+
+def check_program(nodes: Sequence[Node], outputs: Sequence[int], state_count: int) -> None:
+    """Raises MalformedProgram unless the records make a well-formed program."""
+    _require(0 < len(nodes) <= MAX_NODES, f"{len(nodes)} nodes; a program has 1 to {MAX_NODES}")
+    for index, node in enumerate(nodes):
+        try:
+            check_node(node, index)
+            for operand in node.inputs:
+                made = nodes[operand.node]
+                _require(operand.dtype == made.dtype, f"operand dtype is node {operand.node}'s")
+                _require(operand.count == made.count, f"operand count is node {operand.node}'s")
+        except MalformedProgram as error:
+            raise MalformedProgram(f"node {index} ({node!r}): {error}") from None
+    _require(0 < state_count <= len(outputs), f"{state_count} states of {len(outputs)} outputs")
+    for position, output in enumerate(outputs):
+        _require(0 <= output < len(nodes), f"output {position} is node {output}, which is none")
+    _check_sources(nodes, outputs, state_count)
+
+
+def _check_sources(nodes: Sequence[Node], outputs: Sequence[int], state_count: int) -> None:
+    for index, node in enumerate(nodes):
+        if node.kind == Kind.SOURCE and node.fn == Source.STATE:
+            i = node.attributes[0]
+            _require(i < state_count, f"node {index} reads state {i} of {state_count}")
+            made = nodes[outputs[i]]
+            same = (made.dtype, made.count) == (node.dtype, node.count)
+            _require(same, f"state {i} comes in with another dtype or count than it goes out")
+    rows = {n.attributes[1] for n in nodes if n.kind == Kind.SOURCE and n.fn == Source.BATCH}
+    _require(len(rows) <= 1, f"batches of {sorted(rows)} rows in one step")
+
+
+def check_node(node: Node, index: int) -> None:
+    """Raises MalformedProgram unless a record, alone, is sound at its place in a program."""
+    _check_shape(node.shape)
+    _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
+    for operand in node.inputs:
+        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
+        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
+        _check_shape(operand.shape)
+        if node.kind != Kind.MAP:
+            _require(not operand.map and operand.fill == 0, "only MAP has index maps")
+    checks = {
+        Kind.SOURCE: _check_source,
+        Kind.MAP: _check_map,
+        Kind.REDUCE: _check_reduce,
+        Kind.DOT: _check_dot,
+        Kind.GATHER: _check_gather,
+    }
+    _require(node.kind in checks, f"kind {node.kind}")
+    checks[Kind(node.kind)](node)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    _require(len(shape) <= MAX_RANK, f"rank {len(shape)}; at most {MAX_RANK}")
+    _require(all(0 < n < 1 << 32 for n in shape), f"shape {shape}")
+    _require(prod(shape) <= MAX_COUNT, f"{prod(shape)} elements; at most {MAX_COUNT}")
+
+
+def _arity(node: Node, inputs: int, attributes: int) -> None:
+    _require(len(node.inputs) == inputs, f"{len(node.inputs)} operands; expected {inputs}")
+    _require(
+        len(node.attributes) == attributes,
+        f"{len(node.attributes)} attributes; expected {attributes}",
+    )
+
+
+def _check_source(node: Node) -> None:
+    _require(node.fn in Source._value2member_map_, f"source function {node.fn}")
+    counts = {Source.STATE: 1, Source.BATCH: 3, Source.CONSTANT: 1, Source.IOTA: 0}
+    _arity(node, 0, counts[Source(node.fn)])
+    if node.fn == Source.BATCH:
+        _, rows, width = node.attributes
+        _require(rows * width == node.count and rows > 0, "rows times width is the count")
+    elif node.fn == Source.CONSTANT:
+        _require(node.count == 1, "a constant has one element")
+        _check_bits(node.attributes[0], node.dtype)
+    elif node.fn == Source.IOTA:
+        _require(node.dtype in (I32, I64), "iota is i32 or i64")
+        _require(node.dtype == I64 or node.count <= 1 << 31, "iota fits its dtype")
+
+
+def _check_bits(bits: int, dtype: int) -> None:
+    _require(0 <= bits < 1 << _WIDTH[dtype], f"bits {bits:#x} of a {_WIDTH[dtype]}-bit element")
+    if dtype == F32:
+        nan = bits & 0x7FFFFFFF > 0x7F800000
+        _require(not nan or bits == 0x7FC00000, f"a NaN {bits:#x} that is not canonical")
+
+
+def _check_index_map(operand: Input, rank: int) -> None:
+    wanted = len(operand.shape) * (1 + rank)
+    _require(len(operand.map) == wanted, f"index map of {len(operand.map)}; expected {wanted}")
+    _require(all(abs(v) <= MAX_STRIDE for v in operand.map), "an offset or stride is too large")
+    _check_bits(operand.fill, operand.dtype)
+
+
+def _check_map(node: Node) -> None:
+    _require(node.fn in Map._value2member_map_, f"map function {node.fn}")
+    fn = Map(node.fn)
+    unary = (Map.COPY, Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG, Map.NOT, Map.CONVERT)
+    arity = 1 if fn in unary else 3 if fn == Map.WHERE else 2
+    _arity(node, arity, 1 if fn == Map.QUANTISE else 0)
+    for operand in node.inputs:
+        _check_index_map(operand, len(node.shape))
+    kinds = tuple(o.dtype for o in node.inputs)
+    first = kinds[0]
+    comparing = fn in (Map.EQ, Map.NE, Map.LT, Map.LE, Map.GT, Map.GE)
+    if fn == Map.COPY:
+        sound = node.dtype == first
+    elif fn == Map.CONVERT:
+        sound = True
+    elif fn == Map.QUANTISE:
+        sound = kinds == (F32, I32) and node.dtype == I32
+        bits = node.attributes[0]
+        _require(2 <= bits <= MOST_DOT_BITS or bits == SUM_BITS, f"quantising to {bits} bits")
+    elif fn == Map.WHERE:
+        sound = kinds == (BOOL, node.dtype, node.dtype)
+    elif comparing:
+        sound = node.dtype == BOOL and kinds == (first, first) and first in _NUMBERS
+    elif fn in (Map.AND, Map.OR, Map.XOR, Map.NOT):
+        sound = {*kinds, node.dtype} == {BOOL}
+    elif fn in (Map.DIV, Map.SQRT, Map.EXP, Map.LOG, Map.RELU, Map.ABS):
+        sound = {*kinds, node.dtype} == {F32}
+    else:
+        sound = {*kinds, node.dtype} == {first} and first in _NUMBERS
+    _require(sound, f"{fn.name} of dtypes {kinds} giving {node.dtype}")
+
+
+def _check_row(length: int) -> None:
+    _require(length <= MAX_ROW, f"a row of {length} elements; at most {MAX_ROW}")
+
+
+def _check_reduce(node: Node) -> None:
+    _require(node.fn in Reduce._value2member_map_, f"reduce function {node.fn}")
+    fn = Reduce(node.fn)
+    _arity(node, 2 if fn == Reduce.SUM else 1, 0)
+    x = node.inputs[0]
+    _require(len(x.shape) == 2 and x.shape[0] == node.count, "rows of the operand are the count")
+    _check_row(x.shape[1])
+    if fn == Reduce.SUM:
+        e = node.inputs[1]
+        _require(e.shape == x.shape[:1], "one exponent a row")
+        sound = (x.dtype, e.dtype, node.dtype) == (I32, I32, F32)
+    elif fn == Reduce.MAX:
+        sound = x.dtype == node.dtype and x.dtype in _NUMBERS
+    elif fn == Reduce.ARGMAX:
+        sound = x.dtype in _NUMBERS and node.dtype == I64
+    else:
+        sound = (x.dtype, node.dtype) == (F32, I32)
+    _require(sound, f"{fn.name} of dtype {x.dtype} giving {node.dtype}")
+
+
+def _check_dot(node: Node) -> None:
+    _require(node.fn == 0, f"dot function {node.fn}")
+    _arity(node, 4, 5)
+    batch, m, n, k, bits = node.attributes
+    _check_row(k)
+    _require(2 <= bits <= MOST_DOT_BITS, f"dot of {bits} bits")
+    shapes = ((batch * m, k), (batch * m,), (batch * n, k), (batch * n,))
+    _require(tuple(o.shape for o in node.inputs) == shapes, f"operand shapes; expected {shapes}")
+    _require(node.count == batch * m * n, "B * M * N is the count")
+    sound = all(o.dtype == I32 for o in node.inputs) and node.dtype == F32
+    _require(sound, "a dot takes i32 and gives f32")
+
+
+def _check_gather(node: Node) -> None:
+    _require(node.fn == 0, f"gather function {node.fn}")
+    _arity(node, 2, 4)
+    a, v, length, d = node.attributes
+    x, index = node.inputs
+    _require(x.shape == (a, v, d) and index.shape == (a, length), "operand shapes")
+    _require(node.count == a * length * d, "A * L * D is the count")
+    _require(index.dtype in (I32, I64) and node.dtype == x.dtype, "operand dtypes")
