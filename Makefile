@@ -3,9 +3,10 @@
 SHELL := /usr/bin/env bash
 BIN := .venv/bin
 ARGS ?=
+CONTRACTS := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt bench lock clean
+.PHONY: help setup compile demo test lint fmt bench lock clean
 
 help: ## say what there is
 	@echo 'Assay: a marketplace for machine-learning compute in which nobody has to be trusted.'
@@ -20,11 +21,18 @@ help: ## say what there is
 setup: ## make .venv and node_modules; fast when nothing has changed
 	@scripts/setup.sh
 
-demo: setup ## play a whole market on a local chain: train, verify, cheat, dispute, pay
+compile: setup ## compile the contracts, where one has changed
+	@$(MAKE) -s --no-print-directory .build/compiled
+
+# By force: left to itself ape compiles only the files that changed, and not those that import them.
+.build/compiled: $(CONTRACTS) ape-config.yaml package-lock.json
+	$(BIN)/ape compile --force
+	@touch $@
+
+demo: compile ## play a whole market on a local chain: train, verify, cheat, dispute, pay
 	$(BIN)/ape run demo $(ARGS)
 
-test: setup ## compile the contracts and run the tests
-	$(BIN)/ape compile
+test: compile ## compile the contracts and run the tests
 	$(BIN)/ape test $(or $(ARGS),tests)
 
 lint: setup ## check style and types, change nothing
