@@ -9,6 +9,14 @@ interface IChecker {
     error MalformedRecord(bytes32 rule);
     /// The record is sound, but this court has no checker for what it asks.
     error UnknownFunction(uint8 kind, uint8 fn);
+    /// An opening is not of the operand that the record names, or shows other leaves than are read.
+    error WrongOpening(bytes32 rule);
+    /// The output has no such element.
+    error NoSuchElement(uint64 element, uint64 count);
+
+    /// Reverts unless node number `index` is well-formed, as far as its record alone tells.
+    /// @return count elements of its output
+    function check(uint32 index, Node calldata node) external pure returns (uint64 count);
 
     /// @param index the node's place in the program: operands must come before it
     /// @param element flat index of the output element

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Clock, Instant} from "../lib/Clock.sol";
+import {IChecker} from "./IChecker.sol";
 import {Claim, Header, Node, Opening} from "./Types.sol";
 
 /// A contract that opens disputes and acts on their verdicts.
@@ -28,39 +30,39 @@ interface ICourt {
     }
 
     struct Dispute {
-        address client;
-        uint64 since; // unix time when the running clock was started
+        // what every move writes, in one word of storage
+        Instant since; // when the running clock was started
         Phase phase;
         bool solverToMove;
+        Clock solverClock;
+        Clock challengerClock;
+        uint8 level; // height of `root` above the leaves
+        uint64 index; // position of `root` within its level
+        uint8 dtype; // of the tensor under attack, once opened
+        bool ofState; // the list under attack is S_hi, not the trace
+        // the parties
         address solver;
-        uint32 solverClock; // seconds left
-        uint32 challengerClock;
-        bytes32 claim; // keccak256(abi.encode(Claim))
+        uint32 item; // index of the tensor under attack in its list
+        uint32 nodeCount;
+        uint32 stateCount;
         address challenger;
+        uint64 count; // elements of the tensor under attack, once opened
+        address client;
+        uint64 size; // leaves of the whole tree under attack
         // the interval of steps, later the step: lo is its number, S_lo and S_hi its two states
         uint64 lo;
         uint64 hi;
-        bytes32 loState;
-        bytes32 hiState;
-        bytes32 revealed; // keccak256 of the interior roots revealed last
-        bytes32 journal;
         uint64 firstStep;
         uint64 lastStep;
+        bytes32 claim; // keccak256(abi.encode(Claim))
+        bytes32 loState;
+        bytes32 hiState;
+        bytes32 journal;
         bytes32 program;
+        bytes32 revealed; // keccak256(abi.encode(roots)) of the interior roots revealed last
         bytes32 trace;
-        bytes32 reports; // keccak256 of the report commitments the solver opened
-        uint32 nodeCount;
-        uint32 stateCount;
-        // the subtree under attack
-        bytes32 root;
-        uint8 level; // height of `root` above the leaves
-        uint64 index; // position of `root` within its level
-        uint64 size; // leaves of the whole tree
-        // the tensor under attack
-        bool ofState; // the list under attack is S_hi, not the trace
-        uint32 item; // index of the tensor in its list
-        uint8 dtype;
-        uint64 count;
+        bytes32 reports; // keccak256(abi.encode(reports)) that the solver opened
+        bytes32 root; // of the subtree under attack
     }
 
     event Opened(uint256 indexed dispute, address indexed client, Claim claim);
@@ -68,7 +70,9 @@ interface ICourt {
     event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32 loState, bytes32 hiState);
     event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32[] reports);
     event StateAccused(uint256 indexed dispute);
+    /// `level` and `index` are those of the root that the children fold to.
     event ChildrenRevealed(uint256 indexed dispute, Phase phase, uint8 level, uint64 index, bytes32[] children);
+    /// `phase` is that of the tree; `level` and `index` are those of the child, the next root.
     event Descended(uint256 indexed dispute, Phase phase, uint8 level, uint64 index, bytes32 root);
     event TensorRevealed(uint256 indexed dispute, uint32 item, uint8 dtype, uint64 count, bytes32 elements);
     event LeafRevealed(uint256 indexed dispute, uint64 index, bytes data);
@@ -95,20 +99,22 @@ interface ICourt {
     error NotPadding(uint64 element, uint64 count);
     error NotClient(address caller);
     error UnknownKind(uint8 kind);
+    error BadParameters();
 
-    /// Opens a dispute; the caller is its client. The solver is to move.
-    function open(Claim calldata claim) external returns (uint256 dispute);
+    /// Opens a dispute; the caller is its client. The solver is to move. Disputes are numbered from 0.
+    function open(Claim calldata claim) external returns (uint256 id);
 
     /// The client gives a dispute up: nobody wins.
-    function dismiss(uint256 dispute) external;
+    function dismiss(uint256 id) external;
 
     // The solver's moves.
     /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
-    function revealRoots(uint256 dispute, bytes32[] calldata roots) external;
+    function revealRoots(uint256 id, bytes32[] calldata roots) external;
     /// Step: the trace root of the step and the opening of the journal's leaf for it. The solver
-    /// stays to move, and reveals the children of the trace root next.
+    /// stays to move, and reveals the children of the trace root next; but where the trace has one
+    /// leaf only, there is nothing to reveal, and the challenger moves.
     function revealTrace(
-        uint256 dispute,
+        uint256 id,
         Header calldata header,
         bytes32 trace,
         bytes32 salt,
@@ -117,24 +123,29 @@ interface ICourt {
     ) external;
     /// Trace, State, Elements: the descendants of the root under attack, `arityBits` levels below it
     /// (or the leaves, where they are nearer).
-    function revealChildren(uint256 dispute, bytes32[] calldata children) external;
-    /// Tensor: the preimage of the tensor's commitment. The solver stays to move.
-    function revealTensor(uint256 dispute, uint8 dtype, uint64 count, bytes32 elements) external;
+    function revealChildren(uint256 id, bytes32[] calldata children) external;
+    /// Tensor: the preimage of the tensor's commitment. The solver stays to move. A tensor has at
+    /// least one element.
+    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external;
     /// Leaf: its 1024 bytes.
-    function revealLeaf(uint256 dispute, bytes calldata data) external;
+    function revealLeaf(uint256 id, bytes calldata data) external;
 
     // The challenger's moves.
     /// Steps: into part `part` of the interval that `roots` divides.
-    function descendSteps(uint256 dispute, bytes32[] calldata roots, uint256 part) external;
-    /// Trace, State, Elements: into the revealed child number `child`.
-    function descend(uint256 dispute, uint256 child, bytes32 root, bytes32[] calldata path) external;
-    /// Trace, before any descent: the trace is right, the next state is not what it produced.
-    function accuseState(uint256 dispute) external;
+    function descendSteps(uint256 id, bytes32[] calldata roots, uint256 part) external;
+    /// Trace, State, Elements: into the revealed child number `child`, `root`; `path` leads from it to
+    /// the root under attack. In a trace of one leaf, child 0 is that leaf.
+    function descend(uint256 id, uint256 child, bytes32 root, bytes32[] calldata path) external;
+    /// Trace, before any descent: the trace is right, the next state is not what it produced. Its list
+    /// is under attack next; where it has one leaf only, that is the place to prove.
+    function accuseState(uint256 id) external;
 
-    // Proofs: by anyone, while the challenger is to move. Each convicts the solver or reverts.
-    /// Element `position` of the leaf under attack is not what the node's operands give.
+    // Proofs: by anyone, while the challenger is to move and has time left. Each convicts the solver or
+    // reverts.
+    /// Proof: element `position` of the leaf under attack, of which `data` are the bytes, is not what
+    /// the node's operands give.
     function proveElement(
-        uint256 dispute,
+        uint256 id,
         Claim calldata claim,
         Header calldata header,
         Node calldata node,
@@ -143,27 +154,31 @@ interface ICourt {
         uint256 position,
         Opening[] calldata openings
     ) external;
-    /// The opened tensor has another dtype or element count than the node's record says.
+    /// Elements, Proof: the opened tensor has another dtype or element count than its node's record
+    /// says.
     function proveShape(
-        uint256 dispute,
+        uint256 id,
         Header calldata header,
         Node calldata node,
         bytes32[] calldata nodePath
     ) external;
-    /// The leaf under attack has a byte other than zero behind its tensor's last element.
-    function provePadding(uint256 dispute, bytes calldata data, uint256 position) external;
-    /// The next state's tensor under attack is not the trace's output for it.
+    /// Proof: behind its tensor's last element, the leaf under attack is not zero where its element
+    /// number `position` would be.
+    function provePadding(uint256 id, bytes calldata data, uint256 position) external;
+    /// Proof: the next state's tensor under attack is not the trace's output for it. `node` is the
+    /// output's node, `item` the trace's item of that node.
     function proveState(
-        uint256 dispute,
+        uint256 id,
         Header calldata header,
         uint32 node,
         bytes32[] calldata outputPath,
         bytes32 item,
         bytes32[] calldata tracePath
     ) external;
-    /// Report number `report` that the solver opened is not the trace's output for it.
+    /// After the trace is shown: report number `report` that the solver opened is not the trace's
+    /// output for it.
     function proveReport(
-        uint256 dispute,
+        uint256 id,
         Header calldata header,
         bytes32[] calldata reports,
         uint256 report,
@@ -174,7 +189,7 @@ interface ICourt {
     ) external;
 
     /// Whoever is to move and has no time left loses. Anyone may call.
-    function callTime(uint256 dispute) external;
+    function callTime(uint256 id) external;
 
     function dispute(uint256 id) external view returns (Dispute memory);
     function disputes() external view returns (uint256 count);
@@ -182,4 +197,6 @@ interface ICourt {
     function arityBits() external view returns (uint8);
     /// Seconds each side has for the whole dispute.
     function clock() external view returns (uint32);
+    /// Who recomputes elements of this kind of node.
+    function checker(uint8 kind) external view returns (IChecker);
 }

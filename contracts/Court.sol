@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IChecker} from "./interfaces/IChecker.sol";
+import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
+import {Claim, Context, Header, Node, Opening} from "./interfaces/Types.sol";
+import {Clock, Clocks, Instant} from "./lib/Clock.sol";
+import {Elements} from "./lib/Elements.sol";
+import {Merkle} from "./lib/Merkle.sol";
+import {Records} from "./lib/Records.sol";
+
+/// Phases and the moves between them (S: the solver moves, C: the challenger does):
+///
+///   Steps --S revealRoots, C descendSteps--> Steps ... until the interval has one step --> Step
+///   Step  --S revealTrace--> Trace
+///   Trace --S revealChildren, C descend--> Trace ... until a leaf --> Tensor
+///         --C accuseState, at the trace's root--> State
+///   State --S revealChildren, C descend--> State ... until a leaf --> Proof
+///   Tensor --S revealTensor--> Elements (Leaf, if it has one leaf only)
+///   Elements --S revealChildren, C descend--> Elements ... until a leaf --> Leaf
+///   Leaf  --S revealLeaf--> Proof
+///   Proof --anyone: a proof--> Closed, the solver is guilty
+///
+/// A proof of a report, and of a tensor's shape, is open to all earlier, whenever the challenger is to
+/// move. Whoever is to move and has no time left has lost, as soon as anyone calls time.
+///
+/// What the solver reveals goes to the log; storage keeps only the root under attack, as a revealed
+/// array is checked by folding it to that root, and a child by climbing to it.
+contract Court is ICourt {
+    /// @inheritdoc ICourt
+    uint8 public immutable arityBits;
+    /// @inheritdoc ICourt
+    uint32 public immutable clock;
+
+    IChecker private immutable _sourceChecker;
+    IChecker private immutable _mapChecker;
+    IChecker private immutable _reduceChecker;
+    IChecker private immutable _dotChecker;
+    IChecker private immutable _gatherChecker;
+
+    mapping(uint256 id => Dispute) private _disputes;
+    uint256 private _count;
+
+    /// @param checkers by kind of node: source, map, reduce, dot, gather
+    constructor(uint8 arityBits_, uint32 clockSeconds, IChecker[5] memory checkers) {
+        if (arityBits_ == 0 || arityBits_ > 8 || clockSeconds == 0) revert BadParameters();
+        arityBits = arityBits_;
+        clock = clockSeconds;
+        _sourceChecker = checkers[0];
+        _mapChecker = checkers[1];
+        _reduceChecker = checkers[2];
+        _dotChecker = checkers[3];
+        _gatherChecker = checkers[4];
+    }
+
+    // --- opening and closing ---
+
+    /// @inheritdoc ICourt
+    function open(Claim calldata claim) external returns (uint256 id) {
+        // Equal states are no empty claim: a step of inference changes no state, only its reports.
+        if (claim.lastStep <= claim.firstStep) revert EmptyClaim();
+        id = _count++;
+        Dispute storage d = _disputes[id];
+        d.since = Clocks.current();
+        d.phase = claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps;
+        d.solverToMove = true;
+        d.solverClock = Clocks.create(clock);
+        d.challengerClock = Clocks.create(clock);
+        d.solver = claim.solver;
+        d.challenger = claim.challenger;
+        d.client = msg.sender;
+        d.lo = claim.firstStep;
+        d.hi = claim.lastStep;
+        d.firstStep = claim.firstStep;
+        d.lastStep = claim.lastStep;
+        d.claim = keccak256(abi.encode(claim));
+        d.loState = claim.firstState;
+        d.hiState = claim.lastState;
+        d.journal = claim.journal;
+        d.program = claim.program;
+        emit Opened(id, msg.sender, claim);
+    }
+
+    /// @inheritdoc ICourt
+    function dismiss(uint256 id) external {
+        Dispute storage d = _running(id);
+        if (msg.sender != d.client) revert NotClient(msg.sender);
+        d.phase = Phase.Closed;
+        emit Dismissed(id);
+    }
+
+    /// @inheritdoc ICourt
+    function callTime(uint256 id) external {
+        Dispute storage d = _running(id);
+        bool solverToMove = d.solverToMove;
+        Clock moving = solverToMove ? d.solverClock : d.challengerClock;
+        if (moving.overrun(d.since) == 0) revert ClockStillRunning(moving.remaining(d.since));
+        _decide(id, d, solverToMove, "time");
+    }
+
+    // --- the solver's moves ---
+
+    /// @inheritdoc ICourt
+    function revealRoots(uint256 id, bytes32[] calldata roots) external {
+        Dispute storage d = _solverMoves(id, Phase.Steps);
+        (uint64 lo, uint64 hi) = (d.lo, d.hi);
+        uint256 interior = _parts(lo, hi) - 1;
+        if (roots.length != interior) revert WrongCount(roots.length, interior);
+        d.revealed = keccak256(abi.encode(roots));
+        d.solverToMove = false;
+        emit RootsRevealed(id, lo, hi, roots);
+    }
+
+    /// @inheritdoc ICourt
+    function revealTrace(
+        uint256 id,
+        Header calldata header,
+        bytes32 trace,
+        bytes32 salt,
+        bytes32[] calldata reports,
+        bytes32[] calldata path
+    ) external {
+        Dispute storage d = _solverMoves(id, Phase.Step);
+        _checkHeader(d, header);
+        if (reports.length != header.reportCount) revert WrongCount(reports.length, header.reportCount);
+        uint64 step = d.lo;
+        uint64 place = step - d.firstStep;
+        bytes32 item = Merkle.reportItem(d.solver, step, salt, reports);
+        _expect(Merkle.listRoot(place, item, d.lastStep - d.firstStep, path), d.journal);
+
+        d.phase = Phase.Trace;
+        d.trace = trace;
+        d.reports = keccak256(abi.encode(reports));
+        d.nodeCount = header.nodeCount;
+        d.stateCount = header.stateCount;
+        _attack(d, trace, header.nodeCount);
+        // A single leaf has no children to reveal.
+        d.solverToMove = d.level != 0;
+        emit TraceRevealed(id, step, trace, salt, reports);
+    }
+
+    /// @inheritdoc ICourt
+    function revealChildren(uint256 id, bytes32[] calldata children) external {
+        Phase phase = _treeOf(id);
+        Dispute storage d = _solverMoves(id, phase);
+        (,, uint256 count) = _children(d);
+        if (children.length != count) revert WrongCount(children.length, count);
+        _expect(Merkle.fold(children), d.root);
+        d.solverToMove = false;
+        emit ChildrenRevealed(id, phase, d.level, d.index, children);
+    }
+
+    /// @inheritdoc ICourt
+    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external {
+        Dispute storage d = _solverMoves(id, Phase.Tensor);
+        uint32 item = d.item;
+        _expect(Merkle.listLeaf(item, Merkle.tensorItem(dtype, count, elements)), d.root);
+        // No program has such a tensor, and it has no leaves to descend to: its solver is stuck here.
+        if (!Records.isType(dtype) || count == 0) revert NotTheShape(dtype, count);
+        d.dtype = dtype;
+        d.count = count;
+        _attack(d, elements, Elements.leavesOf(dtype, count));
+        d.phase = d.level == 0 ? Phase.Leaf : Phase.Elements;
+        emit TensorRevealed(id, item, dtype, count, elements);
+    }
+
+    /// @inheritdoc ICourt
+    function revealLeaf(uint256 id, bytes calldata data) external {
+        Dispute storage d = _solverMoves(id, Phase.Leaf);
+        _checkLeaf(d, data);
+        d.phase = Phase.Proof;
+        d.solverToMove = false;
+        emit LeafRevealed(id, d.index, data);
+    }
+
+    // --- the challenger's moves ---
+
+    /// @inheritdoc ICourt
+    function descendSteps(uint256 id, bytes32[] calldata roots, uint256 part) external {
+        Dispute storage d = _challengerMoves(id, Phase.Steps);
+        _expect(keccak256(abi.encode(roots)), d.revealed);
+        (uint64 lo, uint64 hi) = (d.lo, d.hi);
+        uint256 parts = _parts(lo, hi);
+        if (part >= parts) revert NoSuchPart(part, parts);
+        if (part != 0) d.loState = roots[part - 1];
+        if (part != parts - 1) d.hiState = roots[part];
+        // Points of an interval lie within it: 64 bits hold them, and the product with a part number.
+        uint256 length = hi - lo;
+        (lo, hi) = (uint64(lo + length * part / parts), uint64(lo + length * (part + 1) / parts));
+        d.lo = lo;
+        d.hi = hi;
+        if (hi - lo == 1) d.phase = Phase.Step;
+        d.solverToMove = true;
+        emit StepsNarrowed(id, lo, hi, d.loState, d.hiState);
+    }
+
+    /// @inheritdoc ICourt
+    function descend(uint256 id, uint256 child, bytes32 root, bytes32[] calldata path) external {
+        Phase phase = _treeOf(id);
+        Dispute storage d = _challengerMoves(id, phase);
+        (uint256 below, uint256 first, uint256 count) = _children(d);
+        if (child >= count) revert NoSuchPart(child, count);
+        uint256 index = first + child;
+        uint256 width = Merkle.widthAt(d.size, below);
+        _expect(Merkle.climb(root, index, width, path, d.level - below), d.root);
+        d.root = root;
+        d.level = uint8(below);
+        d.index = uint64(index);
+        if (below == 0) {
+            _reachLeaf(d, phase, index);
+        } else {
+            d.solverToMove = true;
+        }
+        emit Descended(id, phase, uint8(below), uint64(index), root);
+    }
+
+    /// @inheritdoc ICourt
+    function accuseState(uint256 id) external {
+        Dispute storage d = _challengerMoves(id, Phase.Trace);
+        // Only the root itself is as high as the tree.
+        if (d.level != Merkle.depth(d.nodeCount)) revert AlreadyDescended();
+        d.ofState = true;
+        d.phase = Phase.State;
+        _attack(d, d.hiState, d.stateCount);
+        if (d.level == 0) {
+            _reachLeaf(d, Phase.State, 0);
+        } else {
+            d.solverToMove = true;
+        }
+        emit StateAccused(id);
+    }
+
+    // --- proofs ---
+
+    /// @inheritdoc ICourt
+    function proveElement(
+        uint256 id,
+        Claim calldata claim,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata nodePath,
+        bytes calldata data,
+        uint256 position,
+        Opening[] calldata openings
+    ) external {
+        Dispute storage d = _placeProven(id, false);
+        _checkRecord(d, header, node, nodePath);
+        if (!_hasShape(d, node)) revert NotTheShape(node.dtype, Records.countOf(node.shape));
+        (uint64 element, uint64 committed) = _committed(d, data, position);
+        if (element >= d.count) revert NoSuchPart(element, d.count);
+        uint64 value = _recompute(d, claim, node, element, openings);
+        if (value == committed) revert ElementFollows(value);
+        emit ElementTried(id, d.item, element, committed, value);
+        _decide(id, d, true, "element");
+    }
+
+    /// @inheritdoc ICourt
+    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath)
+        external
+    {
+        Dispute storage d = _proof(id);
+        Phase phase = d.phase;
+        if ((phase != Phase.Elements && phase != Phase.Proof) || d.ofState) revert WrongPhase(phase);
+        _checkRecord(d, header, node, nodePath);
+        checker(node.kind).check(d.item, node);
+        if (_hasShape(d, node)) revert NotTheShape(node.dtype, d.count);
+        _decide(id, d, true, "shape");
+    }
+
+    /// @inheritdoc ICourt
+    function provePadding(uint256 id, bytes calldata data, uint256 position) external {
+        Dispute storage d = _placeProven(id, false);
+        (uint64 element, uint64 committed) = _committed(d, data, position);
+        if (element < d.count || committed == 0) revert NotPadding(element, d.count);
+        _decide(id, d, true, "padding");
+    }
+
+    /// @inheritdoc ICourt
+    function proveState(
+        uint256 id,
+        Header calldata header,
+        uint32 node,
+        bytes32[] calldata outputPath,
+        bytes32 item,
+        bytes32[] calldata tracePath
+    ) external {
+        Dispute storage d = _placeProven(id, true);
+        _checkHeader(d, header);
+        uint32 tensor = d.item;
+        _checkOutput(header, tensor, node, outputPath);
+        _checkTraced(d, node, item, tracePath);
+        if (Merkle.listLeaf(tensor, item) == d.root) revert CommitmentFollows(item);
+        _decide(id, d, true, "state");
+    }
+
+    /// @inheritdoc ICourt
+    function proveReport(
+        uint256 id,
+        Header calldata header,
+        bytes32[] calldata reports,
+        uint256 report,
+        uint32 node,
+        bytes32[] calldata outputPath,
+        bytes32 item,
+        bytes32[] calldata tracePath
+    ) external {
+        Dispute storage d = _proof(id);
+        if (d.phase < Phase.Trace) revert WrongPhase(d.phase);
+        _checkHeader(d, header);
+        _expect(keccak256(abi.encode(reports)), d.reports);
+        if (report >= reports.length) revert NoSuchPart(report, reports.length);
+        _checkOutput(header, uint64(header.stateCount) + uint64(report), node, outputPath);
+        _checkTraced(d, node, item, tracePath);
+        if (reports[report] == item) revert CommitmentFollows(item);
+        _decide(id, d, true, "report");
+    }
+
+    // --- views ---
+
+    /// @inheritdoc ICourt
+    function dispute(uint256 id) external view returns (Dispute memory) {
+        return _disputes[id];
+    }
+
+    /// @inheritdoc ICourt
+    function disputes() external view returns (uint256 count) {
+        return _count;
+    }
+
+    /// @inheritdoc ICourt
+    function checker(uint8 kind) public view returns (IChecker) {
+        if (kind == 0) return _sourceChecker;
+        if (kind == 1) return _mapChecker;
+        if (kind == 2) return _reduceChecker;
+        if (kind == 3) return _dotChecker;
+        if (kind == 4) return _gatherChecker;
+        revert UnknownKind(kind);
+    }
+
+    // --- whose turn it is ---
+
+    function _running(uint256 id) private view returns (Dispute storage d) {
+        d = _disputes[id];
+        Phase phase = d.phase;
+        if (phase == Phase.None) revert UnknownDispute(id);
+        if (phase == Phase.Closed) revert WrongPhase(phase);
+    }
+
+    /// A move of the solver: charges its clock and starts the one of whoever is next.
+    function _solverMoves(uint256 id, Phase phase) private returns (Dispute storage d) {
+        d = _inPhase(id, phase);
+        if (!d.solverToMove || msg.sender != d.solver) revert NotYourMove(msg.sender);
+        Clock moving = d.solverClock;
+        _checkTime(moving, d.since);
+        d.solverClock = moving.charge(d.since);
+        d.since = Clocks.current();
+    }
+
+    /// A move of the challenger, likewise.
+    function _challengerMoves(uint256 id, Phase phase) private returns (Dispute storage d) {
+        d = _inPhase(id, phase);
+        if (d.solverToMove || msg.sender != d.challenger) revert NotYourMove(msg.sender);
+        Clock moving = d.challengerClock;
+        _checkTime(moving, d.since);
+        d.challengerClock = moving.charge(d.since);
+        d.since = Clocks.current();
+    }
+
+    /// A proof ends the dispute, so no clock is charged; but out of time is out of time.
+    function _proof(uint256 id) private view returns (Dispute storage d) {
+        d = _running(id);
+        if (d.solverToMove) revert NotYourMove(msg.sender);
+        _checkTime(d.challengerClock, d.since);
+    }
+
+    /// A proof at the place that the descent ended at: in the next state's list, or in the trace.
+    function _placeProven(uint256 id, bool ofState) private view returns (Dispute storage d) {
+        _inPhase(id, Phase.Proof);
+        d = _proof(id);
+        if (d.ofState != ofState) revert WrongPhase(Phase.Proof);
+    }
+
+    function _inPhase(uint256 id, Phase expected) private view returns (Dispute storage d) {
+        d = _running(id);
+        if (d.phase != expected) revert WrongPhase(d.phase);
+    }
+
+    /// The phase, if it is one in which a tree is under attack.
+    function _treeOf(uint256 id) private view returns (Phase phase) {
+        phase = _running(id).phase;
+        if (phase != Phase.Trace && phase != Phase.State && phase != Phase.Elements) {
+            revert WrongPhase(phase);
+        }
+    }
+
+    function _checkTime(Clock moving, Instant since) private view {
+        uint256 over = moving.overrun(since);
+        if (over != 0) revert ClockRunOut(over);
+    }
+
+    // --- where the attack stands ---
+
+    /// Parts that an interval is divided into.
+    function _parts(uint64 lo, uint64 hi) private view returns (uint256) {
+        uint256 length = hi - lo;
+        uint256 most = uint256(1) << arityBits;
+        return length < most ? length : most;
+    }
+
+    /// Puts a whole tree under attack.
+    function _attack(Dispute storage d, bytes32 root, uint256 size) private {
+        d.root = root;
+        d.level = Merkle.depth(size);
+        d.index = 0;
+        d.size = uint64(size); // at most an element count or a 32-bit count
+    }
+
+    /// Level of the children of the root under attack, position of the first, and their number.
+    function _children(Dispute storage d)
+        private
+        view
+        returns (uint256 below, uint256 first, uint256 count)
+    {
+        uint256 level = d.level;
+        uint256 levels = level < arityBits ? level : arityBits;
+        below = level - levels;
+        first = uint256(d.index) << levels;
+        // At least one: a node has a descendant at its subtree's left edge on every level.
+        count = Merkle.widthAt(d.size, below) - first;
+        uint256 most = uint256(1) << levels;
+        if (count > most) count = most;
+    }
+
+    /// A leaf of the tree has been reached. A list's leaf names the tensor under attack.
+    function _reachLeaf(Dispute storage d, Phase phase, uint256 index) private {
+        if (phase == Phase.Elements) {
+            d.phase = Phase.Leaf;
+            d.solverToMove = true;
+            return;
+        }
+        d.item = uint32(index); // lists have a 32-bit size
+        d.phase = phase == Phase.State ? Phase.Proof : Phase.Tensor;
+        d.solverToMove = phase != Phase.State;
+    }
+
+    // --- what is bound to what ---
+
+    function _expect(bytes32 computed, bytes32 expected) private pure {
+        if (computed != expected) revert DoesNotHash(computed, expected);
+    }
+
+    function _checkHeader(Dispute storage d, Header calldata header) private view {
+        if (Merkle.headerRoot(header) != d.program) revert WrongProgram();
+    }
+
+    /// That `node` is the record of the node under attack.
+    function _checkRecord(
+        Dispute storage d,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata path
+    ) private view {
+        _checkHeader(d, header);
+        bytes32 item = Merkle.nodeItem(node);
+        _expect(Merkle.listRoot(d.item, item, header.nodeCount, path), header.nodes);
+    }
+
+    /// That output number `output` of the program is `node`.
+    function _checkOutput(Header calldata header, uint64 output, uint32 node, bytes32[] calldata path)
+        private
+        view
+    {
+        uint64 outputs = uint64(header.stateCount) + header.reportCount;
+        _expect(Merkle.listRoot(output, bytes32(uint256(node)), outputs, path), header.outputs);
+    }
+
+    /// That `item` is the trace's item of `node`.
+    function _checkTraced(Dispute storage d, uint32 node, bytes32 item, bytes32[] calldata path) private view {
+        _expect(Merkle.listRoot(node, item, d.nodeCount, path), d.trace);
+    }
+
+    function _checkLeaf(Dispute storage d, bytes calldata data) private view {
+        if (data.length != Elements.LEAF_BYTES) revert WrongCount(data.length, Elements.LEAF_BYTES);
+        _expect(Merkle.elementLeaf(data), d.root);
+    }
+
+    function _hasShape(Dispute storage d, Node calldata node) private view returns (bool) {
+        return node.dtype == d.dtype && Records.countOf(node.shape) == d.count;
+    }
+
+    /// Number and bits of the element at `position` of the leaf under attack.
+    function _committed(Dispute storage d, bytes calldata data, uint256 position)
+        private
+        view
+        returns (uint64 element, uint64 bits)
+    {
+        _checkLeaf(d, data);
+        uint8 dtype = d.dtype;
+        uint256 each = Elements.perLeaf(dtype);
+        if (position >= each) revert NoSuchPart(position, each);
+        bits = Elements.raw(data, dtype, position);
+        element = uint64(d.index * each + position);
+    }
+
+    function _recompute(
+        Dispute storage d,
+        Claim calldata claim,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) private view returns (uint64) {
+        if (keccak256(abi.encode(claim)) != d.claim) revert WrongClaim();
+        Context memory context = Context({
+            trace: d.trace,
+            nodeCount: d.nodeCount,
+            state: d.loState,
+            stateCount: d.stateCount,
+            data: claim.data,
+            dataTensors: claim.dataTensors,
+            rows: claim.rows,
+            seed: claim.seed,
+            step: d.lo
+        });
+        return checker(node.kind).recompute(context, d.item, node, element, openings);
+    }
+
+    /// The client is told last. Its failure is not caught: a caller who chose the gas such that the
+    /// client runs out of it would otherwise close the dispute without a verdict.
+    function _decide(uint256 id, Dispute storage d, bool solverGuilty, bytes32 reason) private {
+        d.phase = Phase.Closed;
+        emit Decided(id, solverGuilty, reason);
+        ICourtClient(d.client).onVerdict(id, solverGuilty);
+    }
+}

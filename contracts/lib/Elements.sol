@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Codes} from "../court/Codes.sol";
+import {IChecker} from "../interfaces/IChecker.sol";
+import {Leaf, Opening} from "../interfaces/Types.sol";
+import {Merkle} from "./Merkle.sol";
+import {Records} from "./Records.sol";
+
+/// Elements of committed tensors, read from openings. An element's bits are a uint64: an i32 from its
+/// 32 bits with zeros above, a bool as 0 or 1. Whatever the bytes, they read as one definite element:
+/// every NaN as the canonical one, every non-zero bool as 1; the data set and the first state come
+/// from a stranger, and the worker's reader does the same.
+library Elements {
+    uint256 internal constant LEAF_BYTES = 1024;
+
+    /// A proven row in memory: `at` points at the first byte of its first element. 32 bytes past its
+    /// end may be read (they hold anything).
+    type Row is uint256;
+
+    function refuse(bytes32 rule) internal pure {
+        revert IChecker.WrongOpening(rule);
+    }
+
+    /// log2 of the bytes of an element.
+    function shiftOf(uint8 dtype) internal pure returns (uint256) {
+        if (dtype == Codes.I64) return 3;
+        return dtype == Codes.BOOL ? 0 : 2;
+    }
+
+    function perLeaf(uint8 dtype) internal pure returns (uint256) {
+        return LEAF_BYTES >> shiftOf(dtype);
+    }
+
+    function leavesOf(uint8 dtype, uint256 count) internal pure returns (uint256) {
+        uint256 each = perLeaf(dtype);
+        return (count + each - 1) / each;
+    }
+
+    /// Element `position` of a leaf, its bits exactly as they were committed.
+    function raw(bytes calldata leaf, uint8 dtype, uint256 position) internal pure returns (uint64 bits) {
+        uint256 shift = shiftOf(dtype);
+        uint256 size = 1 << shift;
+        for (uint256 i = 0; i < size; ++i) {
+            bits |= uint64(uint8(leaf[(position << shift) + i])) << uint64(8 * i);
+        }
+    }
+
+    function canonical(uint64 bits, uint8 dtype) internal pure returns (uint64) {
+        if (dtype == Codes.F32) return bits & 0x7fffffff > 0x7f800000 ? Records.NAN : bits;
+        if (dtype == Codes.BOOL) return bits == 0 ? 0 : 1;
+        return bits;
+    }
+
+    /// An operand that is not read: nothing is shown of it.
+    function none(Opening calldata opening) internal pure {
+        if (opening.leaves.length != 0) refuse("unread");
+    }
+
+    /// That the opening is of item `item` in the list `list` of `items` tensors, and that this tensor
+    /// has `count` elements of type `dtype`.
+    function checkItem(
+        Opening calldata opening,
+        uint8 dtype,
+        uint256 count,
+        bytes32 list,
+        uint64 item,
+        uint64 items
+    ) internal view {
+        if (opening.dtype != dtype) refuse("type");
+        if (opening.count != count) refuse("count");
+        bytes32 hash = Merkle.tensorItem(dtype, opening.count, opening.elements);
+        if (Merkle.listRoot(item, hash, items, opening.path) != list) refuse("list");
+    }
+
+    /// Element `element` of a tensor whose item has been checked.
+    function one(Opening calldata opening, uint64 element) internal view returns (uint64) {
+        uint8 dtype = opening.dtype;
+        if (opening.leaves.length != 1) refuse("leaves");
+        Leaf calldata leaf = opening.leaves[0];
+        if (leaf.data.length != LEAF_BYTES) refuse("leaf length");
+        uint256 each = perLeaf(dtype);
+        bytes32 hash = Merkle.elementLeaf(leaf.data);
+        checkLeaf(opening, hash, element / each, leafTotal(opening));
+        return canonical(raw(leaf.data, dtype, element % each), dtype);
+    }
+
+    /// Elements first .. first + length - 1 of a tensor whose item has been checked. The caller knows
+    /// that length > 0 and that they are within the tensor.
+    function row(Opening calldata opening, uint256 first, uint256 length) internal view returns (Row) {
+        uint256 shift = shiftOf(opening.dtype);
+        uint256 from = (first << shift) / LEAF_BYTES;
+        uint256 leaves = ((first + length - 1) << shift) / LEAF_BYTES - from + 1;
+        if (opening.leaves.length != leaves) refuse("leaves");
+        uint256 total = leafTotal(opening);
+        uint256 buffer;
+        // Room for the leaves, one word before them for the byte that a leaf's hash begins with, and
+        // one behind them that may be read. The byte before a leaf is the last one of the leaf before
+        // it, which is hashed by then: it is put back.
+        assembly ("memory-safe") {
+            buffer := add(mload(0x40), 0x20)
+            mstore(0x40, add(add(buffer, mul(leaves, 1024)), 0x20))
+        }
+        for (uint256 i = 0; i < leaves; ++i) {
+            bytes calldata data = opening.leaves[i].data;
+            if (data.length != LEAF_BYTES) refuse("leaf length");
+            bytes32 hash;
+            assembly ("memory-safe") {
+                let to := add(buffer, mul(i, 1024))
+                let before := mload(sub(to, 0x20))
+                calldatacopy(to, data.offset, 1024)
+                mstore8(sub(to, 1), 0x01)
+                if iszero(staticcall(gas(), 2, sub(to, 1), 1025, 0x00, 0x20)) { revert(0, 0) }
+                hash := mload(0x00)
+                mstore(sub(to, 0x20), before)
+            }
+            checkLeaf(opening, hash, from + i, total, i);
+        }
+        return Row.wrap(buffer + (first << shift) - from * LEAF_BYTES);
+    }
+
+    function leafTotal(Opening calldata opening) private pure returns (uint256) {
+        return leavesOf(opening.dtype, opening.count);
+    }
+
+    function checkLeaf(Opening calldata opening, bytes32 hash, uint256 index, uint256 total) private view {
+        checkLeaf(opening, hash, index, total, 0);
+    }
+
+    function checkLeaf(Opening calldata opening, bytes32 hash, uint256 index, uint256 total, uint256 shown)
+        private
+        view
+    {
+        bytes32[] calldata path = opening.leaves[shown].path;
+        if (Merkle.climb(hash, index, total, path, Merkle.depth(total)) != opening.elements) refuse("leaf");
+    }
+
+    /// Element `i` of a row.
+    function at(Row start, uint8 dtype, uint256 i) internal pure returns (uint64) {
+        uint256 word;
+        uint256 shift = shiftOf(dtype);
+        assembly ("memory-safe") {
+            word := mload(add(start, shl(shift, i)))
+        }
+        uint64 bits;
+        if (dtype == Codes.I64) bits = uint64(swap64(word) >> 192);
+        else if (dtype == Codes.BOOL) bits = uint64(word >> 248);
+        else bits = uint64(swap32(word) >> 224);
+        return canonical(bits, dtype);
+    }
+
+    /// Reverses the bytes of each of the eight 32-bit lanes of a word.
+    function swap32(uint256 x) internal pure returns (uint256) {
+        x = ((x & MASK8) << 8) | ((x >> 8) & MASK8);
+        return ((x & MASK16) << 16) | ((x >> 16) & MASK16);
+    }
+
+    /// Reverses the bytes of each of the four 64-bit lanes of a word.
+    function swap64(uint256 x) internal pure returns (uint256) {
+        x = swap32(x);
+        return ((x & MASK32) << 32) | ((x >> 32) & MASK32);
+    }
+
+    uint256 private constant MASK8 = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
+    uint256 private constant MASK16 = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+    uint256 private constant MASK32 = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+
+    /// Eight i32 or f32 of a row from element `i` on, the first one in the highest 32 bits, and zeros in
+    /// the lanes from `length` on.
+    function lanes(Row start, uint256 i, uint256 length) internal pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(add(start, shl(2, i)))
+        }
+        word = swap32(word);
+        if (length - i < 8) {
+            uint256 unused = 256 - 32 * (length - i);
+            word = (word >> unused) << unused;
+        }
+    }
+
+    /// The signed sum of a row of i32.
+    function sum(Row start, uint256 length) internal pure returns (int256 total) {
+        for (uint256 i = 0; i < length; i += 8) {
+            uint256 x = lanes(start, i, length);
+            assembly ("memory-safe") {
+                total := add(total, signextend(3, x))
+                total := add(total, signextend(3, shr(32, x)))
+                total := add(total, signextend(3, shr(64, x)))
+                total := add(total, signextend(3, shr(96, x)))
+                total := add(total, signextend(3, shr(128, x)))
+                total := add(total, signextend(3, shr(160, x)))
+                total := add(total, signextend(3, shr(192, x)))
+                total := add(total, signextend(3, shr(224, x)))
+            }
+        }
+    }
+
+    /// The signed sum of products of two rows of i32. Exact: a product is below 2^62 in magnitude, and
+    /// a row has at most 2^12 elements.
+    function dot(Row a, Row b, uint256 length) internal pure returns (int256 total) {
+        for (uint256 i = 0; i < length; i += 8) {
+            uint256 x = lanes(a, i, length);
+            uint256 y = lanes(b, i, length);
+            assembly ("memory-safe") {
+                total := add(total, mul(signextend(3, x), signextend(3, y)))
+                total := add(total, mul(signextend(3, shr(32, x)), signextend(3, shr(32, y))))
+                total := add(total, mul(signextend(3, shr(64, x)), signextend(3, shr(64, y))))
+                total := add(total, mul(signextend(3, shr(96, x)), signextend(3, shr(96, y))))
+                total := add(total, mul(signextend(3, shr(128, x)), signextend(3, shr(128, y))))
+                total := add(total, mul(signextend(3, shr(160, x)), signextend(3, shr(160, y))))
+                total := add(total, mul(signextend(3, shr(192, x)), signextend(3, shr(192, y))))
+                total := add(total, mul(signextend(3, shr(224, x)), signextend(3, shr(224, y))))
+            }
+        }
+    }
+
+    /// The greatest magnitude's bits in a row of f32: the float without its sign, as an integer, which
+    /// sorts like the magnitude, with infinity and every NaN at the top.
+    function greatestMagnitude(Row start, uint256 length) internal pure returns (uint32) {
+        uint256 best = 0;
+        for (uint256 i = 0; i < length; i += 8) {
+            uint256 x = lanes(start, i, length);
+            for (uint256 lane = 0; lane < 256; lane += 32) {
+                uint256 magnitude = (x >> lane) & 0x7fffffff;
+                if (magnitude > best) best = magnitude;
+            }
+        }
+        return uint32(best);
+    }
+}

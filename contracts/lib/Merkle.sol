@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Header, Node} from "../interfaces/Types.sol";
+
+/// SHA-256 trees over ordered leaves; an odd last node of a level moves up unchanged. A path is
+/// checked against a position and the width of the tree, so it proves where a node stands, and its
+/// length is not the prover's choice. `worker/commit` is the twin.
+///
+/// The assembly calls the SHA-256 precompile (address 2) on the scratch space below 0x40, or on
+/// memory past the free pointer that nothing else uses, and always checks that the call succeeded:
+/// it fails only for want of gas.
+library Merkle {
+    error PathLength(uint256 given, uint256 used);
+    error NoSuchNode(uint256 index, uint256 width);
+    error NoNodes();
+
+    /// Levels above the leaves of a tree with `size` leaves (at least 1): the bit length of size - 1.
+    function depth(uint256 size) internal pure returns (uint8 levels) {
+        if (size == 0) revert NoNodes();
+        for (uint256 rest = size - 1; rest != 0; rest >>= 1) {
+            ++levels;
+        }
+    }
+
+    /// Nodes on `level` of a tree with `size` leaves: ceil(size / 2^level). Safe for size < 2^255.
+    function widthAt(uint256 size, uint256 level) internal pure returns (uint256) {
+        unchecked {
+            return (size + (uint256(1) << level) - 1) >> level;
+        }
+    }
+
+    /// The ancestor, `levels` up, of node `index` of a level with `width` nodes. `path` holds the
+    /// siblings from below up, and none where a last node moves up.
+    function climb(bytes32 node, uint256 index, uint256 width, bytes32[] calldata path, uint256 levels)
+        internal
+        view
+        returns (bytes32)
+    {
+        if (index >= width) revert NoSuchNode(index, width);
+        uint256 used;
+        // Sums stay far below 2^256: `index` and `width` only shrink, `used` counts levels.
+        unchecked {
+            for (uint256 level = 0; level < levels; ++level) {
+                bool right = index & 1 == 1;
+                if (right || index + 1 < width) {
+                    if (used == path.length) revert PathLength(path.length, used + 1);
+                    bytes32 sibling = path[used++];
+                    node = right ? pair(sibling, node) : pair(node, sibling);
+                }
+                index >>= 1;
+                width = (width + 1) >> 1;
+            }
+        }
+        if (used != path.length) revert PathLength(path.length, used);
+        return node;
+    }
+
+    /// The root over all descendants `nodes` of one node, on one level, in order. A subtree starts at
+    /// an even position on every level, so a node without a partner is the last of the whole level.
+    function fold(bytes32[] calldata nodes) internal view returns (bytes32 root) {
+        uint256 count = nodes.length;
+        if (count == 0) revert NoNodes();
+        // The nodes are copied past the free pointer and folded in place: pair i is read before
+        // anything at or above its first half is overwritten. The pointer stays where it is.
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            calldatacopy(at, nodes.offset, shl(5, count))
+            for {} gt(count, 1) {} {
+                let pairs := shr(1, count)
+                for { let i := 0 } lt(i, pairs) { i := add(i, 1) } {
+                    if iszero(staticcall(gas(), 2, add(at, shl(6, i)), 0x40, add(at, shl(5, i)), 0x20)) {
+                        revert(0, 0)
+                    }
+                }
+                if and(count, 1) { mstore(add(at, shl(5, pairs)), mload(add(at, shl(6, pairs)))) }
+                count := sub(count, pairs)
+            }
+            root := mload(at)
+        }
+    }
+
+    /// sha256(left | right): an inner node.
+    function pair(bytes32 left, bytes32 right) internal view returns (bytes32 node) {
+        assembly ("memory-safe") {
+            mstore(0x00, left)
+            mstore(0x20, right)
+            if iszero(staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20)) { revert(0, 0) }
+            node := mload(0x00)
+        }
+    }
+
+    /// sha256(0x03 | index u64 | item): a leaf of a list.
+    function listLeaf(uint64 index, bytes32 item) internal view returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            mstore8(0x00, 0x03)
+            mstore(0x01, shl(192, index))
+            mstore(0x09, item)
+            if iszero(staticcall(gas(), 2, 0x00, 41, 0x00, 0x20)) { revert(0, 0) }
+            leaf := mload(0x00)
+        }
+    }
+
+    /// sha256(0x02 | dtype u8 | count u64 | elements): a tensor's item.
+    function tensorItem(uint8 dtype, uint64 count, bytes32 elements) internal view returns (bytes32 item) {
+        assembly ("memory-safe") {
+            mstore8(0x00, 0x02)
+            mstore8(0x01, dtype)
+            mstore(0x02, shl(192, count))
+            mstore(0x0a, elements)
+            if iszero(staticcall(gas(), 2, 0x00, 42, 0x00, 0x20)) { revert(0, 0) }
+            item := mload(0x00)
+        }
+    }
+
+    /// sha256(0x01 | data): a leaf of elements. Callers check that `data` has 1024 bytes.
+    function elementLeaf(bytes calldata data) internal view returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            mstore8(at, 0x01)
+            calldatacopy(add(at, 1), data.offset, data.length)
+            if iszero(staticcall(gas(), 2, at, add(data.length, 1), 0x00, 0x20)) { revert(0, 0) }
+            leaf := mload(0x00)
+        }
+    }
+
+    /// A record's item. It is encoded anew from the decoded struct, so that no bytes hash to it but
+    /// those that decode to exactly this record.
+    function nodeItem(Node calldata node) internal pure returns (bytes32) {
+        return sha256(abi.encode(node));
+    }
+
+    /// A program's root.
+    function headerRoot(Header calldata header) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(bytes1(0x04), abi.encode(header)));
+    }
+
+    /// sha256(0x05 | owner | step u64 | salt | reports): a step's item in a journal.
+    function reportItem(address owner, uint64 step, bytes32 salt, bytes32[] calldata reports)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return sha256(abi.encodePacked(bytes1(0x05), owner, step, salt, reports));
+    }
+
+    /// The root of the list of `size` items in which `item` stands at `index`.
+    function listRoot(uint64 index, bytes32 item, uint64 size, bytes32[] calldata path)
+        internal
+        view
+        returns (bytes32)
+    {
+        return climb(listLeaf(index, item), index, size, path, depth(size));
+    }
+}
