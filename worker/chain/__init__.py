@@ -1,0 +1,82 @@
+"""Typed contract clients, one transaction sender for each key, and the event scan.
+
+A leaf: imports nothing else of the worker. Works on any JSON-RPC endpoint and on an in-process
+`EthereumTesterProvider`.
+"""
+
+from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
+from worker.chain.deployment import Clients, Deployment, connect, open_rpc, redact
+from worker.chain.errors import (
+    ChainError,
+    ContractError,
+    DryRun,
+    Failed,
+    Refused,
+    Stale,
+    Unconfirmed,
+    WrongDeployment,
+)
+from worker.chain.events import Event, Place
+from worker.chain.scan import Follower, read_events
+from worker.chain.sender import Sender, Sent
+from worker.chain.types import (
+    ZERO_ADDRESS,
+    Bid,
+    Challenge,
+    Claim,
+    Dispute,
+    Job,
+    Leaf,
+    Opening,
+    Parameters,
+    Phase,
+    Segment,
+    Status,
+    Struct,
+    Task,
+    Terms,
+    ToAbi,
+)
+
+__all__ = [
+    "ZERO_ADDRESS",
+    "Bid",
+    "ChainError",
+    "Challenge",
+    "Claim",
+    "Clients",
+    "ContractError",
+    "Court",
+    "Deployment",
+    "Dispute",
+    "DryRun",
+    "Event",
+    "Failed",
+    "Follower",
+    "Job",
+    "Leaf",
+    "Market",
+    "Opening",
+    "Parameters",
+    "Phase",
+    "Place",
+    "Receipt",
+    "Refused",
+    "Segment",
+    "Sender",
+    "Sent",
+    "Stakes",
+    "Stale",
+    "Status",
+    "Struct",
+    "Task",
+    "Terms",
+    "ToAbi",
+    "Token",
+    "Unconfirmed",
+    "WrongDeployment",
+    "connect",
+    "open_rpc",
+    "read_events",
+    "redact",
+]

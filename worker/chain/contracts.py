@@ -1,0 +1,448 @@
+"""One typed wrapper for each contract: reads return dataclasses, writes return a `Receipt`.
+
+Reads are of the latest block. Writes go through the `Sender`, and raise what it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from eth_abi import decode, encode
+from eth_utils import keccak
+from web3 import Web3
+from web3.types import TxReceipt
+
+from worker.chain.abi import canonical_type, load_abi, signature
+from worker.chain.errors import ChainError
+from worker.chain.events import (
+    Challenged,
+    CourtEvent,
+    Decided,
+    Event,
+    Opened,
+    Posted,
+    SegmentCommitted,
+    decode_log,
+    topic_of,
+    topic_word,
+)
+from worker.chain.scan import read_events
+from worker.chain.sender import Sender, simulate
+from worker.chain.types import (
+    Bid,
+    Challenge,
+    Claim,
+    Dispute,
+    Job,
+    Opening,
+    Parameters,
+    Segment,
+    Task,
+    Terms,
+    ToAbi,
+    to_abi,
+)
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a transaction did."""
+
+    label: str
+    transaction: str
+    block: int
+    gas: int
+    events: tuple[Event, ...]  # of our contracts, in order
+
+    def one(self, kind: type[E]) -> E:
+        """Its first event of this kind; `ValueError` where there is none."""
+        for event in self.events:
+            if isinstance(event, kind):
+                return event
+        raise ValueError(f"{self.label} ({self.transaction}) emitted no {kind.__name__}")
+
+
+class Contract:
+    """Encoding, decoding and reading, by the contract's ABI."""
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, w3: Web3, address: str, sender: Sender, contracts: dict[str, str], first_block: int
+    ) -> None:
+        """contracts: names by address of all whose events a receipt may hold."""
+        self._w3 = w3
+        self.address: str = Web3.to_checksum_address(address)
+        self._sender = sender
+        self._contracts = {a.lower(): name for a, name in contracts.items()}
+        self._first_block = first_block
+        self._functions = {f["name"]: f for f in load_abi(self.name) if f["type"] == "function"}
+
+    def encode_call(self, function: str, *arguments: Any) -> bytes:
+        entry = self._functions[function]
+        types = [canonical_type(p) for p in entry["inputs"]]
+        return keccak(text=signature(entry))[:4] + encode(types, [to_abi(a) for a in arguments])
+
+    def _read(self, function: str, *arguments: Any) -> Any:
+        """One value, or a tuple where the function returns several."""
+        outputs = [canonical_type(p) for p in self._functions[function]["outputs"]]
+        data = self.encode_call(function, *arguments)
+        raw = simulate(
+            self._w3,
+            {"to": self.address, "data": data},
+            f"{self.name}.{function}",
+        )
+        if not raw and outputs:
+            raise ChainError(f"{self.name}.{function}: there is no contract at {self.address}")
+        values = decode(outputs, raw)
+        return values[0] if len(values) == 1 else values
+
+    def _write(self, function: str, *arguments: Any) -> Receipt:
+        label = f"{self.name.lower()}.{function}"
+        receipt = self._sender.send(self.address, self.encode_call(function, *arguments), label)
+        return self.receipt(label, receipt)
+
+    def receipt(self, label: str, receipt: TxReceipt) -> Receipt:
+        """A raw receipt with the events of our contracts decoded."""
+        decoded = []
+        for entry in receipt["logs"]:
+            name = self._contracts.get(entry["address"].lower())
+            event = decode_log(name, entry) if name else None
+            if event:
+                decoded.append(event)
+        return Receipt(
+            label=label,
+            transaction="0x" + bytes(receipt["transactionHash"]).hex(),
+            block=int(receipt["blockNumber"]),
+            gas=int(receipt["gasUsed"]),
+            events=tuple(decoded),
+        )
+
+    def _events(
+        self, kind: type[Event] | None, *indexed: int | str | None, first: int | None = None
+    ) -> list[Event]:
+        """Logs of this contract with these indexed arguments, in order."""
+        topics: list[Any] = [topic_of(kind) if kind else None]
+        topics += [None if word is None else topic_word(word) for word in indexed]
+        found = read_events(
+            self._w3,
+            {self.address: self.name},
+            self._first_block if first is None else first,
+            self._w3.eth.block_number,
+            topics=[None if t is None else "0x" + t.hex() for t in topics],
+        )
+        return list(found)
+
+
+class Token(Contract):
+    name = "Token"
+
+    def balance_of(self, account: str) -> int:
+        return self._read("balanceOf", account)
+
+    def allowance(self, owner: str, spender: str) -> int:
+        return self._read("allowance", owner, spender)
+
+    def decimals(self) -> int:
+        return self._read("decimals")
+
+    def symbol(self) -> str:
+        return self._read("symbol")
+
+    def total_supply(self) -> int:
+        return self._read("totalSupply")
+
+    def approve(self, spender: str, amount: int) -> Receipt:
+        return self._write("approve", spender, amount)
+
+    def transfer(self, recipient: str, amount: int) -> Receipt:
+        return self._write("transfer", recipient, amount)
+
+    def mint(self, recipient: str, amount: int) -> Receipt:
+        """Of the test token only: anyone mints."""
+        return self._write("mint", recipient, amount)
+
+    def ensure_allowance(self, spender: str, amount: int) -> Receipt | None:
+        """Approves exactly `amount`, unless that much is approved already."""
+        if self.allowance(self._sender.address, spender) >= amount:
+            return None
+        return self.approve(spender, amount)
+
+
+class Stakes(Contract):
+    name = "Stakes"
+
+    def free(self, worker: str) -> int:
+        return self._read("free", worker)
+
+    def available(self, worker: str, locker: str) -> int:
+        """What `locker` could lock now."""
+        return self._read("available", worker, locker)
+
+    def locked(self, worker: str, locker: str) -> int:
+        return self._read("locked", worker, locker)
+
+    def unbonding(self, worker: str) -> tuple[int, int]:
+        """The amount, and the unix time from which it may be withdrawn."""
+        amount, available_at = self._read("unbonding", worker)
+        return amount, available_at
+
+    def is_locker(self, worker: str, locker: str) -> bool:
+        return self._read("isLocker", worker, locker)
+
+    def unbonding_delay(self) -> int:
+        return self._read("unbondingDelay")
+
+    def token(self) -> str:
+        return Web3.to_checksum_address(self._read("token"))
+
+    def deposit(self, amount: int) -> Receipt:
+        return self._write("deposit", amount)
+
+    def approve_locker(self, locker: str, approved: bool = True) -> Receipt:
+        return self._write("approveLocker", locker, approved)
+
+    def unbond(self, amount: int) -> Receipt:
+        return self._write("unbond", amount)
+
+    def withdraw(self) -> Receipt:
+        return self._write("withdraw")
+
+
+class Market(Contract):
+    name = "Market"
+
+    def post(self, job: ToAbi, terms: Terms) -> Receipt:
+        """The task's number is `receipt.one(Posted).task`."""
+        return self._write("post", job, terms)
+
+    def bid(self, task: int, price: int) -> Receipt:
+        return self._write("bid", task, price)
+
+    def close(self, task: int) -> Receipt:
+        return self._write("close", task)
+
+    def commit_segment(self, task: int, segment: int, state: bytes, journal: bytes) -> Receipt:
+        return self._write("commitSegment", task, segment, state, journal)
+
+    def commit_segments(self, task: int, first: int, segments: Sequence[Segment]) -> Receipt:
+        """Several segments in order, of which the first is number `first`."""
+        return self._write("commitSegments", task, first, segments)
+
+    def draw(self, task: int) -> Receipt:
+        return self._write("draw", task)
+
+    def attest(self, task: int) -> Receipt:
+        return self._write("attest", task)
+
+    def challenge(self, task: int, job: ToAbi, segment: int) -> Receipt:
+        """The dispute's number is `receipt.one(Challenged).dispute`."""
+        return self._write("challenge", task, job, segment)
+
+    def settle(self, task: int) -> Receipt:
+        return self._write("settle", task)
+
+    def expire(self, task: int) -> Receipt:
+        return self._write("expire", task)
+
+    def dismiss(self, dispute: int) -> Receipt:
+        return self._write("dismiss", dispute)
+
+    def enlist(self) -> Receipt:
+        return self._write("enlist")
+
+    def delist(self) -> Receipt:
+        return self._write("delist")
+
+    def evict(self, worker: str) -> Receipt:
+        return self._write("evict", worker)
+
+    def withdraw(self) -> Receipt:
+        return self._write("withdraw")
+
+    def withdraw_for(self, account: str) -> Receipt:
+        return self._write("withdrawFor", account)
+
+    def task(self, task: int) -> Task:
+        return Task.from_abi(self._read("task", task))
+
+    def tasks(self) -> int:
+        """How many tasks there have been."""
+        return self._read("tasks")
+
+    def bids(self, task: int) -> tuple[Bid, ...]:
+        return tuple(Bid.from_abi(bid) for bid in self._read("bids", task))
+
+    def segment(self, task: int, segment: int) -> Segment:
+        return Segment.from_abi(self._read("segment", task, segment))
+
+    def challenge_of(self, dispute: int) -> Challenge:
+        return Challenge.from_abi(self._read("challengeOf", dispute))
+
+    def credit(self, account: str) -> int:
+        return self._read("credit", account)
+
+    def is_enlisted(self, worker: str) -> bool:
+        return self._read("isEnlisted", worker)
+
+    def enlisted(self) -> int:
+        """How many workers offer themselves as verifiers."""
+        return self._read("enlisted")
+
+    def parameters(self) -> Parameters:
+        return Parameters.from_abi(self._read("parameters"))
+
+    def solver_stake(self, price: int, segments: int, checks: int) -> int:
+        """Stake that a solver must have for a price."""
+        return self._read("solverStake", price, segments, checks)
+
+    def verifier_stake(self, fee: int) -> int:
+        return self._read("verifierStake", fee)
+
+    def posted(self, task: int) -> Posted:
+        """The task's job and terms, from its event; `ValueError` where there is no such task."""
+        for event in self._events(Posted, task):
+            if isinstance(event, Posted):
+                return event
+        raise ValueError(f"no {task=} was posted to the market at {self.address}")
+
+    def job(self, task: int) -> Job:
+        return self.posted(task).job
+
+    def challenges(self, task: int) -> list[Challenged]:
+        """Every challenge of a task, in order, open or not."""
+        return [e for e in self._events(Challenged, task) if isinstance(e, Challenged)]
+
+    def commitments(self, task: int) -> list[SegmentCommitted]:
+        """The segments committed so far, in order."""
+        return [e for e in self._events(SegmentCommitted, task) if isinstance(e, SegmentCommitted)]
+
+    def task_events(self, task: int) -> list[Event]:
+        """The task's whole story, in order, but for the credits to accounts."""
+        # Other events have an address first, which is no small number.
+        return [e for e in self._events(None, task) if getattr(e, "task", None) == task]
+
+
+class Court(Contract):
+    name = "Court"
+
+    def reveal_roots(self, dispute: int, roots: Sequence[bytes]) -> Receipt:
+        return self._write("revealRoots", dispute, roots)
+
+    def reveal_trace(
+        self,
+        dispute: int,
+        header: ToAbi,
+        trace: bytes,
+        salt: bytes,
+        reports: Sequence[bytes],
+        path: Sequence[bytes],
+    ) -> Receipt:
+        return self._write("revealTrace", dispute, header, trace, salt, reports, path)
+
+    def reveal_children(self, dispute: int, children: Sequence[bytes]) -> Receipt:
+        return self._write("revealChildren", dispute, children)
+
+    def reveal_tensor(self, dispute: int, dtype: int, count: int, elements: bytes) -> Receipt:
+        return self._write("revealTensor", dispute, dtype, count, elements)
+
+    def reveal_leaf(self, dispute: int, data: bytes) -> Receipt:
+        return self._write("revealLeaf", dispute, data)
+
+    def descend_steps(self, dispute: int, roots: Sequence[bytes], part: int) -> Receipt:
+        return self._write("descendSteps", dispute, roots, part)
+
+    def descend(self, dispute: int, child: int, root: bytes, path: Sequence[bytes]) -> Receipt:
+        return self._write("descend", dispute, child, root, path)
+
+    def accuse_state(self, dispute: int) -> Receipt:
+        return self._write("accuseState", dispute)
+
+    def prove_element(
+        self,
+        dispute: int,
+        claim: ToAbi,
+        header: ToAbi,
+        node: ToAbi,
+        node_path: Sequence[bytes],
+        data: bytes,
+        position: int,
+        openings: Sequence[Opening],
+    ) -> Receipt:
+        return self._write(
+            "proveElement", dispute, claim, header, node, node_path, data, position, openings
+        )
+
+    def prove_shape(
+        self, dispute: int, header: ToAbi, node: ToAbi, node_path: Sequence[bytes]
+    ) -> Receipt:
+        return self._write("proveShape", dispute, header, node, node_path)
+
+    def prove_padding(self, dispute: int, data: bytes, position: int) -> Receipt:
+        return self._write("provePadding", dispute, data, position)
+
+    def prove_state(
+        self,
+        dispute: int,
+        header: ToAbi,
+        node: int,
+        output_path: Sequence[bytes],
+        item: bytes,
+        trace_path: Sequence[bytes],
+    ) -> Receipt:
+        return self._write("proveState", dispute, header, node, output_path, item, trace_path)
+
+    def prove_report(
+        self,
+        dispute: int,
+        header: ToAbi,
+        reports: Sequence[bytes],
+        report: int,
+        node: int,
+        output_path: Sequence[bytes],
+        item: bytes,
+        trace_path: Sequence[bytes],
+    ) -> Receipt:
+        return self._write(
+            "proveReport", dispute, header, reports, report, node, output_path, item, trace_path
+        )
+
+    def call_time(self, dispute: int) -> Receipt:
+        return self._write("callTime", dispute)
+
+    def dispute(self, dispute: int) -> Dispute:
+        return Dispute.from_abi(self._read("dispute", dispute))
+
+    def disputes(self) -> int:
+        """How many disputes there have been."""
+        return self._read("disputes")
+
+    def arity_bits(self) -> int:
+        return self._read("arityBits")
+
+    def clock(self) -> int:
+        """Seconds each side has for the whole dispute."""
+        return self._read("clock")
+
+    def checker(self, kind: int) -> str:
+        """Who recomputes elements of this kind of node."""
+        return Web3.to_checksum_address(self._read("checker", kind))
+
+    def court_events(self, dispute: int) -> list[CourtEvent]:
+        """Every move of a dispute, in order."""
+        return [e for e in self._events(None, dispute) if isinstance(e, CourtEvent)]
+
+    def claim(self, dispute: int) -> Claim:
+        """What the solver is bound to; `ValueError` where there is no such dispute."""
+        for event in self._events(Opened, dispute):
+            if isinstance(event, Opened):
+                return event.claim
+        raise ValueError(f"no {dispute=} was opened in the court at {self.address}")
+
+    def verdict(self, dispute: int) -> Decided | None:
+        """How it was decided; None while it is open or where it was dismissed."""
+        return next((e for e in self.court_events(dispute) if isinstance(e, Decided)), None)
