@@ -36,8 +36,8 @@ def parents(nodes: Sequence[bytes]) -> list[bytes]:
 def fold(nodes: Sequence[bytes], levels: int) -> bytes:
     """The ancestor, `levels` up, of all its descendants `nodes` on one level, in order.
 
-    A subtree starts at an even position on every level, so a node without a partner inside it is the
-    last one of its level in the whole tree, and moves up.
+    A subtree starts at an even position on every level, so a node without a partner inside it is
+    the last one of its level in the whole tree, and moves up.
     """
     for _ in range(levels):
         nodes = parents(nodes)
@@ -46,7 +46,9 @@ def fold(nodes: Sequence[bytes], levels: int) -> bytes:
     return nodes[0]
 
 
-def climb(node: bytes, index: int, size: int, level: int, path: Sequence[bytes], levels: int) -> bytes:
+def climb(
+    node: bytes, index: int, size: int, level: int, path: Sequence[bytes], levels: int
+) -> bytes:
     """The ancestor, `levels` up, that the path gives to a node at (`level`, `index`).
 
     Raises ValueError when the path's length is not the one that position and `size` determine.

@@ -1,4 +1,4 @@
-"""Programs: ordinary PyTorch captured as the canonical graph of one step, run and traced exactly."""
+"""Programs: PyTorch captured as the canonical graph of one step, run and traced exactly."""
 
 from worker.program.capture import capture_training, training_state
 from worker.program.codes import Kind, Map, Reduce, Source

@@ -37,8 +37,8 @@ def capture_training(
     """One training step as a program.
 
     The step computes `loss_fn(module(*batch[:-1]), batch[-1])`, its gradient, and the optimizer's
-    update. Its state is the module's parameters, then its buffers, then the optimizer's tensors; its
-    report is the loss. The first axis of every batch tensor counts the rows of a step.
+    update. Its state is the module's parameters, then its buffers, then the optimizer's tensors;
+    its report is the loss. The first axis of every batch tensor counts the rows of a step.
 
     Neither module nor optimizer is changed. Raises Unsupported, naming operators and the user's
     lines, for anything that programs cannot express.
@@ -50,8 +50,7 @@ def capture_training(
     def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
         parameters, buffers, slots = layout.split(state)
         leaves = [
-            p.detach().requires_grad_(name in layout.trained)
-            for name, p in parameters.items()
+            p.detach().requires_grad_(name in layout.trained) for name, p in parameters.items()
         ]
         tensors = dict(zip(parameters, leaves, strict=True)) | dict(buffers)
         with sdpa_kernel(SDPBackend.MATH):
@@ -191,7 +190,7 @@ def _traced(
     flat = [*state, *batch]
     graph = make_fx(
         torch.func.functionalize(again),
-        decomposition_table=core_aten_decompositions(),
+        decomposition_table=dict(core_aten_decompositions()),
         tracing_mode="real",
         record_stack_traces=True,
     )(*flat)

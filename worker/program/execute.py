@@ -179,7 +179,9 @@ def _gather(node: Node) -> Evaluate:
 Planned = tuple[int, tuple[int, ...], Evaluate, tuple[int, ...]]
 
 
-def _plan(nodes: Sequence[Node], outputs: Sequence[int], steps: Sequence[Evaluate]) -> list[Planned]:
+def _plan(
+    nodes: Sequence[Node], outputs: Sequence[int], steps: Sequence[Evaluate]
+) -> list[Planned]:
     """The nodes the outputs need, products and sums fused, with what dies after each."""
     fused = {n: f for n, node in enumerate(nodes) if (f := _fused(nodes, node)) is not None}
     operands = {
@@ -226,10 +228,11 @@ def _reads_plainly(x: Input, e: Input, rows: int, length: int) -> bool:
     if len(x.shape) != 1 or len(e.shape) != 1:
         return False
     (x0, x1, x2), (e0, e1, e2) = x.map, e.map
-    return (
-        (x0, x1 if rows > 1 else length, x2 if length > 1 else 1) == (0, length, 1)
-        and (e0, e1 if rows > 1 else 1, e2 if length > 1 else 0) == (0, 1, 0)
-    )
+    return (x0, x1 if rows > 1 else length, x2 if length > 1 else 1) == (0, length, 1) and (
+        e0,
+        e1 if rows > 1 else 1,
+        e2 if length > 1 else 0,
+    ) == (0, 1, 0)
 
 
 def _fused(nodes: Sequence[Node], node: Node) -> tuple[tuple[int, ...], Evaluate] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from worker.commit import Tree, list_root, list_tree
+from worker.commit import Tree, list_tree
 from worker.program.execute import Executor, Tamper
 from worker.program.records import Header, Node, decode_program, encode_program, output_item
 from worker.program.wellformed import check_program

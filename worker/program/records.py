@@ -107,7 +107,8 @@ def output_item(node: int) -> bytes:
 def encode_program(nodes: tuple[Node, ...], outputs: tuple[int, ...], state_count: int) -> bytes:
     """All records of a program in one ABI-encoded byte string."""
     return encode(
-        [f"{NODE_TYPE}[]", "uint32[]", "uint32"], [[n.to_abi() for n in nodes], outputs, state_count]
+        [f"{NODE_TYPE}[]", "uint32[]", "uint32"],
+        [[n.to_abi() for n in nodes], outputs, state_count],
     )
 
 

@@ -1,8 +1,8 @@
 """Affine views: how a node's tensor is looked at without being moved.
 
 A view has an output shape and, for every axis under which the underlying tensor is seen, an offset
-and a stride per output axis. Permute, expand, slice and their compositions stay affine; a reshape is
-free only where the elements already stand in row-major order.
+and a stride per output axis. Permute, expand, slice and their compositions stay affine; a reshape
+is free only where the elements already stand in row-major order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis under which the underlying tensor is seen: coordinate = offset + strides . output."""
+    """An axis under which the tensor is seen: coordinate = offset + strides . output."""
 
     size: int
     offset: int
@@ -28,8 +28,12 @@ class Axis:
 
     def reach(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Least and greatest coordinate over all outputs."""
-        low = self.offset + sum(s * (n - 1) for s, n in zip(self.strides, shape, strict=True) if s < 0)
-        high = self.offset + sum(s * (n - 1) for s, n in zip(self.strides, shape, strict=True) if s > 0)
+        low = self.offset + sum(
+            s * (n - 1) for s, n in zip(self.strides, shape, strict=True) if s < 0
+        )
+        high = self.offset + sum(
+            s * (n - 1) for s, n in zip(self.strides, shape, strict=True) if s > 0
+        )
         return low, high
 
 

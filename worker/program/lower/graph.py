@@ -119,8 +119,6 @@ def _finish(builder: Builder, outputs: list[View]) -> Lowered:
         inputs = tuple(
             type(i)(number[i.node], i.dtype, i.shape, i.map, i.fill) for i in node.inputs
         )
-        nodes.append(
-            Node(node.kind, node.fn, node.dtype, node.shape, inputs, node.attributes)
-        )
+        nodes.append(Node(node.kind, node.fn, node.dtype, node.shape, inputs, node.attributes))
     origins = tuple(builder.origins[old] for old in sorted(needed))
     return Lowered(tuple(nodes), tuple(number[v.node] for v in outputs), origins)

@@ -24,12 +24,13 @@ def dtype_code(dtype: torch.dtype) -> int:
 def promoted(b: Builder, *operands: Operand) -> list[View]:
     """Operands as views of one dtype, by PyTorch's promotion of tensors and Python numbers."""
     dtype: torch.dtype | None = None
-    tensors = [o for o in operands if isinstance(o, View)]
     # a tensor with axes outranks a scalar tensor of the same category, both outrank a number
-    for o in tensors:
-        sample = torch.empty((1,) * bool(o.shape), dtype=DTYPES[o.dtype])
-        known = torch.empty((1,), dtype=dtype) if dtype else None
-        dtype = torch.result_type(known, sample) if known is not None else sample.dtype
+    tensors = sorted((o for o in operands if isinstance(o, View)), key=lambda o: not o.shape)
+    axes = bool(tensors[0].shape)
+    for tensor in tensors:
+        sample = torch.empty((1,) * bool(tensor.shape), dtype=DTYPES[tensor.dtype])
+        known = sample if dtype is None else torch.empty((1,) * axes, dtype=dtype)
+        dtype = torch.result_type(known, sample)
     assert dtype is not None
     for o in operands:
         if not isinstance(o, View):

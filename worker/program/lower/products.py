@@ -27,9 +27,7 @@ def mm(b: Builder, x: View, y: View) -> View:
 
 
 @rule(aten.addmm.default)
-def addmm(
-    b: Builder, bias: View, x: View, y: View, *, beta: float = 1, alpha: float = 1
-) -> View:
+def addmm(b: Builder, bias: View, x: View, y: View, *, beta: float = 1, alpha: float = 1) -> View:
     out = product(b, x, y)
     if alpha != 1:
         out = b.map(Map.MUL, out, b.constant(alpha, F32))

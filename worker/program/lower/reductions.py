@@ -18,7 +18,7 @@ MOST_COUNTED = 1 << 24
 
 
 def merged(b: Builder, x: View, dims: list[int] | None) -> tuple[View, int, tuple[int, ...]]:
-    """x with the reduced axes merged into one, that axis, and the shape with those axes kept as 1."""
+    """x with the reduced axes merged into one, that axis, and the shape that keeps them as 1."""
     axes = sorted({axis_of(d, x) for d in dims} if dims else range(len(x.shape)))
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     rest = [k for k in range(len(x.shape)) if k not in axes]

@@ -1,0 +1,250 @@
+"""The challenger's side: towards the first place that does not follow from the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from worker.chain.events import (
+    ChildrenRevealed,
+    CourtEvent,
+    LeafRevealed,
+    Opened,
+    RootsRevealed,
+    TraceRevealed,
+)
+from worker.chain.types import Claim, Dispute, Opening, Phase
+from worker.commit import LEAF_BYTES
+from worker.commit.tensors import element_bytes
+from worker.dispute.commitments import CommittedList
+from worker.dispute.court import CourtMoves
+from worker.dispute.known import RevealedTree
+from worker.dispute.openings import openings
+from worker.jobs import Replay, interior
+
+Shown = TypeVar("Shown", bound=CourtEvent)
+
+
+class NothingToProve(Exception):
+    """The accused's part under attack equals the challenger's own: it has no move to make."""
+
+
+class ChallengerPlayer:
+    """Accuses one segment: narrows the dispute to one element and proves it.
+
+    report_step: the step whose report in the solver's journal is wrong, where the states are right.
+    """
+
+    def __init__(
+        self,
+        court: CourtMoves,
+        dispute: int,
+        replay: Replay,
+        arity_bits: int,
+        report_step: int | None = None,
+    ) -> None:
+        self.court, self.id, self.replay = court, dispute, replay
+        self.arity_bits, self.report_step = arity_bits, report_step
+        self.program = replay.computation.program
+        self._data: CommittedList | None = None
+        self._traces: dict[int, CommittedList] = {}
+        self._states: dict[int, CommittedList] = {}
+
+    def move(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
+        """Makes the challenger's next move, given all of the dispute's events in order.
+
+        Raises NothingToProve where the accused is right as far as it has been asked.
+        """
+        match d.phase:
+            case Phase.STEPS:
+                return self._descend_steps(d, events)
+            case Phase.TRACE:
+                if d.level == self._trace(d.lo).tree.depth:
+                    return self._enter_step(d, events)
+                return self._descend(d, self._trace(d.lo), events)
+            case Phase.STATE:
+                return self._descend(d, self._state(d.hi), events)
+            case Phase.ELEMENTS:
+                if self._shape_is_wrong(d):
+                    return self._prove_shape(d)
+                return self._descend_elements(d, events)
+            case Phase.PROOF:
+                if d.of_state:
+                    return self._prove_state(d)
+                if self._shape_is_wrong(d):
+                    return self._prove_shape(d)
+                return self._prove_leaf(d, events)
+            case _:
+                raise AssertionError(f"the challenger has no move in phase {d.phase.name}")
+
+    # narrowing
+
+    def _descend_steps(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
+        roots = _last(events, RootsRevealed).roots
+        points = interior(d.lo, d.hi, self.arity_bits)
+        theirs = [*roots, d.hi_state]
+        ends = list(zip(points[1:], theirs, strict=True))
+        wrong = (k for k, (end, root) in enumerate(ends) if self.replay.root(end) != root)
+        part = next(wrong, None)
+        if part is None:
+            if self.report_step is None or not d.lo <= self.report_step < d.hi:
+                raise NothingToProve(f"all states from S_{d.lo} to S_{d.hi} are right")
+            part = next(k for k, end in enumerate(points[1:]) if self.report_step < end)
+        self.court.descend_steps(self.id, roots, part)
+        return f"went to steps {points[part]} to {points[part + 1]}"
+
+    def _enter_step(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
+        own, shown = self._trace(d.lo), _last(events, TraceRevealed)
+        if shown.trace != own.root:
+            return self._descend(d, own, events)
+        _, reports = self._outputs(own)
+        for k, (theirs, ours) in enumerate(zip(shown.reports, reports, strict=True)):
+            if theirs != ours:
+                return self._prove_report(d, own, shown.reports, k)
+        if d.hi_state != self.replay.root(d.hi):
+            self.court.accuse_state(self.id)
+            return f"accused S_{d.hi} of not being what step {d.lo} produced"
+        raise NothingToProve(f"step {d.lo} is right")
+
+    def _descend(self, d: Dispute, own: CommittedList, events: Sequence[CourtEvent]) -> str:
+        return self._first_difference(d, own.tree.node, events)
+
+    def _descend_elements(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
+        return self._first_difference(d, self._trace(d.lo)[d.item].tree.node, events)
+
+    def _first_difference(
+        self, d: Dispute, node: Callable[[int, int], bytes], events: Sequence[CourtEvent]
+    ) -> str:
+        shown = _last(events, ChildrenRevealed)
+        levels = min(self.arity_bits, d.level)
+        first = d.index << levels
+        for child, theirs in enumerate(shown.children):
+            if theirs != node(d.level - levels, first + child):
+                tree = RevealedTree(d.size)
+                tree.add(d.level, d.index, levels, shown.children)
+                path = tree.between(d.level - levels, first + child, levels)
+                self.court.descend(self.id, child, theirs, path)
+                return f"descended to level {d.level - levels} node {first + child}"
+        raise NothingToProve(f"node {d.index} of level {d.level} is right")
+
+    # proofs
+
+    def _prove_state(self, d: Dispute) -> str:
+        own = self._trace(d.lo)
+        node = self.program.outputs[d.item]
+        self.court.prove_state(
+            self.id,
+            self.program.header,
+            node,
+            self.program.output_tree.path(d.item),
+            own[node].item,
+            own.tree.path(node),
+        )
+        return f"proved that tensor {d.item} of S_{d.hi} is not the output of node {node}"
+
+    def _prove_report(
+        self, d: Dispute, own: CommittedList, reports: Sequence[bytes], report: int
+    ) -> str:
+        place = self.program.state_count + report
+        node = self.program.outputs[place]
+        self.court.prove_report(
+            self.id,
+            self.program.header,
+            reports,
+            report,
+            node,
+            self.program.output_tree.path(place),
+            own[node].item,
+            own.tree.path(node),
+        )
+        return f"proved that report {report} of step {d.lo} is not the output of node {node}"
+
+    def _shape_is_wrong(self, d: Dispute) -> bool:
+        own = self._trace(d.lo)[d.item]
+        return (d.dtype, d.count) != (own.dtype, own.count)
+
+    def _prove_shape(self, d: Dispute) -> str:
+        node = self.program.nodes[d.item]
+        path = self.program.node_tree.path(d.item)
+        self.court.prove_shape(self.id, self.program.header, node, path)
+        return f"proved that node {d.item} has another shape"
+
+    def _prove_leaf(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
+        data = _last(events, LeafRevealed).data
+        own = self._trace(d.lo)[d.item]
+        size = element_bytes(own.dtype)
+        ours = own.leaf(d.index)
+        if data == ours:
+            raise NothingToProve(f"leaf {d.index} of node {d.item} is right")
+        per_leaf = LEAF_BYTES // size
+        position = next(
+            p
+            for p in range(per_leaf)
+            if data[p * size : (p + 1) * size] != ours[p * size : (p + 1) * size]
+        )
+        element = d.index * per_leaf + position
+        if element >= own.count:
+            self.court.prove_padding(self.id, data, position)
+            return f"proved that node {d.item} is not padded with zeros"
+        self.court.prove_element(
+            self.id,
+            self._claim(events),
+            self.program.header,
+            self.program.nodes[d.item],
+            self.program.node_tree.path(d.item),
+            data,
+            position,
+            self._openings(d, element, events),
+        )
+        return f"proved element {element} of node {d.item} ({self.program.nodes[d.item].name})"
+
+    def _openings(self, d: Dispute, element: int, events: Sequence[CourtEvent]) -> list[Opening]:
+        """The operands of the accused element, each with its path in the accused's trace."""
+        own = self._trace(d.lo)
+        revealed = RevealedTree(d.node_count)
+        for event in events:
+            if isinstance(event, ChildrenRevealed) and event.phase == Phase.TRACE:
+                levels = min(self.arity_bits, event.level)
+                revealed.add(event.level, event.index, levels, event.children)
+        return openings(
+            self.replay.computation,
+            d.lo,
+            self.program.nodes[d.item],
+            element,
+            trace=own,
+            trace_path=lambda n: revealed.path(n, own.tree),
+            state=self._state(d.lo),
+            data=self._data_set(),
+        )
+
+    # what the challenger computed itself
+
+    def _claim(self, events: Sequence[CourtEvent]) -> Claim:
+        return _last(events, Opened).claim
+
+    def _outputs(self, trace: CommittedList) -> tuple[list[bytes], list[bytes]]:
+        items = [trace[n].item for n in self.program.outputs]
+        return items[: self.program.state_count], items[self.program.state_count :]
+
+    def _trace(self, step: int) -> CommittedList:
+        if step not in self._traces:
+            self._traces[step] = CommittedList(self.replay.trace(step))
+        return self._traces[step]
+
+    def _state(self, step: int) -> CommittedList:
+        if step not in self._states:
+            self._states[step] = CommittedList(self.replay.state(step))
+        return self._states[step]
+
+    def _data_set(self) -> CommittedList:
+        if self._data is None:
+            self._data = CommittedList(self.replay.computation.data)
+        return self._data
+
+
+def _last(events: Sequence[CourtEvent], kind: type[Shown]) -> Shown:
+    """The latest event of a kind."""
+    for event in reversed(events):
+        if isinstance(event, kind):
+            return event
+    raise LookupError(f"the dispute has no {kind.__name__} event yet")

@@ -1,0 +1,77 @@
+"""The accused's side: to every question of the game, what it committed to."""
+
+from __future__ import annotations
+
+from worker.chain.types import Dispute, Phase
+from worker.commit import Tree
+from worker.dispute.commitments import CommittedList
+from worker.dispute.court import CourtMoves
+from worker.jobs import Journal, Replay, interior
+
+
+class SolverPlayer:
+    """Answers one dispute about one segment.
+
+    Whatever it answers is computed from the segment's first state, so a restarted worker gives the
+    same answers. It never looks at what the challenger thinks.
+    """
+
+    def __init__(
+        self, court: CourtMoves, dispute: int, replay: Replay, journal: Journal, arity_bits: int
+    ) -> None:
+        self.court, self.id, self.replay, self.journal = court, dispute, replay, journal
+        self.arity_bits = arity_bits
+        self.program = replay.computation.program
+        self._traces: dict[int, CommittedList] = {}
+        self._states: dict[int, CommittedList] = {}
+
+    def move(self, d: Dispute) -> str:
+        """Makes the move that the dispute asks of the solver; returns a word for the log."""
+        match d.phase:
+            case Phase.STEPS:
+                points = interior(d.lo, d.hi, self.arity_bits)[1:-1]
+                self.court.reveal_roots(self.id, [self.replay.root(p) for p in points])
+                return f"revealed {len(points)} state roots between S_{d.lo} and S_{d.hi}"
+            case Phase.STEP:
+                place = d.lo - self.journal.first_step
+                entry = self.journal.entries[place]
+                self.court.reveal_trace(
+                    self.id,
+                    self.program.header,
+                    self._trace(d.lo).root,
+                    entry.salt,
+                    entry.items,
+                    self.journal.tree.path(place),
+                )
+                return f"revealed the trace of step {d.lo}"
+            case Phase.TRACE | Phase.STATE:
+                self._reveal_children(self._list(d).tree, d)
+            case Phase.TENSOR:
+                tensor = self._list(d)[d.item]
+                self.court.reveal_tensor(self.id, tensor.dtype, tensor.count, tensor.elements)
+                return f"opened tensor {d.item}"
+            case Phase.ELEMENTS:
+                self._reveal_children(self._list(d)[d.item].tree, d)
+            case Phase.LEAF:
+                self.court.reveal_leaf(self.id, self._list(d)[d.item].leaf(d.index))
+                return f"showed leaf {d.index} of tensor {d.item}"
+            case _:
+                raise AssertionError(f"the solver has no move in phase {d.phase.name}")
+        return f"revealed what lies under level {d.level} node {d.index} ({d.phase.name.lower()})"
+
+    def _reveal_children(self, tree: Tree, d: Dispute) -> None:
+        levels = min(self.arity_bits, d.level)
+        self.court.reveal_children(self.id, tree.children(d.level, d.index, levels))
+
+    def _list(self, d: Dispute) -> CommittedList:
+        return self._state(d.hi) if d.of_state else self._trace(d.lo)
+
+    def _trace(self, step: int) -> CommittedList:
+        if step not in self._traces:
+            self._traces[step] = CommittedList(self.replay.trace(step))
+        return self._traces[step]
+
+    def _state(self, step: int) -> CommittedList:
+        if step not in self._states:
+            self._states[step] = CommittedList(self.replay.state(step))
+        return self._states[step]

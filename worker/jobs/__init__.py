@@ -1,0 +1,23 @@
+"""Jobs: which batch a step sees, what a segment computes, and what its journal says."""
+
+from worker.jobs.computation import (
+    Computation,
+    JobMismatch,
+    Replay,
+    SegmentResult,
+    interior,
+)
+from worker.jobs.journal import Entry, Journal
+from worker.jobs.sampling import permute, rows_of_step
+
+__all__ = [
+    "Computation",
+    "Entry",
+    "JobMismatch",
+    "Journal",
+    "Replay",
+    "SegmentResult",
+    "interior",
+    "permute",
+    "rows_of_step",
+]

@@ -1,0 +1,129 @@
+"""A job's computation: any step of it, and any state on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+
+from worker.chain.types import Job
+from worker.commit import state_root
+from worker.jobs.sampling import rows_of_step
+from worker.program import Kind, Program, Source
+
+Progress = Callable[[int], None]  # told how many steps are done
+
+
+class JobMismatch(ValueError):
+    """A job that names one thing and holds another; no worker accepts it."""
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What a segment gives: the state at its end and every step's report."""
+
+    state: list[Tensor]
+    reports: list[list[Tensor]]
+
+
+class Computation:
+    """Steps of one job, as the program, the data set and the seed determine them.
+
+    data: the data set's tensors; the first axis of each counts its rows. Raises JobMismatch where
+    they do not fit the job or the program.
+    """
+
+    def __init__(self, job: Job, program: Program, data: Sequence[Tensor]) -> None:
+        self.job, self.program, self.data = job, program, list(data)
+        _check(job, program, self.data)
+        batches = [n for n in program.nodes if n.kind == Kind.SOURCE and n.fn == Source.BATCH]
+        self.batch_rows = batches[0].attributes[1] if batches else 0
+
+    def batch(self, step: int) -> list[Tensor]:
+        """The rows of every data tensor that `step` sees."""
+        if not self.batch_rows:
+            return []
+        rows = rows_of_step(self.job.seed, self.job.rows, self.batch_rows, step)
+        return [t[rows] for t in self.data]
+
+    def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
+        """S_{step+1} and the report of `step`, from S_step."""
+        return self.program.run(state, self.batch(step))
+
+    def trace(self, state: Sequence[Tensor], step: int) -> list[Tensor]:
+        """Every node's output in `step`, from S_step."""
+        return self.program.trace(state, self.batch(step))
+
+    def run_segment(
+        self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
+    ) -> SegmentResult:
+        """All steps of a segment, from the state at its start."""
+        current, reports = list(state), []
+        for done, step in enumerate(self.job.segment_range(segment), start=1):
+            current, report = self.advance(current, step)
+            reports.append(report)
+            if progress is not None:
+                progress(done)
+        return SegmentResult(current, reports)
+
+
+class Replay:
+    """States inside one segment, recomputed when a dispute asks for them.
+
+    Keeps the states it was asked for, so that a dispute that halves an interval again and again
+    computes every step a small number of times.
+    """
+
+    def __init__(self, computation: Computation, segment: int, first: Sequence[Tensor]) -> None:
+        self.computation = computation
+        self.steps = computation.job.segment_range(segment)
+        self._states: dict[int, list[Tensor]] = {self.steps.start: list(first)}
+        self._roots: dict[int, bytes] = {}
+
+    def state(self, step: int) -> list[Tensor]:
+        """S_step."""
+        if not self.steps.start <= step <= self.steps.stop:
+            raise ValueError(f"S_{step} is outside the segment's steps {self.steps}")
+        near = max(s for s in self._states if s <= step)
+        current = self._states[near]
+        for at in range(near, step):
+            current, _ = self.computation.advance(current, at)
+        self._states[step] = current
+        return current
+
+    def root(self, step: int) -> bytes:
+        """The commitment of S_step."""
+        if step not in self._roots:
+            self._roots[step] = state_root(self.state(step))
+        return self._roots[step]
+
+    def trace(self, step: int) -> list[Tensor]:
+        """Every node's output in `step`."""
+        return self.computation.trace(self.state(step), step)
+
+
+def _check(job: Job, program: Program, data: list[Tensor]) -> None:
+    if program.root != job.program:
+        raise JobMismatch(f"program {program.root.hex()}; the job names {job.program.hex()}")
+    if len(data) != job.data_tensors:
+        raise JobMismatch(f"{len(data)} data tensors; the job names {job.data_tensors}")
+    for index, tensor in enumerate(data):
+        if tensor.shape[:1] != (job.rows,):
+            raise JobMismatch(
+                f"data tensor {index} has shape {tuple(tensor.shape)}; the job has {job.rows} rows"
+            )
+    for node in program.nodes:
+        if node.kind == Kind.SOURCE and node.fn == Source.BATCH:
+            index, _, width = node.attributes
+            if index >= len(data) or data[index].numel() != job.rows * width:
+                raise JobMismatch(f"a batch of data tensor {index} with {width} elements a row")
+
+
+def interior(lo: int, hi: int, arity_bits: int) -> list[int]:
+    """The points that divide an interval of steps, both ends included."""
+    parts = min(1 << arity_bits, hi - lo)
+    points = [lo + (hi - lo) * i // parts for i in range(parts + 1)]
+    assert all(a < b for a, b in pairwise(points))
+    return points

@@ -1,0 +1,88 @@
+"""The journal of a segment: its steps' reports, salted, and the artifact that opens it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from worker.commit import Tree, list_tree, report_item, report_salt, tensor_item
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step's report: a salt, the reported tensors' items, and their values for people."""
+
+    salt: bytes
+    items: tuple[bytes, ...]
+    values: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Reports of consecutive steps, bound to the worker that made them."""
+
+    owner: bytes  # address, 20 bytes
+    first_step: int
+    entries: tuple[Entry, ...]
+
+    @cached_property
+    def tree(self) -> Tree:
+        return list_tree(
+            [
+                report_item(self.owner, self.first_step + i, e.salt, e.items)
+                for i, e in enumerate(self.entries)
+            ]
+        )
+
+    @property
+    def root(self) -> bytes:
+        return self.tree.root
+
+    @staticmethod
+    def make(
+        owner: bytes, secret: bytes, task: bytes, steps: range, reports: Sequence[Sequence[Tensor]]
+    ) -> Journal:
+        """The journal of reports computed by `owner`. secret, task: see `report_salt`."""
+        entries = tuple(
+            Entry(
+                report_salt(secret, task, step),
+                tuple(tensor_item(t) for t in report),
+                tuple(tuple(t.reshape(-1).tolist()) for t in report),
+            )
+            for step, report in zip(steps, reports, strict=True)
+        )
+        return Journal(owner, steps.start, entries)
+
+    def to_bytes(self) -> bytes:
+        """The artifact."""
+        return json.dumps(
+            {
+                "owner": self.owner.hex(),
+                "first_step": self.first_step,
+                "steps": [
+                    {"salt": e.salt.hex(), "items": [i.hex() for i in e.items], "values": e.values}
+                    for e in self.entries
+                ],
+            }
+        ).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Journal:
+        """Inverse of `to_bytes`. ValueError where the data is no journal."""
+        try:
+            document = json.loads(data)
+            entries = tuple(
+                Entry(
+                    bytes.fromhex(s["salt"]),
+                    tuple(bytes.fromhex(i) for i in s["items"]),
+                    tuple(tuple(float(v) for v in values) for values in s["values"]),
+                )
+                for s in document["steps"]
+            )
+            return Journal(bytes.fromhex(document["owner"]), int(document["first_step"]), entries)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"this is not a journal: {error!r}") from error

@@ -1,0 +1,23 @@
+"""Roles: what a worker does next, given the chain's state."""
+
+from worker.roles.artifacts import load_computation, load_journal, load_state, put_job
+from worker.roles.base import Desk, Role
+from worker.roles.checking import Finding, check_segment
+from worker.roles.keeper import Keeper
+from worker.roles.solver import Pricing, Solver
+from worker.roles.verifier import Verifier
+
+__all__ = [
+    "Desk",
+    "Finding",
+    "Keeper",
+    "Pricing",
+    "Role",
+    "Solver",
+    "Verifier",
+    "check_segment",
+    "load_computation",
+    "load_journal",
+    "load_state",
+    "put_job",
+]

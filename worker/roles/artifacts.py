@@ -1,0 +1,66 @@
+"""A job's artifacts: fetched by the commitments that the chain holds, and judged before use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from worker.chain.types import Job
+from worker.jobs import Computation, Journal, JobMismatch
+from worker.program import Kind, Program, Source
+from worker.roles.base import ComputationOf
+from worker.store import Store
+
+PROGRAM, DATA, STATE, JOURNAL = "program", "data", "state", "journal"
+
+
+def put_job(
+    store: Store, program: Program, data: Sequence[Tensor], state: Sequence[Tensor]
+) -> tuple[bytes, bytes, bytes]:
+    """Stores what a job names; returns the program's, the data set's and the state's addresses."""
+    check_state(program, state)
+    store.put_bytes(PROGRAM, program.root, program.to_bytes())
+    return program.root, store.put_tensors(DATA, data), store.put_tensors(STATE, state)
+
+
+def load_computation(store: Store, job: Job, computation_of: ComputationOf) -> Computation:
+    """The job's program and data set.
+
+    Raises Missing or Corrupt from the store, MalformedProgram, or JobMismatch; whichever it is, no
+    worker should take the task.
+    """
+    program = Program.from_bytes(
+        store.get_bytes(PROGRAM, job.program, lambda data: Program.from_bytes(data).root)
+    )
+    return computation_of(job, program, store.get_tensors(DATA, job.data))
+
+
+def load_state(store: Store, program: Program, root: bytes) -> list[Tensor]:
+    """The state with this root, as the program takes it."""
+    state = store.get_tensors(STATE, root)
+    check_state(program, state)
+    return state
+
+
+def check_state(program: Program, state: Sequence[Tensor]) -> None:
+    """Raises JobMismatch where a state's tensors are not the ones the program reads."""
+    from worker.program.codes import DTYPES
+
+    if len(state) != program.state_count:
+        raise JobMismatch(f"{len(state)} state tensors; the program has {program.state_count}")
+    for node in program.nodes:
+        if node.kind == Kind.SOURCE and node.fn == Source.STATE:
+            tensor = state[node.attributes[0]]
+            if tensor.dtype != DTYPES[node.dtype] or tensor.numel() != node.count:
+                raise JobMismatch(
+                    f"state tensor {node.attributes[0]} is {tensor.dtype} of shape "
+                    f"{tuple(tensor.shape)}; the program reads {DTYPES[node.dtype]} of {node.shape}"
+                )
+
+
+def load_journal(store: Store, root: bytes) -> Journal:
+    """The journal with this root."""
+    return Journal.from_bytes(
+        store.get_bytes(JOURNAL, root, lambda data: Journal.from_bytes(data).root)
+    )

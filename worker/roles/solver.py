@@ -1,0 +1,154 @@
+"""The solver: bids, computes segments, commits them, and answers when accused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.chain.types import Job, Status, Task
+from worker.dispute import SolverPlayer
+from worker.jobs import Computation, Journal, JobMismatch, Replay
+from worker.program import MalformedProgram
+from worker.roles.artifacts import JOURNAL, STATE, load_computation, load_journal, load_state
+from worker.roles.base import Desk
+from worker.store import StoreError
+
+# what a worker asks for a task, or None to let it be
+Pricing = Callable[[Task, Job], int | None]
+
+
+@dataclass
+class _Work:
+    computation: Computation
+
+
+class Solver:
+    """Acts on the chain's state alone: how far a task is stands there, and its states in the store.
+
+    A restarted solver goes on from the last committed segment and commits what it would have.
+    """
+
+    name = "solver"
+
+    def __init__(self, desk: Desk, pricing: Pricing) -> None:
+        self.desk, self.pricing = desk, pricing
+        self._refused: set[int] = set()
+        self._computations: dict[int, Computation] = {}
+        self._players: dict[int, SolverPlayer] = {}
+
+    def tick(self) -> bool:
+        did = False
+        for number, task in self.desk.open_tasks():
+            if task.solver == self.desk.account:
+                did = self._answer(number, task) or did
+                if task.status == Status.ASSIGNED and self.desk.now <= task.commit_until:
+                    did = self._commit(number, task) or did
+            elif task.status == Status.OPEN and self.desk.now <= task.bid_until:
+                did = self._bid(number, task) or did
+        return did
+
+    # bidding
+
+    def _bid(self, number: int, task: Task) -> bool:
+        if number in self._refused:
+            return False
+        market, me = self.desk.market, self.desk.account
+        if any(bid.worker == me for bid in market.bids(number)):
+            return False
+        job = self.desk.job(number)
+        price = self.pricing(task, job)
+        if price is None or price > task.max_price:
+            return self._refuse(number, f"its maximum price of {task.max_price} is too low")
+        needed = market.solver_stake(price, task.segments, task.checks)
+        if self.desk.stakes.free(me) < needed:
+            # stake that another task has locked may be free again in time
+            self.desk.log.info("task %d needs a stake of %d to bid", number, needed)
+            return False
+        try:
+            computation = self._computation(number)
+            load_state(self.desk.store, computation.program, job.state)
+        except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
+            return self._refuse(number, str(error))
+        market.bid(number, price)
+        self.desk.log.info("bid %d for task %d", price, number)
+        return True
+
+    def _refuse(self, number: int, reason: str) -> bool:
+        self._refused.add(number)
+        self.desk.log.warning("task %d is not for us: %s", number, reason)
+        return False
+
+    # computing
+
+    def _commit(self, number: int, task: Task) -> bool:
+        segment = task.committed
+        job = self.desk.job(number)
+        computation = self._computation(number)
+        start = job.state if segment == 0 else self.desk.market.segment(number, segment - 1).state
+        state = load_state(self.desk.store, computation.program, start)
+        progress = self.desk.progress_of(number, segment)
+        result = computation.run_segment(segment, state, progress)
+        journal = self._make_journal(number, segment, result.reports)
+        # artifacts first: whoever sees the commitment can fetch what it commits to
+        root = self.desk.store.put_tensors(
+            STATE, result.state, names=list(computation.program.state_names)
+        )
+        self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
+        self.desk.market.commit_segment(number, segment, root, journal.root)
+        self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
+        return True
+
+    def _make_journal(self, number: int, segment: int, reports) -> Journal:  # type: ignore[no-untyped-def]
+        steps = self.desk.job(number).segment_range(segment)
+        domain = self.desk.task_domain(number)
+        return Journal.make(self.desk.owner, self.desk.secret, domain, steps, reports)
+
+    def _computation(self, number: int) -> Computation:
+        if number not in self._computations:
+            job = self.desk.job(number)
+            self._computations[number] = load_computation(
+                self.desk.store, job, self.desk.computation_of
+            )
+        return self._computations[number]
+
+    # answering
+
+    def _answer(self, number: int, task: Task) -> bool:
+        if not task.open_disputes:
+            return False
+        did = False
+        for challenge in self.desk.market.challenges(number):
+            dispute = self.desk.court.dispute(challenge.dispute)
+            while dispute.solver_to_move and dispute.phase.is_running:
+                player = self._player(number, challenge.segment, challenge.dispute)
+                said = player.move(dispute)
+                self.desk.log.info("dispute %d: %s", challenge.dispute, said)
+                did = True
+                dispute = self.desk.court.dispute(challenge.dispute)
+        return did
+
+    def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
+        if dispute not in self._players:
+            computation = self._computation(number)
+            job, market = self.desk.job(number), self.desk.market
+            start = job.state if segment == 0 else market.segment(number, segment - 1).state
+            first = load_state(self.desk.store, computation.program, start)
+            replay = Replay(computation, segment, first)
+            self._players[dispute] = SolverPlayer(
+                self.desk.court,
+                dispute,
+                replay,
+                self._journal(number, segment, replay),
+                self.desk.court.arity_bits(),
+            )
+        return self._players[dispute]
+
+    def _journal(self, number: int, segment: int, replay: Replay) -> Journal:
+        root = self.desk.market.segment(number, segment).journal
+        try:
+            return load_journal(self.desk.store, root)
+        except StoreError:
+            # the salts are derived, so the journal can be made again
+            first = replay.state(replay.steps.start)
+            result = replay.computation.run_segment(segment, first)
+            return self._make_journal(number, segment, result.reports)

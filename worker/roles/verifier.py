@@ -1,0 +1,150 @@
+"""The verifier: recomputes what it was drawn for, attests or accuses, and sees disputes through."""
+
+from __future__ import annotations
+
+from worker.chain.contracts import Challenged
+from worker.chain.types import Status, Task
+from worker.dispute import ChallengerPlayer, NothingToProve
+from worker.jobs import Computation, JobMismatch, Replay
+from worker.program import MalformedProgram
+from worker.roles.artifacts import STATE, load_computation, load_journal, load_state
+from worker.roles.base import Desk
+from worker.roles.checking import Finding, check_segment
+from worker.store import StoreError
+
+
+class Verifier:
+    """Checks the segments that the draw names, and with `volunteer` those of every task.
+
+    Everything it knows it can compute again: a restarted verifier goes on where the chain stands.
+    """
+
+    name = "verifier"
+
+    def __init__(self, desk: Desk, volunteer: bool = False) -> None:
+        self.desk, self.volunteer = desk, volunteer
+        self._computations: dict[int, Computation] = {}
+        self._findings: dict[tuple[int, int], Finding | None] = {}
+        self._players: dict[int, ChallengerPlayer] = {}
+        self._given_up: set[int] = set()
+
+    def tick(self) -> bool:
+        did = False
+        for number, task in self.desk.open_tasks():
+            if task.solver == self.desk.account:
+                continue
+            mine = [
+                c
+                for c in self.desk.market.challenges(number)
+                if c.challenger == self.desk.account
+            ]
+            for challenge in mine:
+                did = self._play(number, task, challenge) or did
+            if task.status == Status.VERIFYING and self.desk.now <= task.window_ends:
+                drawn = task.verifier == self.desk.account and not task.attested
+                if (drawn or self.volunteer) and not mine:
+                    did = self._check(number, task, drawn) or did
+        return did
+
+    # checking
+
+    def _check(self, number: int, task: Task, drawn: bool) -> bool:
+        segments = task.checked_segments if drawn else tuple(range(task.segments))
+        did = False
+        for segment in segments:
+            did = did or (number, segment) not in self._findings
+            finding = self._finding(number, task, segment)
+            if finding is None:
+                # not checkable: neither attest nor accuse; a restart or a later tick tries again
+                return False
+            if not finding.is_right:
+                receipt = self.desk.market.challenge(number, self.desk.job(number), segment)
+                dispute = receipt.one(Challenged).dispute
+                self.desk.log.warning(
+                    "task %d segment %d is wrong: opened dispute %d", number, segment, dispute
+                )
+                return True
+        if drawn:
+            self.desk.market.attest(number)
+            self.desk.log.info("attested task %d", number)
+            return True
+        return did
+
+    def _finding(self, number: int, task: Task, segment: int) -> Finding | None:
+        if self._findings.get((number, segment)) is not None:
+            return self._findings[number, segment]
+        market, store = self.desk.market, self.desk.store
+        committed = market.segment(number, segment)
+        try:
+            computation = self._computation(number)
+            first = load_state(store, computation.program, self._start(number, segment))
+            journal = load_journal(store, committed.journal)
+            finding = check_segment(
+                computation,
+                segment,
+                first,
+                committed,
+                journal,
+                bytes.fromhex(task.solver[2:]),
+                self.desk.progress_of(number, segment),
+            )
+        except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
+            self.desk.log.error(
+                "task %d segment %d cannot be checked: %s", number, segment, error
+            )
+            return None
+        if finding.is_right:
+            # the solver may have kept its copy back; the address is the same
+            store.put_tensors(STATE, finding.state, names=list(computation.program.state_names))
+        self._findings[number, segment] = finding
+        return finding
+
+    def _start(self, number: int, segment: int) -> bytes:
+        """Root of the state at the segment's start, as the solver is bound to it."""
+        if segment == 0:
+            return self.desk.job(number).state
+        return self.desk.market.segment(number, segment - 1).state
+
+    def _computation(self, number: int) -> Computation:
+        if number not in self._computations:
+            # always the honest one: `computation_of` is for the solver's side
+            self._computations[number] = load_computation(
+                self.desk.store, self.desk.job(number), Computation
+            )
+        return self._computations[number]
+
+    # accusing
+
+    def _play(self, number: int, task: Task, challenge: Challenged) -> bool:
+        court, id_ = self.desk.court, challenge.dispute
+        did = False
+        dispute = court.dispute(id_)
+        while dispute.phase.is_running and not dispute.solver_to_move and id_ not in self._given_up:
+            try:
+                player = self._player(number, task, challenge)
+                said = player.move(dispute, court.events(id_))
+            except NothingToProve as reason:
+                self._given_up.add(id_)
+                self.desk.log.error("dispute %d: gave up: %s", id_, reason)
+                break
+            self.desk.log.info("dispute %d: %s", id_, said)
+            did = True
+            dispute = court.dispute(id_)
+        return did
+
+    def _player(self, number: int, task: Task, challenge: Challenged) -> ChallengerPlayer:
+        if challenge.dispute not in self._players:
+            segment = challenge.segment
+            computation = self._computation(number)
+            first = load_state(
+                self.desk.store, computation.program, self._start(number, segment)
+            )
+            finding = self._finding(number, task, segment)
+            self._players[challenge.dispute] = ChallengerPlayer(
+                self.desk.court,
+                challenge.dispute,
+                Replay(computation, segment, first),
+                self.desk.court.arity_bits(),
+                finding.report_step if finding else None,
+            )
+        return self._players[challenge.dispute]
