@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title IEEE-754 binary32 on bit patterns
+/// @notice Every function takes and returns raw bits, rounds once, to nearest, ties to even, keeps
+/// subnormals, and returns 0x7fc00000 for every NaN. Total: nothing here reverts.
+/// @dev Twin of `worker/exact/reference.py`. A finite value is `m * 2^(max(E, 1) - 150)` with E the
+/// exponent field and m the fraction, plus 2^23 if E > 0 (IEEE 754-2019, 3.4). Two devices serve
+/// all of the file:
+///
+/// - Rounding. For s >= 1, `(m + 2^(s-1) - 1 + (m >> s & 1)) >> s` is m / 2^s to nearest even.
+/// - Packing. With q the rounded significand, hidden bit included, and E >= 1 its exponent field,
+///   the bits are `((E - 1) << 23) + q`: the hidden bit adds one to the field, a carry out of the
+///   rounding adds another, and a subnormal (no hidden bit, E = 1) needs no case of its own.
+///   Anything at or above 0x7f800000 is an overflow, hence infinity.
+///
+/// Assembly, because the compiler masks a uint32 at nearly every step, which doubles the gas of
+/// operations that a dispute repeats by the hundred. No assembly here touches memory or storage,
+/// and none can overflow 256 bits: the bounds stand beside each step. The compiler does not promise
+/// assembly that the upper bits of a uint32 are clean, so whatever is read of one is masked.
+library Float32 {
+    uint32 internal constant NAN = 0x7fc00000;
+    uint32 internal constant INFINITY = 0x7f800000;
+    uint32 internal constant ZERO = 0;
+    uint32 internal constant ONE = 0x3f800000;
+
+    // --- arithmetic ---
+
+    /// @notice a + b; an exact zero is +0 unless both are -0.
+    function add(uint32 a, uint32 b) internal pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            // a gets the greater magnitude, and with it the sign of the result.
+            if lt(and(a, 0x7fffffff), and(b, 0x7fffffff)) {
+                let t := a
+                a := b
+                b := t
+            }
+            let ea := and(shr(23, a), 0xff)
+            let eb := and(shr(23, b), 0xff)
+            let d := sub(ea, eb)
+            let opposite := and(shr(31, xor(a, b)), 1)
+            // Both normal, no overflow near, d in [0, 23], or in [2, 25] if the signs differ.
+            if and(and(lt(ea, 254), gt(eb, 0)), lt(sub(d, shl(1, opposite)), 24)) {
+                // In units of 2^-26 of a's last place, in which b is still whole: a +- b.
+                let m := add(
+                    shl(26, or(and(a, 0x7fffff), 0x800000)),
+                    mul(
+                        shl(sub(26, d), or(and(b, 0x7fffff), 0x800000)),
+                        sub(1, shl(1, opposite))
+                    )
+                )
+                // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
+                let k := byte(
+                    shr(49, m),
+                    0x0001020200000000000000000000000000000000000000000000000000000000
+                )
+                m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
+                m := shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1)))
+                r := or(and(a, 0x80000000), add(shl(23, sub(add(ea, k), 2)), m))
+            }
+        }
+        // The result above is never a zero.
+        if (r == 0) r = _addOther(a, b);
+    }
+
+    /// @notice a - b.
+    function sub(uint32 a, uint32 b) internal pure returns (uint32) {
+        return add(a, b ^ 0x80000000);
+    }
+
+    /// @notice a * b; 0 * inf is NaN.
+    function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            let ea := and(shr(23, a), 0xff)
+            let eb := and(shr(23, b), 0xff)
+            // 2^46 <= p < 2^48, then the leading bit is made bit 47: 24 to keep, 24 to round off.
+            let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
+            let c := shr(47, p)
+            p := shl(sub(1, c), p)
+            p := shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1)))
+            let e := sub(add(add(ea, eb), c), 128) // the result's exponent field less one
+            r := or(add(shl(23, e), p), and(xor(a, b), 0x80000000))
+            // That is right if both operands are normal, and the result is, with a margin of one.
+            // (Below zero, a number wraps and is not less.) Otherwise zero.
+            r := mul(r, and(and(lt(sub(ea, 1), 254), lt(sub(eb, 1), 254)), lt(e, 253)))
+        }
+        if (r == 0) r = _mulOther(a, b);
+    }
+
+    /// @notice a / b; 0 / 0 and inf / inf are NaN, a finite non-zero over zero is an infinity.
+    function div(uint32 a, uint32 b) internal pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            let ea := and(shr(23, a), 0xff)
+            let eb := and(shr(23, b), 0xff)
+            let n := shl(26, or(and(a, 0x7fffff), 0x800000))
+            let m := or(and(b, 0x7fffff), 0x800000)
+            // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact.
+            let q := div(n, m)
+            q := or(q, lt(mul(q, m), n))
+            let c := shr(26, q)
+            q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
+            q := shr(3, add(add(q, 3), and(shr(3, q), 1)))
+            let e := add(sub(ea, eb), add(125, c))
+            r := or(add(shl(23, e), q), and(xor(a, b), 0x80000000))
+            // As in mul.
+            r := mul(r, and(and(lt(sub(ea, 1), 254), lt(sub(eb, 1), 254)), lt(e, 253)))
+        }
+        if (r == 0) r = _divOther(a, b);
+    }
+
+    /// @notice The square root of a; NaN below zero, -0 for -0.
+    /// @dev Newton's iteration on integers ("Hacker's Delight", 2nd ed., 11-1).
+    function sqrt(uint32 a) internal pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            a := and(a, 0xffffffff)
+            r := a // zeros, +inf
+            for {} 1 {} {
+                if gt(a, 0x7f7fffff) {
+                    if iszero(or(eq(a, 0x7f800000), eq(a, 0x80000000))) { r := 0x7fc00000 }
+                    break
+                }
+                if iszero(a) { break }
+                let e := shr(23, a)
+                let m := or(and(a, 0x7fffff), 0x800000)
+                if iszero(e) {
+                    // Normalise a subnormal; e goes below zero.
+                    m := a
+                    let l := shl(4, lt(m, 0x100))
+                    l := or(l, shl(3, lt(shl(l, m), 0x10000)))
+                    l := or(l, shl(2, lt(shl(l, m), 0x100000)))
+                    l := or(l, shl(1, lt(shl(l, m), 0x400000)))
+                    l := or(l, lt(shl(l, m), 0x800000))
+                    m := shl(l, m)
+                    e := sub(1, l)
+                }
+                // An odd field is an even power of two (the bias is odd). 2^48 <= n < 2^50 with the
+                // root's value 2^24 <= x < 2^25, one bit more than is kept.
+                let n := shl(sub(26, and(e, 1)), m)
+                // In units of 2^48, 1.0295 (n + 2) / 3 is within 3 % of the root over [1, 4]: its
+                // chord, moved up by half of their distance. Three steps leave less than 2^-47, so
+                // x is the root's floor or one more.
+                let x := add(div(n, 48889411), 11514754)
+                x := shr(1, add(x, div(n, x)))
+                x := shr(1, add(x, div(n, x)))
+                x := shr(1, add(x, div(n, x)))
+                x := sub(x, gt(mul(x, x), n))
+                // Never a tie: a root with its last bit set, if exact, would have an odd square,
+                // and n is even. So that bit alone rounds.
+                x := shr(1, add(x, 1))
+                r := add(shl(23, sar(1, add(e, 125))), x)
+                break
+            }
+        }
+    }
+
+    /// @notice -a.
+    function neg(uint32 a) internal pure returns (uint32) {
+        return isNan(a) ? NAN : a ^ 0x80000000;
+    }
+
+    /// @notice |a|.
+    function abs(uint32 a) internal pure returns (uint32) {
+        return isNan(a) ? NAN : a & 0x7fffffff;
+    }
+
+    // --- order ---
+
+    /// @notice The greater in the total order (-0 < +0); NaN if either is.
+    function max(uint32 a, uint32 b) internal pure returns (uint32) {
+        if (isNan(a) || isNan(b)) return NAN;
+        return _key(a) < _key(b) ? b : a;
+    }
+
+    /// @notice The lesser in the total order (-0 < +0); NaN if either is.
+    function min(uint32 a, uint32 b) internal pure returns (uint32) {
+        if (isNan(a) || isNan(b)) return NAN;
+        return _key(b) < _key(a) ? b : a;
+    }
+
+    /// @notice max(a, +0).
+    function relu(uint32 a) internal pure returns (uint32) {
+        if (isNan(a)) return NAN;
+        return a < 0x80000000 ? a : 0;
+    }
+
+    /// @notice Whether b goes before a as the greatest: a NaN counts as the greatest of all, and
+    /// equals are not greater, so the first of them stays. The order of an argmax.
+    function exceeds(uint32 b, uint32 a) internal pure returns (bool) {
+        if (isNan(a)) return false;
+        return isNan(b) || _key(a) < _key(b);
+    }
+
+    /// @notice a == b: false for NaN, true for the two zeros.
+    function eq(uint32 a, uint32 b) internal pure returns (bool) {
+        if (isNan(a) || isNan(b)) return false;
+        return a == b || (a | b) & 0x7fffffff == 0;
+    }
+
+    /// @notice a != b: true for NaN.
+    function ne(uint32 a, uint32 b) internal pure returns (bool) {
+        return !eq(a, b);
+    }
+
+    /// @notice a < b: false for NaN, false for the two zeros.
+    function lt(uint32 a, uint32 b) internal pure returns (bool) {
+        if (isNan(a) || isNan(b)) return false;
+        return _key(a) < _key(b) && (a | b) & 0x7fffffff != 0;
+    }
+
+    /// @notice a <= b: false for NaN.
+    function le(uint32 a, uint32 b) internal pure returns (bool) {
+        if (isNan(a) || isNan(b)) return false;
+        return _key(a) <= _key(b) || (a | b) & 0x7fffffff == 0;
+    }
+
+    /// @notice a > b: false for NaN.
+    function gt(uint32 a, uint32 b) internal pure returns (bool) {
+        return lt(b, a);
+    }
+
+    /// @notice a >= b: false for NaN.
+    function ge(uint32 a, uint32 b) internal pure returns (bool) {
+        return le(b, a);
+    }
+
+    // --- kinds and conversions ---
+
+    /// @notice Whether a is a NaN of any sign and payload.
+    function isNan(uint32 a) internal pure returns (bool) {
+        return a & 0x7fffffff > INFINITY;
+    }
+
+    /// @notice Whether a is neither an infinity nor a NaN.
+    function isFinite(uint32 a) internal pure returns (bool) {
+        return a & 0x7fffffff < INFINITY;
+    }
+
+    /// @notice a, or the canonical NaN if a is a NaN.
+    function canonical(uint32 a) internal pure returns (uint32) {
+        return isNan(a) ? NAN : a;
+    }
+
+    /// @notice The f32 nearest to the integer v.
+    function fromInt(int256 v) internal pure returns (uint32) {
+        return fromScaled(v, 0);
+    }
+
+    /// @notice The f32 nearest to v * 2^e, rounded once; +0 for v = 0. Total in v; |e| <= 2^32.
+    function fromScaled(int256 v, int256 e) internal pure returns (uint32) {
+        unchecked {
+            // The least int256 negates to itself, which as a uint256 is its magnitude, 2^255.
+            return v < 0 ? 0x80000000 | _pack(uint256(-v), e) : _pack(uint256(v), e);
+        }
+    }
+
+    /// @notice a as a signed 32-bit integer: toward zero, saturating, 0 for NaN.
+    function toInt32(uint32 a) internal pure returns (int32) {
+        return int32(_truncate(a, 31));
+    }
+
+    /// @notice a as a signed 64-bit integer: toward zero, saturating, 0 for NaN.
+    function toInt64(uint32 a) internal pure returns (int64) {
+        return int64(_truncate(a, 63));
+    }
+
+    // --- internals ---
+
+    /// @dev An integer that sorts as the total order does, NaN apart.
+    function _key(uint32 a) private pure returns (uint256 key) {
+        // Negative: all bits flipped. Otherwise: above all of those.
+        assembly ("memory-safe") {
+            a := and(a, 0xffffffff)
+            key := xor(a, 0x80000000)
+            if gt(a, 0x7fffffff) { key := xor(a, 0xffffffff) }
+        }
+    }
+
+    /// @dev The significand and the unit's exponent: a finite |a| is m * 2^e.
+    function _decode(uint32 a) internal pure returns (uint256 m, int256 e) {
+        assembly ("memory-safe") {
+            e := and(shr(23, a), 0xff)
+            m := or(and(a, 0x7fffff), shl(23, gt(e, 0)))
+            e := sub(add(e, iszero(e)), 150)
+        }
+    }
+
+    /// @dev The bits of the f32 nearest to m * 2^e, without sign. |e| <= 2^32.
+    function _pack(uint256 m, int256 e) private pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            if m {
+                // floor(log2 m), by binary search
+                let l := shl(7, gt(m, 0xffffffffffffffffffffffffffffffff))
+                l := or(l, shl(6, gt(shr(l, m), 0xffffffffffffffff)))
+                l := or(l, shl(5, gt(shr(l, m), 0xffffffff)))
+                l := or(l, shl(4, gt(shr(l, m), 0xffff)))
+                l := or(l, shl(3, gt(shr(l, m), 0xff)))
+                l := or(l, shl(2, gt(shr(l, m), 0xf)))
+                l := or(l, shl(1, gt(shr(l, m), 0x3)))
+                l := or(l, gt(shr(l, m), 0x1))
+                // The exponent of the last place kept, not below that of the subnormals.
+                let unit := sub(add(l, e), 23)
+                if slt(unit, sub(0, 149)) { unit := sub(0, 149) }
+                switch sgt(unit, 104)
+                case 1 { r := 0x7f800000 }
+                default {
+                    let s := sub(unit, e)
+                    switch sgt(s, 0)
+                    case 1 {
+                        // m < 2^(l+1), and below half of 2^s there is nothing to keep. Otherwise
+                        // s <= l + 1 <= 256; m is first cut to leave room for the addition.
+                        if iszero(sgt(s, add(l, 1))) {
+                            if gt(s, 32) {
+                                // 30 bits down, what is cut off left as one sticky bit.
+                                m := or(shr(30, m), iszero(iszero(and(m, 0x3fffffff))))
+                                s := sub(s, 30)
+                            }
+                            r := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
+                        }
+                    }
+                    default { r := shl(sub(0, s), m) }
+                    r := add(r, shl(23, add(unit, 149)))
+                    if gt(r, 0x7f800000) { r := 0x7f800000 }
+                }
+            }
+        }
+    }
+
+    /// @dev a toward zero, within [-2^width, 2^width - 1]; 0 for NaN.
+    function _truncate(uint32 a, uint256 width) private pure returns (int256) {
+        if (isNan(a)) return 0;
+        (uint256 m, int256 e) = _decode(a);
+        uint256 limit = (1 << width) - 1 + (a >> 31);
+        unchecked {
+            // From e = 64 on the value is out of range; below, m * 2^64 < 2^88.
+            if (e >= 64) m = m == 0 ? 0 : limit;
+            else if (e >= 0) m <<= uint256(e);
+            else m >>= uint256(-e);
+            if (m > limit) m = limit;
+            return a >> 31 == 0 ? int256(m) : -int256(m);
+        }
+    }
+
+    /// @dev The sums that `add` leaves: cancellation, far apart, zeros, subnormals, infinities, NaN.
+    /// |a| >= |b|.
+    function _addOther(uint32 a, uint32 b) private pure returns (uint32 r) {
+        assembly ("memory-safe") {
+            a := and(a, 0xffffffff)
+            b := and(b, 0xffffffff)
+            let x := and(a, 0x7fffffff)
+            let y := and(b, 0x7fffffff)
+            let sign := and(a, 0x80000000)
+            for {} 1 {} {
+                if gt(x, 0x7f7fffff) {
+                    // inf - inf is invalid; otherwise the infinity wins.
+                    r := a
+                    if or(gt(x, 0x7f800000), and(eq(x, y), iszero(eq(a, b)))) { r := 0x7fc00000 }
+                    break
+                }
+                if iszero(y) {
+                    // a itself, but +0 + -0 is +0.
+                    r := a
+                    if iszero(x) { r := and(a, b) }
+                    break
+                }
+                let ex := shr(23, x)
+                let ey := shr(23, y)
+                x := or(and(x, 0x7fffff), shl(23, gt(ex, 0)))
+                y := or(and(y, 0x7fffff), shl(23, gt(ey, 0)))
+                ex := add(ex, iszero(ex))
+                ey := add(ey, iszero(ey))
+                let d := sub(ex, ey)
+                // y < 2^24 units is under a quarter of x's last place: x stands.
+                if gt(d, 25) {
+                    r := a
+                    break
+                }
+                x := shl(d, x) // in units of y's last place; below 2^49
+                if lt(xor(a, b), 0x80000000) {
+                    // Same signs: the sum's leading bit is at 23 + d or one above, or lower if both
+                    // are subnormal, when d = 0 and the sum is its own encoding.
+                    let m := add(x, y)
+                    let s := add(d, shr(add(24, d), m))
+                    if s { m := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1)))) }
+                    r := add(shl(23, sub(add(ey, s), 1)), m)
+                    if gt(r, 0x7f800000) { r := 0x7f800000 }
+                    r := or(sign, r)
+                    break
+                }
+                let m := sub(x, y)
+                if gt(d, 1) {
+                    // The difference's leading bit is at 23 + d or one below.
+                    let s := add(sub(d, 1), shr(add(23, d), m))
+                    m := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
+                    r := or(sign, add(shl(23, sub(add(ey, s), 1)), m))
+                    break
+                }
+                if iszero(m) { break } // an exact zero is +0
+                // Cancellation: m < 2^25. Only its full length leaves a bit to round.
+                if shr(24, m) {
+                    m := shr(1, add(m, and(shr(1, m), 1)))
+                    r := or(sign, add(shl(23, ey), m))
+                    break
+                }
+                // Up by l = 23 - floor(log2 m), but no further than to the least exponent.
+                let l := shl(4, lt(m, 0x100))
+                l := or(l, shl(3, lt(shl(l, m), 0x10000)))
+                l := or(l, shl(2, lt(shl(l, m), 0x100000)))
+                l := or(l, shl(1, lt(shl(l, m), 0x400000)))
+                l := or(l, lt(shl(l, m), 0x800000))
+                ey := sub(ey, 1)
+                if gt(l, ey) { l := ey }
+                r := or(sign, add(shl(23, sub(ey, l)), shl(l, m)))
+                break
+            }
+        }
+    }
+
+    /// @dev The products that `mul` leaves: of specials and subnormals, and near either end of the
+    /// range.
+    function _mulOther(uint32 a, uint32 b) private pure returns (uint32 r) {
+        uint256 m;
+        int256 e;
+        assembly ("memory-safe") {
+            let x := and(a, 0x7fffffff)
+            let y := and(b, 0x7fffffff)
+            let ea := shr(23, x)
+            let eb := shr(23, y)
+            r := and(xor(a, b), 0x80000000)
+            switch or(eq(ea, 0xff), eq(eb, 0xff))
+            case 1 {
+                // NaN, or zero times infinity; otherwise infinity.
+                r := or(r, 0x7f800000)
+                if or(
+                    or(gt(x, 0x7f800000), gt(y, 0x7f800000)),
+                    or(iszero(x), iszero(y))
+                ) { r := 0x7fc00000 }
+            }
+            default {
+                m := mul(
+                    or(and(x, 0x7fffff), shl(23, gt(ea, 0))),
+                    or(and(y, 0x7fffff), shl(23, gt(eb, 0)))
+                )
+                e := sub(add(add(ea, iszero(ea)), add(eb, iszero(eb))), 300)
+            }
+        }
+        return m == 0 ? r : r | _pack(m, e); // below 2^48; exponents within +-300
+    }
+
+    /// @dev The quotients that `div` leaves, as `_mulOther`.
+    function _divOther(uint32 a, uint32 b) private pure returns (uint32) {
+        if (isNan(a) || isNan(b)) return NAN;
+        uint32 sign = (a ^ b) & 0x80000000;
+        uint32 x = a & 0x7fffffff;
+        uint32 y = b & 0x7fffffff;
+        if (x == INFINITY) return y == INFINITY ? NAN : sign | INFINITY;
+        if (y == 0) return x == 0 ? NAN : sign | INFINITY;
+        if (y == INFINITY || x == 0) return sign;
+        (uint256 ma, int256 ea) = _decode(x);
+        (uint256 mb, int256 eb) = _decode(y);
+        unchecked {
+            // At least 40 bits of quotient, then a last one that says if it is inexact.
+            ma <<= 64;
+            uint256 q = ma / mb;
+            return sign | _pack((q << 1) | (q * mb == ma ? 0 : 1), ea - eb - 65);
+        }
+    }
+}
