@@ -134,8 +134,6 @@ contract Court is ICourt {
         d.nodeCount = header.nodeCount;
         d.stateCount = header.stateCount;
         _attack(d, trace, header.nodeCount);
-        // A single leaf has no children to reveal.
-        d.solverToMove = d.level != 0;
         emit TraceRevealed(id, step, trace, salt, reports);
     }
 
@@ -255,9 +253,7 @@ contract Court is ICourt {
     }
 
     /// @inheritdoc ICourt
-    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath)
-        external
-    {
+    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath) external {
         Dispute storage d = _proof(id);
         Phase phase = d.phase;
         if ((phase != Phase.Elements && phase != Phase.Proof) || d.ofState) revert WrongPhase(phase);
@@ -416,11 +412,7 @@ contract Court is ICourt {
     }
 
     /// Level of the children of the root under attack, position of the first, and their number.
-    function _children(Dispute storage d)
-        private
-        view
-        returns (uint256 below, uint256 first, uint256 count)
-    {
+    function _children(Dispute storage d) private view returns (uint256 below, uint256 first, uint256 count) {
         uint256 level = d.level;
         uint256 levels = level < arityBits ? level : arityBits;
         below = level - levels;
@@ -454,22 +446,17 @@ contract Court is ICourt {
     }
 
     /// That `node` is the record of the node under attack.
-    function _checkRecord(
-        Dispute storage d,
-        Header calldata header,
-        Node calldata node,
-        bytes32[] calldata path
-    ) private view {
+    function _checkRecord(Dispute storage d, Header calldata header, Node calldata node, bytes32[] calldata path)
+        private
+        view
+    {
         _checkHeader(d, header);
         bytes32 item = Merkle.nodeItem(node);
         _expect(Merkle.listRoot(d.item, item, header.nodeCount, path), header.nodes);
     }
 
     /// That output number `output` of the program is `node`.
-    function _checkOutput(Header calldata header, uint64 output, uint32 node, bytes32[] calldata path)
-        private
-        view
-    {
+    function _checkOutput(Header calldata header, uint64 output, uint32 node, bytes32[] calldata path) private view {
         uint64 outputs = uint64(header.stateCount) + header.reportCount;
         _expect(Merkle.listRoot(output, bytes32(uint256(node)), outputs, path), header.outputs);
     }

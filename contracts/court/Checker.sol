@@ -31,12 +31,11 @@ abstract contract Checker is IChecker {
     function _check(uint32 index, Node calldata node) internal pure virtual returns (uint64 count);
 
     /// The element, of a record that passed `_check`.
-    function _recompute(
-        Context calldata context,
-        Node calldata node,
-        uint64 element,
-        Opening[] calldata openings
-    ) internal view virtual returns (uint64 bits);
+    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
+        internal
+        view
+        virtual
+        returns (uint64 bits);
 
     function _expectOpenings(Opening[] calldata openings, uint256 count) internal pure {
         if (openings.length != count) Elements.refuse("openings");

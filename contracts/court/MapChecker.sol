@@ -61,16 +61,22 @@ contract MapChecker is Checker {
         if (fn == Codes.COPY || fn == Codes.WHERE) return;
         bool logical = fn >= Codes.AND && fn <= Codes.XOR;
         if (logical != (first == Codes.BOOL)) Records.malformed("operand type");
-        bool floating = fn == Codes.DIV || fn == Codes.SQRT || fn == Codes.EXP || fn == Codes.LOG;
-        if (floating && first != Codes.F32) Records.malformed("operand type");
+        if (first != Codes.F32 && !_takesIntegers(fn)) Records.malformed("operand type");
     }
 
-    function _recompute(
-        Context calldata context,
-        Node calldata node,
-        uint64 element,
-        Opening[] calldata openings
-    ) internal view override returns (uint64) {
+    /// Of the functions that are left: those that also work on i32, i64 or bool.
+    function _takesIntegers(uint8 fn) private pure returns (bool) {
+        if (fn >= Codes.EQ) return true; // comparisons, logic
+        if (fn == Codes.ADD || fn == Codes.SUB || fn == Codes.MUL || fn == Codes.NEG) return true;
+        return fn == Codes.MAXIMUM || fn == Codes.MINIMUM;
+    }
+
+    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
+        internal
+        view
+        override
+        returns (uint64)
+    {
         uint256 arity = node.inputs.length;
         _expectOpenings(openings, arity);
         int256[] memory place = Records.coordinates(element, node.shape);
@@ -140,10 +146,8 @@ contract MapChecker is Checker {
         if (fn == Codes.SUB) return a - b;
         if (fn == Codes.MUL) return a * b;
         if (fn == Codes.NEG) return -a;
-        if (fn == Codes.ABS) return a < 0 ? -a : a;
         if (fn == Codes.MAXIMUM) return a > b ? a : b;
-        if (fn == Codes.MINIMUM) return a < b ? a : b;
-        return a > 0 ? a : int256(0); // RELU
+        return a < b ? a : b; // MINIMUM: the others are for f32 only
     }
 
     function _compareIntegers(uint8 fn, int256 a, int256 b) private pure returns (bool) {

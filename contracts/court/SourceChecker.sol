@@ -27,28 +27,24 @@ contract SourceChecker is Checker {
             if (!Records.isElement(attributes[0], node.dtype)) Records.malformed("constant");
         } else {
             Records.checkAttributes(node, 0);
-            if (node.dtype != Codes.I32 && node.dtype != Codes.I64) Records.malformed("operand type");
+            if (node.dtype != Codes.I32 && node.dtype != Codes.I64) Records.malformed("output type");
+            if (node.dtype == Codes.I32 && count > 1 << 31) Records.malformed("iota range");
         }
     }
 
-    function _recompute(
-        Context calldata context,
-        Node calldata node,
-        uint64 element,
-        Opening[] calldata openings
-    ) internal view override returns (uint64) {
+    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
+        internal
+        view
+        override
+        returns (uint64)
+    {
         uint64[] calldata attributes = node.attributes;
         if (node.fn == Codes.STATE) {
             _expectOpenings(openings, 1);
             uint64 tensor = attributes[0];
             if (tensor >= context.stateCount) Records.malformed("state");
             Elements.checkItem(
-                openings[0],
-                node.dtype,
-                Records.countOf(node.shape),
-                context.state,
-                tensor,
-                context.stateCount
+                openings[0], node.dtype, Records.countOf(node.shape), context.state, tensor, context.stateCount
             );
             return Elements.one(openings[0], element);
         }

@@ -111,8 +111,8 @@ interface ICourt {
     /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
     function revealRoots(uint256 id, bytes32[] calldata roots) external;
     /// Step: the trace root of the step and the opening of the journal's leaf for it. The solver
-    /// stays to move, and reveals the children of the trace root next; but where the trace has one
-    /// leaf only, there is nothing to reveal, and the challenger moves.
+    /// stays to move, and reveals the children of the trace root next (of a single leaf: itself, so that
+    /// the challenger always has its choice between the trace, the next state and the reports).
     function revealTrace(
         uint256 id,
         Header calldata header,
@@ -134,7 +134,7 @@ interface ICourt {
     /// Steps: into part `part` of the interval that `roots` divides.
     function descendSteps(uint256 id, bytes32[] calldata roots, uint256 part) external;
     /// Trace, State, Elements: into the revealed child number `child`, `root`; `path` leads from it to
-    /// the root under attack. In a trace of one leaf, child 0 is that leaf.
+    /// the root under attack.
     function descend(uint256 id, uint256 child, bytes32 root, bytes32[] calldata path) external;
     /// Trace, before any descent: the trace is right, the next state is not what it produced. Its list
     /// is under attack next; where it has one leaf only, that is the place to prove.
@@ -156,12 +156,7 @@ interface ICourt {
     ) external;
     /// Elements, Proof: the opened tensor has another dtype or element count than its node's record
     /// says.
-    function proveShape(
-        uint256 id,
-        Header calldata header,
-        Node calldata node,
-        bytes32[] calldata nodePath
-    ) external;
+    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath) external;
     /// Proof: behind its tensor's last element, the leaf under attack is not zero where its element
     /// number `position` would be.
     function provePadding(uint256 id, bytes calldata data, uint256 position) external;

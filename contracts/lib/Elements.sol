@@ -59,14 +59,10 @@ library Elements {
 
     /// That the opening is of item `item` in the list `list` of `items` tensors, and that this tensor
     /// has `count` elements of type `dtype`.
-    function checkItem(
-        Opening calldata opening,
-        uint8 dtype,
-        uint256 count,
-        bytes32 list,
-        uint64 item,
-        uint64 items
-    ) internal view {
+    function checkItem(Opening calldata opening, uint8 dtype, uint256 count, bytes32 list, uint64 item, uint64 items)
+        internal
+        view
+    {
         if (opening.dtype != dtype) refuse("type");
         if (opening.count != count) refuse("count");
         bytes32 hash = Merkle.tensorItem(dtype, opening.count, opening.elements);

@@ -35,7 +35,8 @@ library Records {
             if (input.node >= index) malformed("order");
             checkType(input.dtype);
             countOf(input.shape);
-            if (!isElement(input.fill, input.dtype)) malformed("fill");
+            // Only a map leads out of bounds, where the fill is read.
+            if (kind == Codes.MAP ? !isElement(input.fill, input.dtype) : input.fill != 0) malformed("fill");
         }
     }
 
@@ -105,11 +106,7 @@ library Records {
     }
 
     /// Row-major coordinates of `element` in `shape`.
-    function coordinates(uint64 element, uint32[] calldata shape)
-        internal
-        pure
-        returns (int256[] memory at)
-    {
+    function coordinates(uint64 element, uint32[] calldata shape) internal pure returns (int256[] memory at) {
         uint256 rest = element;
         at = new int256[](shape.length);
         for (uint256 axis = shape.length; axis != 0; --axis) {
@@ -121,11 +118,7 @@ library Records {
 
     /// The operand's flat index that a checked map gives to the output coordinates `at`, and whether
     /// it is within the operand's bounds: where it is not, the operand reads its fill.
-    function locate(Input calldata input, int256[] memory at)
-        internal
-        pure
-        returns (bool inside, uint64 flat)
-    {
+    function locate(Input calldata input, int256[] memory at) internal pure returns (bool inside, uint64 flat) {
         int64[] calldata map = input.map;
         uint256 next = 0;
         uint256 index = 0;

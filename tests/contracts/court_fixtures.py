@@ -1,0 +1,437 @@
+"""A miniature of everything that a dispute is about, and both players in a few lines each.
+
+`Transcript` is what a solver commits to for one segment: the states between its steps, the trace
+and the reports of every step. A cheat is a transcript in which something was replaced after the
+honest one had been computed. `Game` plays either side; the challenger knows an honest transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+import torch
+from eth_utils import to_canonical_address
+from torch import Tensor
+
+from worker.commit import (
+    LEAF_BYTES,
+    TensorCommitment,
+    Tree,
+    commit_tensor,
+    list_tree,
+    report_item,
+)
+from worker.jobs.sampling import rows_of_step
+from worker.program import Header, Input, Node
+from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
+from worker.program.program import Program
+
+NONE, STEPS, STEP, TRACE, STATE, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(10)
+PHASES = ("NONE STEPS STEP TRACE STATE TENSOR ELEMENTS LEAF PROOF CLOSED").split()
+
+SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
+FIRST, LAST = 10, 17
+WEIGHTS = 16 * 256  # elements of the first state tensor: sixteen leaves
+
+
+def plain(node: int, dtype: int, *shape: int) -> Input:
+    """An operand whose access its reader's kind fixes."""
+    return Input(node, dtype, shape)
+
+
+def mapped(node: int, dtype: int, shape: Sequence[int], *index_map: int, fill: int = 0) -> Input:
+    return Input(node, dtype, tuple(shape), index_map, fill)
+
+
+def miniature() -> Program:
+    """w -= w / 2; b += the batch's first row; n += 1. Reports: the greatest row sum; the row sums."""
+    same = (0, 1)  # map of a vector onto itself
+    rows = (0, 1, 0, 0, 0, 1)  # map of a matrix onto itself
+    nodes = (
+        Node(Kind.SOURCE, Source.STATE, F32, (WEIGHTS,), (), (0,)),
+        Node(Kind.SOURCE, Source.STATE, F32, (WIDTH,), (), (1,)),
+        Node(Kind.SOURCE, Source.STATE, I64, (), (), (2,)),
+        Node(Kind.SOURCE, Source.BATCH, F32, (BATCH, WIDTH), (), (0, BATCH, WIDTH)),
+        Node(Kind.SOURCE, Source.CONSTANT, F32, (), (), (0x3F000000,)),
+        Node(
+            Kind.MAP,
+            Map.MUL,
+            F32,
+            (WEIGHTS,),
+            (mapped(0, F32, (WEIGHTS,), *same), mapped(4, F32, ())),
+        ),
+        Node(
+            Kind.MAP,
+            Map.SUB,
+            F32,
+            (WEIGHTS,),
+            (mapped(0, F32, (WEIGHTS,), *same), mapped(5, F32, (WEIGHTS,), *same)),
+        ),
+        Node(Kind.REDUCE, Reduce.EXPONENT, I32, (BATCH,), (plain(3, F32, BATCH, WIDTH),)),
+        Node(
+            Kind.MAP,
+            Map.QUANTISE,
+            I32,
+            (BATCH, WIDTH),
+            (mapped(3, F32, (BATCH, WIDTH), *rows), mapped(7, I32, (BATCH,), 0, 1, 0)),
+            (31,),
+        ),
+        Node(
+            Kind.REDUCE,
+            Reduce.SUM,
+            F32,
+            (BATCH,),
+            (plain(8, I32, BATCH, WIDTH), plain(7, I32, BATCH)),
+        ),
+        Node(Kind.SOURCE, Source.CONSTANT, I64, (), (), (1,)),
+        Node(Kind.MAP, Map.ADD, I64, (), (mapped(2, I64, ()), mapped(10, I64, ()))),
+        Node(
+            Kind.MAP,
+            Map.ADD,
+            F32,
+            (WIDTH,),
+            (mapped(1, F32, (WIDTH,), *same), mapped(3, F32, (BATCH, WIDTH), 0, 0, 0, 1)),
+        ),
+        Node(Kind.REDUCE, Reduce.MAX, F32, (), (plain(9, F32, 1, BATCH),)),
+    )
+    return Program(nodes, (6, 12, 11, 13, 9), ("w", "b", "n"))
+
+
+def first_state() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(WEIGHTS, generator=generator)
+    return [weights, torch.tensor([0.5, -0.25, 3.0]), torch.tensor(FIRST, dtype=torch.int64)]
+
+
+def data_set() -> list[Tensor]:
+    return [torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(2))]
+
+
+def items_tree(tensors: Sequence[TensorCommitment]) -> Tree:
+    return list_tree([t.item for t in tensors])
+
+
+@dataclass
+class Transcript:
+    """One segment, as its solver commits to it."""
+
+    program: Program
+    data: list[TensorCommitment]
+    owner: str
+    first: int
+    last: int
+    states: dict[int, list[TensorCommitment]]
+    traces: dict[int, list[TensorCommitment]]
+    reports: dict[int, list[bytes]]
+    changes: dict[str, Any] = field(default_factory=dict)  # of the claim
+
+    @staticmethod
+    def compute(
+        program: Program,
+        state: Sequence[Tensor],
+        data: Sequence[Tensor],
+        owner: str,
+        first: int = FIRST,
+        last: int = LAST,
+        tamper: Callable[[int, int, Tensor], Tensor] | None = None,
+    ) -> Transcript:
+        """Runs the segment; `tamper(step, node, output)` replaces outputs on the way."""
+        states, traces, reports = {first: [commit_tensor(t) for t in state]}, {}, {}
+        current = list(state)
+        for step in range(first, last):
+            batch = [t[rows_of_step(SEED, ROWS, BATCH, step)] for t in data]
+            change = None if tamper is None else (lambda n, t, s=step: tamper(s, n, t))
+            trace = program.trace(current, batch, change)
+            current, _ = program.split(trace)
+            traces[step] = [commit_tensor(t) for t in trace]
+            states[step + 1] = [commit_tensor(t) for t in current]
+            outputs = program.outputs[program.state_count :]
+            reports[step] = [traces[step][n].item for n in outputs]
+        committed = [commit_tensor(t) for t in data]
+        return Transcript(program, committed, owner, first, last, states, traces, reports)
+
+    def copy(self, **changes: Any) -> Transcript:
+        return replace(
+            self,
+            states={k: list(v) for k, v in self.states.items()},
+            traces={k: list(v) for k, v in self.traces.items()},
+            reports={k: list(v) for k, v in self.reports.items()},
+            changes={**self.changes, **changes},
+        )
+
+    def state_tree(self, step: int) -> Tree:
+        return items_tree(self.states[step])
+
+    def trace_tree(self, step: int) -> Tree:
+        return items_tree(self.traces[step])
+
+    def salt(self, step: int) -> bytes:
+        return sha256(b"salt" + bytes([step])).digest()
+
+    @property
+    def journal(self) -> Tree:
+        owner = to_canonical_address(self.owner)
+        return list_tree(
+            [
+                report_item(owner, step, self.salt(step), self.reports[step])
+                for step in range(self.first, self.last)
+            ]
+        )
+
+    @property
+    def header(self) -> Header:
+        return self.program.header
+
+    def claim(self, challenger: str) -> dict[str, Any]:
+        return {
+            "solver": self.owner,
+            "challenger": challenger,
+            "program": self.program.root,
+            "data": items_tree(self.data).root,
+            "dataTensors": len(self.data),
+            "rows": ROWS,
+            "seed": SEED,
+            "firstStep": self.first,
+            "lastStep": self.last,
+            "firstState": self.state_tree(self.first).root,
+            "lastState": self.state_tree(self.last).root,
+            "journal": self.journal.root,
+            **self.changes,
+        }
+
+    def under_attack(self, d: Any) -> list[TensorCommitment]:
+        """The list whose tensor or tree is under attack."""
+        return self.states[d.hi] if d.ofState else self.traces[d.lo]
+
+
+def changed(tensor: TensorCommitment, position: int, value: bytes) -> TensorCommitment:
+    """The tensor with other bytes at a byte position (the padding included)."""
+    data = tensor.data[:position] + value + tensor.data[position + len(value) :]
+    return committed(tensor.dtype, tensor.count, data)
+
+
+def committed(dtype: int, count: int, data: bytes) -> TensorCommitment:
+    """Any commitment at all, sound or not."""
+    data += bytes(-len(data) % LEAF_BYTES)
+    chunks = [data[i : i + LEAF_BYTES] for i in range(0, len(data), LEAF_BYTES)]
+    return TensorCommitment(dtype, count, data, Tree([sha256(b"\x01" + c).digest() for c in chunks]))
+
+
+def points(lo: int, hi: int, arity_bits: int) -> list[int]:
+    parts = min(1 << arity_bits, hi - lo)
+    return [lo + (hi - lo) * i // parts for i in range(parts + 1)]
+
+
+def opening(tensor: TensorCommitment, path: Sequence[bytes], first: int, length: int) -> tuple:
+    """An `Opening` of elements first .. first + length - 1; with no leaves for a length of 0."""
+    leaves = []
+    if length:
+        span = range(first // tensor.per_leaf, (first + length - 1) // tensor.per_leaf + 1)
+        leaves = [(tensor.leaf(i), tensor.tree.path(i)) for i in span]
+    return (tensor.dtype, tensor.count, tensor.elements, list(path), leaves)
+
+
+class Game:
+    """Both players of one dispute. `theirs` is what the solver committed to, `own` what is right."""
+
+    def __init__(
+        self,
+        court: Any,
+        client: Any,
+        theirs: Transcript,
+        own: Transcript,
+        solver: Any,
+        challenger: Any,
+        wrong_step: int | None = None,
+    ) -> None:
+        self.court, self.theirs, self.own = court, theirs, own
+        self.solver, self.challenger = solver, challenger
+        self.arity_bits = court.arityBits()
+        self.wrong_step = wrong_step  # where only a report is wrong
+        self.gas: list[tuple[str, int]] = []
+        self.claim = theirs.claim(challenger.address)
+        receipt = client.open(self.claim, sender=challenger)
+        self.gas.append(("open", receipt.gas_used))
+        self.id = court.disputes() - 1
+
+    @property
+    def d(self) -> Any:
+        return self.court.dispute(self.id)
+
+    def send(self, name: str, *arguments: Any, sender: Any) -> Any:
+        receipt = getattr(self.court, name)(self.id, *arguments, sender=sender)
+        self.gas.append((name, receipt.gas_used))
+        return receipt
+
+    # --- the solver ---
+
+    def solver_move(self) -> Any:
+        name, arguments = self.solver_answer()
+        return self.send(name, *arguments, sender=self.solver)
+
+    def solver_answer(self) -> tuple[str, tuple]:
+        """The move that the court waits for, from the solver's transcript."""
+        d, t = self.d, self.theirs
+        levels = min(self.arity_bits, d.level)
+        if d.phase == STEPS:
+            return "revealRoots", (self.roots(d),)
+        if d.phase == STEP:
+            return "revealTrace", (
+                t.header.to_abi(),
+                t.trace_tree(d.lo).root,
+                t.salt(d.lo),
+                t.reports[d.lo],
+                t.journal.path(d.lo - t.first),
+            )
+        if d.phase in (TRACE, STATE):
+            tree = items_tree(t.under_attack(d))
+            return "revealChildren", (tree.children(d.level, d.index, levels),)
+        tensor = t.under_attack(d)[d.item]
+        if d.phase == TENSOR:
+            return "revealTensor", (tensor.dtype, tensor.count, tensor.elements)
+        if d.phase == ELEMENTS:
+            return "revealChildren", (tensor.tree.children(d.level, d.index, levels),)
+        assert d.phase == LEAF, d.phase
+        return "revealLeaf", (tensor.leaf(d.index),)
+
+    def roots(self, d: Any) -> list[bytes]:
+        interior = points(d.lo, d.hi, self.arity_bits)[1:-1]
+        return [self.theirs.state_tree(p).root for p in interior]
+
+    # --- the challenger ---
+
+    def challenger_move(self) -> Any:
+        name, arguments = self.challenger_answer()
+        return self.send(name, *arguments, sender=self.challenger)
+
+    def challenger_answer(self) -> tuple[str, tuple]:
+        """Towards the first place where the two transcripts differ, or the proof of it."""
+        d, t, own = self.d, self.theirs, self.own
+        if d.phase == STEPS:
+            ends = points(d.lo, d.hi, self.arity_bits)[1:]
+            part = next(
+                i
+                for i, p in enumerate(ends)
+                if t.state_tree(p).root != own.state_tree(p).root
+                or (self.wrong_step is not None and self.wrong_step < p)
+            )
+            return "descendSteps", (self.roots(d), part)
+        if d.phase == TRACE and t.trace_tree(d.lo).root == own.trace_tree(d.lo).root:
+            if t.reports[d.lo] != own.reports[d.lo]:
+                pairs = zip(t.reports[d.lo], own.reports[d.lo], strict=True)
+                return self.report_proof(next(i for i, (a, b) in enumerate(pairs) if a != b))
+            return "accuseState", ()
+        if d.phase in (TRACE, STATE):
+            mine = own.states[d.hi] if d.ofState else own.traces[d.lo]
+            return self.descent(d, items_tree(t.under_attack(d)), items_tree(mine))
+        if d.phase == PROOF and d.ofState:
+            return self.state_proof(d.item)
+        tensor, mine = t.traces[d.lo][d.item], own.traces[d.lo][d.item]
+        if (tensor.dtype, tensor.count) != (mine.dtype, mine.count):
+            return self.shape_proof()
+        if d.phase == ELEMENTS:
+            return self.descent(d, tensor.tree, mine.tree)
+        assert d.phase == PROOF, d.phase
+        size = LEAF_BYTES // tensor.per_leaf
+        data, right = tensor.leaf(d.index), mine.leaf(d.index)
+        byte = next(i for i in range(LEAF_BYTES) if data[i] != right[i])
+        if d.index * tensor.per_leaf + byte // size >= tensor.count:
+            return "provePadding", (data, byte // size)
+        return self.element_proof(byte // size)
+
+    def descent(self, d: Any, theirs: Tree, own: Tree) -> tuple[str, tuple]:
+        levels = min(self.arity_bits, d.level)
+        below, first = d.level - levels, d.index << levels
+        children = theirs.children(d.level, d.index, levels)
+        child = next(i for i, c in enumerate(children) if c != own.node(below, first + i))
+        return self.descend_to(d, theirs, child)
+
+    def descend_to(self, d: Any, tree: Tree, child: int) -> tuple[str, tuple]:
+        levels = min(self.arity_bits, d.level)
+        below, index = d.level - levels, (d.index << levels) + child
+        return "descend", (child, tree.node(below, index), tree.path(index, below, levels))
+
+    # --- proofs ---
+
+    def element_proof(self, position: int) -> tuple[str, tuple]:
+        d, t = self.d, self.theirs
+        tensor, program = t.traces[d.lo][d.item], t.program
+        return "proveElement", (
+            self.claim,
+            t.header.to_abi(),
+            program.nodes[d.item].to_abi(),
+            program.node_tree.path(d.item),
+            tensor.leaf(d.index),
+            position,
+            self.openings(d, d.item, d.index * tensor.per_leaf + position),
+        )
+
+    def openings(self, d: Any, index: int, element: int) -> list[tuple]:
+        """The operands of one element of the miniature program."""
+        t = self.theirs
+        node = t.program.nodes[index]
+        if node.kind == Kind.SOURCE and node.fn == Source.STATE:
+            (i,) = node.attributes
+            return [opening(t.states[d.lo][i], t.state_tree(d.lo).path(i), element, 1)]
+        if node.kind == Kind.SOURCE and node.fn == Source.BATCH:
+            row = int(rows_of_step(SEED, ROWS, BATCH, d.lo)[element // WIDTH])
+            path = items_tree(t.data).path(0)
+            return [opening(t.data[0], path, row * WIDTH + element % WIDTH, 1)]
+        if node.kind == Kind.SOURCE:
+            return []
+        trace, tree = t.traces[d.lo], t.trace_tree(d.lo)
+        ranges = {
+            5: [(element, 1), (0, 1)],
+            6: [(element, 1), (element, 1)],
+            7: [(element * WIDTH, WIDTH)],
+            8: [(element, 1), (element // WIDTH, 1)],
+            9: [(element * WIDTH, WIDTH), (element, 1)],
+            11: [(0, 1), (0, 1)],
+            12: [(element, 1), (element, 1)],
+            13: [(0, BATCH)],
+        }[index]
+        return [
+            opening(trace[i.node], tree.path(i.node), first, length)
+            for i, (first, length) in zip(node.inputs, ranges, strict=True)
+        ]
+
+    def shape_proof(self) -> tuple[str, tuple]:
+        d, program = self.d, self.theirs.program
+        return "proveShape", (
+            self.theirs.header.to_abi(),
+            program.nodes[d.item].to_abi(),
+            program.node_tree.path(d.item),
+        )
+
+    def state_proof(self, tensor: int) -> tuple[str, tuple]:
+        return "proveState", (self.theirs.header.to_abi(), *self.output(tensor))
+
+    def report_proof(self, report: int) -> tuple[str, tuple]:
+        d, program = self.d, self.theirs.program
+        output = self.output(program.state_count + report)
+        header = self.theirs.header.to_abi()
+        return "proveReport", (header, self.theirs.reports[d.lo], report, *output)
+
+    def output(self, place: int) -> tuple[int, list[bytes], bytes, list[bytes]]:
+        d, program = self.d, self.theirs.program
+        node = program.outputs[place]
+        trace, tree = self.theirs.traces[d.lo], self.theirs.trace_tree(d.lo)
+        return node, program.output_tree.path(place), trace[node].item, tree.path(node)
+
+    # --- both ---
+
+    def play(self, until: int = CLOSED, solver_to_move: bool | None = None) -> Any:
+        """Both move until the dispute is in phase `until` (with this side to move, if given)."""
+        while True:
+            d = self.d
+            reached = d.phase == until and solver_to_move in (None, d.solverToMove)
+            if reached or d.phase == CLOSED:
+                assert d.phase == until, f"closed before {PHASES[until]}"
+                return d
+            if d.solverToMove:
+                self.solver_move()
+            else:
+                self.challenger_move()
