@@ -1,0 +1,102 @@
+"""Operands for the arithmetic tests: every kind of f32, and mixtures that reach every branch."""
+
+import random
+
+SIGN = 0x80000000
+
+MAGNITUDES = [
+    0x00000000,  # zero
+    0x00000001,  # least subnormal
+    0x00000002,
+    0x00000003,
+    0x003FFFFF,  # around the middle subnormal
+    0x00400000,
+    0x00400001,
+    0x007FFFFF,  # greatest subnormal
+    0x00800000,  # least normal
+    0x00800001,
+    0x00FFFFFF,
+    0x01000000,  # twice the least normal
+    0x0C800000,  # 2^-102: its square root's square is far from it in range
+    0x1F800000,  # 2^-64: squares to 2^-128, a subnormal
+    0x20000000,
+    0x33000000,  # 2^-25
+    0x33800000,  # 2^-24: half an ulp of 1
+    0x33800001,
+    0x34000000,  # 2^-23: an ulp of 1
+    0x3EFFFFFF,
+    0x3F000000,  # 0.5
+    0x3F000001,
+    0x3F3504F3,  # sqrt(1/2)
+    0x3F7FFFFF,  # 1 - ulp
+    0x3F800000,  # 1
+    0x3F800001,  # 1 + ulp
+    0x3FC00000,  # 1.5
+    0x40000000,  # 2
+    0x40200000,  # 2.5, a tie
+    0x40490FDB,  # pi
+    0x4B000000,  # 2^23
+    0x4B000001,
+    0x4B7FFFFF,  # 2^24 - 1
+    0x4B800000,  # 2^24: integers end
+    0x4EFFFFFF,  # below 2^31
+    0x4F000000,  # 2^31
+    0x5EFFFFFF,  # below 2^63
+    0x5F000000,  # 2^63
+    0x5F800000,  # 2^64
+    0x7E800000,  # 2^126
+    0x7F000000,  # 2^127
+    0x7F7FFFFE,
+    0x7F7FFFFF,  # greatest finite
+    0x7F800000,  # infinity
+    0x7F800001,  # NaNs, signalling
+    0x7FBFFFFF,
+    0x7FC00000,  # canonical
+    0x7FC00001,
+    0x7FFFFFFF,
+]
+SPECIALS = [sign | m for m in MAGNITUDES for sign in (0, SIGN)]
+
+EXP_LOG_EDGES = [
+    0x42B17217,  # the greatest x with a finite e^x
+    0x42B17218,
+    0x42B20000,
+    0x42B20001,
+    0xC2AEAC4F,  # e^x leaves the normal numbers
+    0xC2AEAC50,
+    0xC2CFF1B4,  # e^x leaves the subnormals
+    0xC2CFF1B5,
+    0xC2D00000,
+    0xC2D00001,
+    0x3EB17218,  # ln 2 / 2: the reduction's first step
+    0x3EB17219,
+    0xBEB17218,
+    0x327FFFFF,  # below 2^-26
+    0x32800000,
+    0xB27FFFFF,
+    0xB2800000,
+    0x3F3504F2,  # around sqrt(1/2) and sqrt(2), where log's k changes
+    0x3F3504F4,
+    0x3FB504F2,
+    0x3FB504F3,
+    0x3FB504F4,
+]
+
+
+def pair(rng: random.Random) -> tuple[int, int]:
+    """A pair from a mixture: any bits, near exponents, subnormals, cancellation, few bits, edges."""
+    a, b = rng.getrandbits(32), rng.getrandbits(32)
+    match rng.randrange(6):
+        case 1:  # exponents within 32 of each other
+            exponent = min(max(((a >> 23) & 0xFF) + rng.randrange(-32, 33), 0), 254)
+            b = (b & 0x807FFFFF) | (exponent << 23)
+        case 2:  # subnormals and the least normals
+            a, b = a & 0x81FFFFFF, b & 0x83FFFFFF
+        case 3:  # cancellation: the same number but for low bits, opposite signs
+            b = a ^ SIGN ^ rng.getrandbits(rng.randrange(1, 26))
+        case 4:  # significands of few bits, so that ties occur
+            a &= 0xFF800000 | (0x7FFFFF << rng.randrange(10, 23) & 0x7FFFFF)
+            b &= 0xFF800000 | (0x7FFFFF << rng.randrange(10, 23) & 0x7FFFFF)
+        case 5:
+            b = rng.choice(SPECIALS)
+    return a, b
