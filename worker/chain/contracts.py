@@ -432,7 +432,7 @@ class Court(Contract):
         """Who recomputes elements of this kind of node."""
         return Web3.to_checksum_address(self._read("checker", kind))
 
-    def court_events(self, dispute: int) -> list[CourtEvent]:
+    def events(self, dispute: int) -> list[CourtEvent]:
         """Every move of a dispute, in order."""
         return [e for e in self._events(None, dispute) if isinstance(e, CourtEvent)]
 
@@ -445,4 +445,4 @@ class Court(Contract):
 
     def verdict(self, dispute: int) -> Decided | None:
         """How it was decided; None while it is open or where it was dismissed."""
-        return next((e for e in self.court_events(dispute) if isinstance(e, Decided)), None)
+        return next((e for e in self.events(dispute) if isinstance(e, Decided)), None)

@@ -120,8 +120,8 @@ class Sender:
             call: TxParams = {
                 "from": Web3.to_checksum_address(self.address),
                 "to": Web3.to_checksum_address(to),
-                "data": data,  # type: ignore[typeddict-item]
-                "value": value,
+                "data": data,
+                "value": value,  # type: ignore[typeddict-item]
             }
             simulate(self._w3, call, label, "pending")
             if self._account is None:

@@ -7,7 +7,6 @@ strings, `bytes32` is `bytes`, a dynamic array is a tuple. A program's records (
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
 from functools import cache
@@ -60,9 +59,14 @@ class Phase(IntEnum):
     PROOF = 8
     CLOSED = 9
 
+    @property
+    def is_running(self) -> bool:
+        """Somebody is to move."""
+        return Phase.NONE < self < Phase.CLOSED
+
 
 @cache
-def type_hints(cls: Hashable) -> dict[str, Any]:
+def type_hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)
 
 

@@ -1,0 +1,312 @@
+"""The worker's command line."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from worker import daemon, logs
+from worker.chain import ChainError, Clients, Receipt, redact
+from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
+from worker.daemon import Busy
+from worker.store import StoreError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Exit(IntEnum):
+    """What the process ends with."""
+
+    OK = 0
+    FAILED = 1  # something unforeseen, or a role that failed in a single round
+    USAGE = 2  # the command line is wrong
+    CONFIG = 3  # the config or the key is wrong
+    CHAIN = 4  # the node, the deployment or a contract refuses
+    BUSY = 5  # another daemon has the data folder or the key
+
+
+class Failure(click.ClickException):
+    """An error as people see it: one message, and an exit code that scripts can tell."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = int(code)
+
+
+CODES: dict[type[Exception], Exit] = {
+    ConfigError: Exit.CONFIG,
+    Busy: Exit.BUSY,
+    ChainError: Exit.CHAIN,
+    StoreError: Exit.FAILED,
+    OSError: Exit.CHAIN,
+}
+
+
+class Commands(click.Group):
+    """Turns what our packages raise into a `Failure`, unless --debug asks for the stack trace."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            code = next((c for kind, c in CODES.items() if isinstance(error, kind)), Exit.FAILED)
+            message = str(error) if code != Exit.FAILED else f"{type(error).__name__}: {error}"
+            hint = "" if code != Exit.FAILED else " (python -m worker --debug ... shows where)"
+            raise Failure(message + hint, code) from error
+
+
+EPILOG = """\b
+The key is never in the config. Give it as one of
+  ASSAY_KEY_FILE=path    a file that holds 64 hex digits
+  ASSAY_KEY=...          the digits themselves
+  [key] keystore = ...   an encrypted keystore; its password as ASSAY_PASSWORD_FILE or ASSAY_PASSWORD
+Without a key the worker watches, says what it would do, and sends nothing.
+
+\b
+Exit codes: 0 OK, 1 FAILED, 2 USAGE, 3 CONFIG, 4 CHAIN, 5 BUSY.
+"""
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Stack traces, and logs of everything.")
+def cli(debug: bool) -> None:
+    """Compute for others on Assay, and check what others computed.
+
+    \b
+    From nothing to earning:
+      python -m worker init                        write worker.toml; edit it
+      export ASSAY_KEY_FILE=~/.assay-key           your account's key
+      python -m worker check                       is everything in place?
+      python -m worker stake 1000                  deposit stake, offer yourself
+      python -m worker run                         solve, verify, be paid
+    To leave: stop it, `unbond all`, wait for the delay, `withdraw`.
+    """
+
+
+def config_option(function: F) -> F:
+    return click.option(
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("worker.toml"),
+        show_default=True,
+        help="The config file; write one with `init`.",
+    )(function)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default="worker.toml")
+@click.option("--print", "show", is_flag=True, help="Print it instead of writing it.")
+def init(path: Path, show: bool) -> None:
+    """Write a commented example config to PATH (worker.toml)."""
+    if show:
+        click.echo(EXAMPLE, nl=False)
+        return
+    try:
+        with path.open("x") as file:
+            file.write(EXAMPLE)
+    except FileExistsError:
+        raise Failure(
+            f"{path} exists, and is left as it is; name another file", Exit.USAGE
+        ) from None
+    click.echo(f"wrote {path}; edit it, then: python -m worker check --config {path}")
+
+
+@cli.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Logs as JSON, one object a line.")
+@click.option("--once", is_flag=True, help="Do what is to be done now, then end.")
+@click.option("--roles", "build", default=daemon.BUILD, hidden=True, help="module:function")
+@click.pass_context
+def run(ctx: click.Context, path: Path, as_json: bool, once: bool, build: str) -> None:
+    """Play the config's roles until told to stop.
+
+    SIGTERM or Ctrl-C ends it after the current step of work; a second one ends it at once. Killed at
+    any time, it goes on where the chain stands: it sends nothing twice.
+    """
+    assert ctx.parent is not None
+    logs.set_up(as_json=as_json, debug=ctx.parent.params["debug"])
+    config = Config.load(path)
+    stop = threading.Event()
+    daemon.stop_on_signals(stop)
+    went_well = daemon.run(config, load_account(config.key), once=once, build=build, stop=stop)
+    if once and not went_well:
+        raise Failure("a role failed, see the log above", Exit.FAILED)
+
+
+@cli.command()
+@config_option
+@json_option
+def check(path: Path, as_json: bool) -> None:
+    """Check the config, the node, the contracts and the key; show balances and stake."""
+    config = Config.load(path)
+    clients = daemon.open_clients(config, load_account(config.key))
+    daemon.open_store(config)
+    found = survey(config, clients)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    table = Table(title="Assay worker", show_header=False)
+    for name, value in found.items():
+        table.add_row(name.replace("_", " "), str(value))
+    Console().print(table)
+    for line in advice(found):
+        click.echo(line)
+
+
+def survey(config: Config, clients: Clients) -> dict[str, Any]:
+    """Where this worker stands. Amounts are decimal text in whole tokens."""
+    me, market, stakes = clients.address, clients.market, clients.stakes
+    decimals = clients.token.decimals()
+    unbonding, available_at = stakes.unbonding(me)
+    pending = clients.sender.pending
+    return {
+        "rpc": redact(config.chain.rpc),
+        "chain": clients.deployment.chain_id,
+        "block": clients.w3.eth.block_number,
+        "address": me,
+        "dry": clients.sender.is_dry,
+        "roles": ", ".join(config.worker.roles),
+        "native_balance": shown(clients.w3.eth.get_balance(clients.w3.to_checksum_address(me)), 18),
+        "token": clients.token.symbol(),
+        "balance": shown(clients.token.balance_of(me), decimals),
+        "stake_free": shown(stakes.free(me), decimals),
+        "stake_locked": shown(stakes.locked(me, market.address), decimals),
+        "stake_unbonding": shown(unbonding, decimals),
+        "withdrawable_from": available_at,
+        "market_may_lock": stakes.is_locker(me, market.address),
+        "enlisted": market.is_enlisted(me),
+        "owed": shown(market.credit(me), decimals),
+        "tasks": market.tasks(),
+        "unsettled_transaction": pending.label if pending else "",
+    }
+
+
+def advice(found: dict[str, Any]) -> Iterator[str]:
+    """What is missing before `run` can earn anything."""
+    if found["dry"]:
+        yield f"No key: nothing will be sent. Give one by {KEY_SOURCES}."
+        return
+    if found["native_balance"] == "0":
+        yield "The account cannot pay for gas: send it some of the chain's own coin."
+    if found["stake_free"] == "0" or not found["market_may_lock"] or not found["enlisted"]:
+        yield "Not ready to work yet: python -m worker stake AMOUNT"
+
+
+@contextmanager
+def acting(path: Path) -> Iterator[tuple[Config, Clients]]:
+    """Clients that may send, with the data folder's lock: the outbox is the daemon's too."""
+    config = Config.load(path)
+    account = load_account(config.key)
+    if account is None:
+        raise ConfigError(
+            f"this sends transactions, and there is no key; give one by {KEY_SOURCES}"
+        )
+    folder = config.data.folder
+    with daemon.locked(folder / "lock", f"the data folder {folder}"):
+        clients = daemon.open_clients(config, account)
+        clients.sender.reconcile()
+        yield config, clients
+
+
+def done(receipt: Receipt | None) -> None:
+    if receipt is not None:
+        click.echo(f"{receipt.label}: block {receipt.block}, {receipt.gas} gas")
+
+
+def units(text: str, decimals: int) -> int:
+    """Whole tokens, such as 12.5, as the smallest units."""
+    try:
+        amount = Decimal(text).scaleb(decimals)
+    except InvalidOperation:
+        raise click.BadParameter(f"{text!r} is no number") from None
+    if not amount.is_finite() or amount != int(amount) or amount <= 0:
+        raise click.BadParameter(f"{text!r} must be above 0, with at most {decimals} decimals")
+    return int(amount)
+
+
+def shown(amount: int, decimals: int) -> str:
+    return f"{Decimal(amount).scaleb(-decimals).normalize():f}"
+
+
+@cli.command()
+@config_option
+@click.argument("amount")
+def stake(path: Path, amount: str) -> None:
+    """Deposit AMOUNT (whole tokens) as stake, and offer this account to the market.
+
+    Approves the token for exactly AMOUNT, deposits it, lets the market lock it, and enlists as a
+    verifier. What is done already is left out, so it may be run again after an error; but each run
+    deposits AMOUNT.
+    """
+    with acting(path) as (_, clients):
+        me, market, stakes = clients.address, clients.market, clients.stakes
+        wanted = units(amount, clients.token.decimals())
+        held = clients.token.balance_of(me)
+        if held < wanted:
+            raise ConfigError(
+                f"{me} has {shown(held, clients.token.decimals())} {clients.token.symbol()}, which "
+                f"is less than {amount}; get more of the token {clients.token.address}"
+            )
+        done(clients.token.ensure_allowance(stakes.address, wanted))
+        done(stakes.deposit(wanted))
+        if not stakes.is_locker(me, market.address):
+            done(stakes.approve_locker(market.address))
+        if not market.is_enlisted(me):
+            done(market.enlist())
+
+
+@cli.command()
+@config_option
+@click.argument("amount")
+def unbond(path: Path, amount: str) -> None:
+    """Take AMOUNT (whole tokens, or `all`) of the free stake out of service.
+
+    It can be withdrawn after the unbonding delay. `all` also takes this account off the list of
+    verifiers. Locked stake stays locked until its tasks are over.
+    """
+    with acting(path) as (_, clients):
+        me, stakes = clients.address, clients.stakes
+        everything = amount == "all"
+        if everything and clients.market.is_enlisted(me):
+            done(clients.market.delist())
+        wanted = stakes.free(me) if everything else units(amount, clients.token.decimals())
+        if wanted == 0:
+            click.echo("there is no free stake")
+            return
+        done(stakes.unbond(wanted))
+        click.echo(f"withdrawable from unix time {stakes.unbonding(me)[1]}")
+
+
+@cli.command()
+@config_option
+def withdraw(path: Path) -> None:
+    """Take out what the market owes, and the stake whose unbonding delay has passed."""
+    with acting(path) as (_, clients):
+        me = clients.address
+        owed, (unbonding, available_at) = clients.market.credit(me), clients.stakes.unbonding(me)
+        if owed:
+            done(clients.market.withdraw())
+        if unbonding and clients.now() >= available_at:
+            done(clients.stakes.withdraw())
+        elif unbonding:
+            click.echo(f"stake is still unbonding, until unix time {available_at}")
+        elif not owed:
+            click.echo("there is nothing to withdraw")

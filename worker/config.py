@@ -1,0 +1,374 @@
+"""What a worker is told: a TOML file, and the key, which never stands in it.
+
+Every error names the field, its value, the rule that it breaks and what to do. Relative paths are
+relative to the config file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils import is_address
+
+ROLES = ("solver", "verifier", "challenger")
+KEY_SOURCES = "ASSAY_KEY, ASSAY_KEY_FILE, or [key] keystore with ASSAY_PASSWORD(_FILE)"
+
+_SECRET_NAME = re.compile(r"(private|secret|mnemonic|seed_phrase|password|passphrase|^key$|_key$)")
+_SECRET_VALUE = re.compile(r"^(0x)?[0-9a-fA-F]{64}$|^([a-z]+ ){11,23}[a-z]+$")
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message says where and why."""
+
+
+def _refuse(name: str, value: Any, rule: str, remedy: str) -> ConfigError:
+    return ConfigError(f"{name} = {value!r}: {rule}; {remedy}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise _refuse(name, value, f"must be at least {least}", f"write a number from {least} up")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainConfig:
+    """[chain]: which node, which deployment, and how patient to be."""
+
+    rpc: str  # ASSAY_RPC in the environment comes first: a provider's URL is often a secret
+    deployment: Path  # the registry file that `ape run deploy` writes
+    confirmations: int = 0  # blocks above one that is acted on
+    poll_seconds: float = 5.0  # between two looks at the chain
+    timeout_seconds: float = 180.0  # for a transaction to be mined
+
+    def __post_init__(self) -> None:
+        if not re.match(r"^https?://[^\s/]+", self.rpc):
+            raise _refuse(
+                "chain.rpc", self.rpc, "must be an http(s) URL", "such as http://127.0.0.1:8545"
+            )
+        if "@" in self.rpc:
+            raise ConfigError(
+                "chain.rpc holds a user name or a password: secrets have no place in a config; put "
+                "the whole URL into the environment as ASSAY_RPC"
+            )
+        _at_least("chain.confirmations", self.confirmations, 0)
+        if not self.poll_seconds > 0:
+            raise _refuse("chain.poll_seconds", self.poll_seconds, "must be above 0", "try 5")
+        if not self.timeout_seconds > 0:
+            raise _refuse(
+                "chain.timeout_seconds", self.timeout_seconds, "must be above 0", "try 180"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """[data]: where things are kept."""
+
+    folder: Path  # this worker's own: its secrets of journals, its outbox, its lock
+    store: str  # artifacts that others read: a folder, s3://bucket/prefix, ...
+    cache: Path | None = None  # a local folder, where the store is slow
+
+    def __post_init__(self) -> None:
+        if not self.store:
+            raise _refuse("data.store", "", "must name a folder or a URL", 'such as "store"')
+        if self.folder.is_file():
+            raise _refuse("data.folder", str(self.folder), "is a file", "name a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """[worker]: which parts to play."""
+
+    roles: tuple[str, ...] = ("solver", "verifier")
+    threads: int = 0  # for the arithmetic; 0: as many as torch chooses
+    address: str = ""  # whose part is looked at where there is no key
+
+    def __post_init__(self) -> None:
+        unknown = [role for role in self.roles if role not in ROLES]
+        if unknown or not self.roles or len(set(self.roles)) != len(self.roles):
+            raise _refuse(
+                "worker.roles",
+                list(self.roles),
+                f"must be some of {', '.join(ROLES)}, each once",
+                'such as ["solver", "verifier"]',
+            )
+        _at_least("worker.threads", self.threads, 0)
+        if self.address and not is_address(self.address):
+            raise _refuse(
+                "worker.address", self.address, "must be an address", "write 0x and 40 hex digits"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PricingConfig:
+    """[pricing]: what to bid. One of the two rules."""
+
+    fixed: int | None = None  # the token's smallest units
+    fraction: float | None = None  # of the task's maximum price
+
+    def __post_init__(self) -> None:
+        if (self.fixed is None) == (self.fraction is None):
+            raise ConfigError(
+                f"pricing.fixed = {self.fixed!r}, pricing.fraction = {self.fraction!r}: exactly one "
+                "of them must be given; delete the other, or write fraction = 0.9"
+            )
+        if self.fixed is not None:
+            _at_least("pricing.fixed", self.fixed, 1)
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise _refuse(
+                "pricing.fraction", self.fraction, "must be above 0 and at most 1", "try 0.9"
+            )
+
+    def bid(self, max_price: int) -> int | None:
+        """The price to bid for a task, or None where it is not worth it."""
+        if self.fixed is not None:
+            return self.fixed if self.fixed <= max_price else None
+        assert self.fraction is not None
+        return int(max_price * Fraction(str(self.fraction))) or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsConfig:
+    """[jobs]: which tasks are looked at at all."""
+
+    min_price: int = 0  # a task's maximum price, at least
+    max_steps: int = 1_000_000
+    max_segment_steps: int = 100_000
+    max_state_bytes: int = 1 << 34
+
+    def __post_init__(self) -> None:
+        _at_least("jobs.min_price", self.min_price, 0)
+        for name in ("max_steps", "max_segment_steps", "max_state_bytes"):
+            _at_least(f"jobs.{name}", getattr(self, name), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyConfig:
+    """[key]: an encrypted keystore; never the key."""
+
+    keystore: Path | None = None  # its password: ASSAY_PASSWORD or ASSAY_PASSWORD_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsConfig:
+    """[metrics]: counters for Prometheus, on this machine only."""
+
+    port: int = 0  # 0: not served
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise _refuse("metrics.port", self.port, "must lie in 0..65535", "0 serves nothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All of it."""
+
+    chain: ChainConfig
+    data: DataConfig
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+    pricing: PricingConfig = field(default_factory=lambda: PricingConfig(fraction=0.9))
+    jobs: JobsConfig = field(default_factory=JobsConfig)
+    key: KeyConfig = field(default_factory=KeyConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+
+    @classmethod
+    def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> Self:
+        """From a TOML file. Raises `ConfigError`."""
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error.strerror}); write one with: python -m worker init"
+            ) from error
+        try:
+            entries = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+        _refuse_secrets(entries)
+        if rpc := environment.get("ASSAY_RPC"):
+            entries.setdefault("chain", {})["rpc"] = rpc
+        return cls.from_entries(entries, path.resolve().parent)
+
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, Any], folder: Path = Path()) -> Self:
+        """From nested tables, as TOML has them; paths are relative to `folder`."""
+        hints = get_type_hints(cls)
+        if unknown := sorted(set(entries) - set(hints)):
+            raise ConfigError(
+                f"[{unknown[0]}] is no section; there are {', '.join(f'[{s}]' for s in hints)}"
+            )
+        sections = {
+            name: _section(name, section, entries[name], folder)
+            for name, section in hints.items()
+            if name in entries
+        }
+        for name in ("chain", "data"):
+            if name not in sections:
+                raise ConfigError(f"[{name}] is missing; see: python -m worker init --print")
+        return cls(**sections)
+
+
+def _section(name: str, cls: type, table: Any, folder: Path) -> Any:
+    """One table as its dataclass, every value of the field's type."""
+    if not isinstance(table, dict):
+        raise _refuse(name, table, "must be a table", f"write [{name}] on a line of its own")
+    hints = get_type_hints(cls)
+    values = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise ConfigError(f"{name}.{key} is no field; [{name}] has {', '.join(hints)}")
+        values[key] = _value(f"{name}.{key}", hints[key], value, folder)
+    if name == "data" and "store" in values and "://" not in values["store"]:
+        values["store"] = (
+            str(folder / Path(values["store"]).expanduser()) if values["store"] else ""
+        )
+    needed = {f.name for f in fields(cls) if f.default is f.default_factory}  # both MISSING
+    if missing := sorted(needed - set(values)):
+        raise ConfigError(f"{name}.{missing[0]} is missing; see: python -m worker init --print")
+    return cls(**values)
+
+
+def _value(name: str, hint: Any, value: Any, folder: Path) -> Any:
+    def check(kind: str, is_right: bool) -> None:
+        if not is_right:
+            raise _refuse(name, value, f"must be {kind}", f"it is a {type(value).__name__}")
+
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint in (Path, Path | None):
+        check("a path in quotes", isinstance(value, str) and value != "")
+        return folder / Path(value).expanduser()
+    if hint is str:
+        check("text in quotes", isinstance(value, str))
+    elif hint in (float, float | None):
+        check("a number", number)
+        return float(value)
+    elif hint in (int, int | None):
+        check("a whole number", number and isinstance(value, int))
+    else:
+        check("a list of texts", isinstance(value, list) and all(isinstance(v, str) for v in value))
+        return tuple(value)
+    return value
+
+
+def _refuse_secrets(entries: Any, where: str = "") -> None:
+    """A key in a config ends up in backups and repositories. Its value is not repeated here."""
+    if isinstance(entries, dict):
+        for name, value in entries.items():
+            is_table = isinstance(value, dict)
+            if not is_table and _SECRET_NAME.search(name.lower()):
+                raise _no_secret(f"{where}{name}")
+            _refuse_secrets(value, f"{where}{name}.")
+    elif isinstance(entries, list):
+        for value in entries:
+            _refuse_secrets(value, where)
+    elif isinstance(entries, str) and _SECRET_VALUE.match(entries.strip()):
+        raise _no_secret(where.rstrip("."))
+
+
+def _no_secret(name: str) -> ConfigError:
+    return ConfigError(
+        f"{name} looks like a key or a password, which may not stand in a config (its value is not "
+        f"shown here); delete it there, change it if anyone else could read it, and give it by "
+        f"{KEY_SOURCES}"
+    )
+
+
+# --- the key -----------------------------------------------------------------------------------
+
+
+def load_account(
+    key: KeyConfig, environment: Mapping[str, str] = os.environ
+) -> LocalAccount | None:
+    """The account to act as, or None: without a key a worker only watches.
+
+    Raises `ConfigError`, which never repeats what it read.
+    """
+    given = [n for n in ("ASSAY_KEY", "ASSAY_KEY_FILE") if environment.get(n)]
+    given += ["[key] keystore"] if key.keystore else []
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} are both given; which key is meant? keep one")
+    if not given:
+        return None
+    if key.keystore:
+        password = _secret(environment, "ASSAY_PASSWORD")
+        if password is None:
+            raise ConfigError(
+                f"key.keystore = {str(key.keystore)!r} needs its password; set ASSAY_PASSWORD_FILE "
+                "to a file that holds it, or ASSAY_PASSWORD"
+            )
+        try:
+            secret = Account.decrypt(key.keystore.read_text(), password)
+        except OSError as error:
+            raise ConfigError(f"key.keystore cannot be read: {error}") from None
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(
+                f"key.keystore = {str(key.keystore)!r} does not open: it is no keystore, or the "
+                "password is wrong"
+            ) from None
+        return Account.from_key(secret)
+    text = _secret(environment, "ASSAY_KEY")
+    try:
+        return Account.from_key(text)
+    except Exception:
+        raise ConfigError(f"{given[0]} holds no key: it must be 64 hex digits") from None
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str | None:
+    """From the variable, or from the file that `<name>_FILE` names."""
+    if value := environment.get(name):
+        return value.strip()
+    if path := environment.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"{name}_FILE cannot be read: {error}") from None
+    return None
+
+
+EXAMPLE = """\
+# What a worker of Assay is told. Paths are relative to this file. No key stands here: give it as
+# ASSAY_KEY_FILE (a file with 64 hex digits), as ASSAY_KEY, or as a keystore, see [key] below.
+# Without one the worker watches, says what it would do, and sends nothing.
+
+[chain]
+rpc = "http://127.0.0.1:8545"            # ASSAY_RPC in the environment comes first
+deployment = "deployments/local.json"    # written by: ape run deploy
+confirmations = 0                        # blocks above one that is acted on; more on a public chain
+poll_seconds = 5.0                       # between two looks at the chain
+timeout_seconds = 180.0                  # for a transaction to be mined
+
+[data]
+folder = ".assay"                        # this worker's own: do not share it, do not lose it
+store = ".assay/store"                   # what verifiers read: a folder, s3://bucket/prefix, ...
+# cache = ".assay/cache"                 # a local folder, where the store is slow
+
+[worker]
+roles = ["solver", "verifier"]           # and "challenger": disputes without being drawn
+threads = 0                              # for the arithmetic; 0: as many as torch chooses
+# address = "0x..."                      # whose part is looked at where there is no key
+
+[pricing]                                # one of the two
+fraction = 0.9                           # of the task's maximum price
+# fixed = 1000000000000000000            # in the token's smallest units
+
+[jobs]
+min_price = 0                            # tasks that pay at most less are passed over
+max_steps = 1000000
+max_segment_steps = 100000
+max_state_bytes = 17179869184            # what one state may take in memory
+
+# [key]
+# keystore = "keystore.json"             # its password: ASSAY_PASSWORD_FILE or ASSAY_PASSWORD
+
+[metrics]
+port = 0                                 # 0: not served; else http://127.0.0.1:PORT/metrics
+"""

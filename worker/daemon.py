@@ -1,0 +1,310 @@
+"""The loop that plays a worker's roles until it is told to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import hmac
+import importlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Protocol
+
+from eth_account.signers.local import LocalAccount
+
+from worker.chain import (
+    ZERO_ADDRESS,
+    ChainError,
+    Clients,
+    Deployment,
+    DryRun,
+    Stale,
+    Unconfirmed,
+    connect,
+    open_rpc,
+)
+from worker.config import Config
+from worker.metrics import Metrics
+from worker.store import Store
+
+log = logging.getLogger(__name__)
+
+BUILD = "worker.roles:build"
+LONGEST_BACKOFF = 300.0
+TICKS_A_ROUND = 1000  # a role that never says it is done must not keep the others from playing
+
+
+class Role(Protocol):
+    """One part that a worker plays."""
+
+    name: str
+
+    def tick(self) -> bool:
+        """Does what is next given the chain's state alone. True when it did something."""
+
+
+class Build(Protocol):
+    """What makes the roles: `worker.roles.build`.
+
+    secret: 32 bytes that only this key's holder knows, the same after every restart and on every
+    machine. stop: set when the daemon is to end; a long tick may look at it and end early.
+    """
+
+    def __call__(
+        self,
+        config: Config,
+        clients: Clients,
+        store: Store,
+        *,
+        secret: bytes,
+        metrics: Metrics,
+        stop: threading.Event,
+    ) -> Sequence[Role]: ...
+
+
+class Busy(Exception):
+    """Another daemon has the data folder or the key."""
+
+
+def load_build(name: str = BUILD) -> Build:
+    """`module:function`. Imported late: roles bring torch and more with them."""
+    module, _, function = name.partition(":")
+    build: Build = getattr(importlib.import_module(module), function)
+    return build
+
+
+# --- one daemon for each folder and each key -------------------------------------------------------
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Holds a file's lock, which the system frees however the process ends; `Busy` if another does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                f"{what} is in use by another daemon{_holder(file)}; stop it first"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    process = file.read().strip()
+    return f" (process {process})" if process else ""
+
+
+def key_lock(chain_id: int, address: str) -> Path:
+    """On this machine, the same file for whoever uses this key on this chain."""
+    name = f"assay-{os.getuid()}-{chain_id}-{address.lower()}.lock"
+    return Path(tempfile.gettempdir()) / name
+
+
+def secret_of(account: LocalAccount | None) -> bytes:
+    """A secret that the key alone determines, so that losing the data folder does not lose it.
+
+    Without a key nothing is ever committed to, so it is of no use, and as secret as it gets.
+    """
+    if account is None:
+        return os.urandom(32)
+    return hmac.digest(bytes(account.key), b"assay: the salts of journals", "sha256")
+
+
+# --- connecting --------------------------------------------------------------------------------
+
+
+def open_clients(
+    config: Config, account: LocalAccount | None, metrics: Metrics | None = None
+) -> Clients:
+    """Clients for a config: checks the node, the chain and the contracts."""
+    w3 = open_rpc(config.chain.rpc)
+    deployment = Deployment.load(config.chain.deployment)
+    return connect(
+        w3,
+        deployment,
+        account,
+        address=config.worker.address or ZERO_ADDRESS,
+        outbox=config.data.folder / "outbox.json",
+        timeout=config.chain.timeout_seconds,
+        poll=min(1.0, config.chain.poll_seconds),
+        on_receipt=metrics.on_receipt if metrics else None,
+    )
+
+
+def open_store(config: Config) -> Store:
+    return Store(config.data.store, cache=config.data.cache)
+
+
+# --- the loop ----------------------------------------------------------------------------------
+
+
+class Daemon:
+    """Ticks every role until none has anything to do, then sleeps; and so on.
+
+    Before each round the sender settles what is left in its outbox. A role whose tick raises is left
+    alone for a while, longer each time, and the others go on. A round acts on the chain as it is
+    then: nothing is remembered here, so a daemon that was killed goes on where the chain stands.
+    """
+
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        clients: Clients,
+        metrics: Metrics,
+        *,
+        poll_seconds: float,
+        stop: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._roles = roles
+        self._clients = clients
+        self._metrics = metrics
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._failures: dict[str, int] = {}
+        self._resting: dict[str, float] = {}  # until when
+        self.stop = stop or threading.Event()
+
+    @property
+    def failing(self) -> list[str]:
+        """Roles whose last tick raised."""
+        return sorted(self._failures)
+
+    def run(self, *, once: bool = False) -> None:
+        """Until `stop` is set, at the next end of a tick; or for one round."""
+        while not self.stop.is_set():
+            self.round()
+            if once:
+                return
+            self.stop.wait(self._poll_seconds)
+
+    def round(self) -> None:
+        """Every role, until it has nothing to do."""
+        if not self._attempt("sender", self._reconcile):
+            return
+        for role in self._roles:
+            for _ in range(TICKS_A_ROUND):
+                if self.stop.is_set() or not self._attempt(role.name, role.tick):
+                    break
+            else:
+                log.warning("a role found no end, the others go first", extra={"role": role.name})
+        self._metrics.pulse.set_to_current_time()
+
+    def _reconcile(self) -> bool:
+        if self._clients.sender.pending:
+            self._clients.sender.reconcile()
+        return True
+
+    def _attempt(self, name: str, act: Callable[[], bool]) -> bool:
+        """What `act` says; False where it raises or rests after raising."""
+        if self._clock() < self._resting.get(name, 0.0):
+            return False
+        try:
+            did = act()
+        except DryRun as dry:
+            log.info(str(dry), extra={"role": name})
+            return False
+        except Stale as stale:
+            log.info(str(stale), extra={"role": name})
+            return True  # the chain has changed, so there may be something else to do
+        except Exception as error:
+            self._rest(name, error)
+            return False
+        self._failures.pop(name, None)
+        if name != "sender":
+            self._metrics.ticks.labels(name, "done" if did else "idle").inc()
+        return did
+
+    def _rest(self, name: str, error: Exception) -> None:
+        count = self._failures[name] = self._failures.get(name, 0) + 1
+        seconds = min(self._poll_seconds * 2 ** (count - 1), LONGEST_BACKOFF)
+        self._resting[name] = self._clock() + seconds
+        self._metrics.errors.labels(type(error).__name__).inc()
+        if name != "sender":
+            self._metrics.ticks.labels(name, "failed").inc()
+        expected = isinstance(error, (ChainError, OSError))
+        log.log(
+            logging.WARNING if isinstance(error, Unconfirmed) else logging.ERROR,
+            f"{name} failed: {error}",
+            extra={"role": name, "error": type(error).__name__, "rest_seconds": seconds},
+            exc_info=None if expected else error,
+        )
+
+
+def run(
+    config: Config,
+    account: LocalAccount | None,
+    *,
+    once: bool = False,
+    build: str = BUILD,
+    stop: threading.Event | None = None,
+) -> bool:
+    """Plays the config's roles until `stop` is set. Raises `Busy` or `ChainError`.
+
+    Returns whether every role's last tick went well. Holds the locks of the data folder and of the key from before the first look at the chain.
+    """
+    stop = stop or threading.Event()
+    metrics = Metrics()
+    with ExitStack() as held:
+        folder = config.data.folder
+        held.enter_context(locked(folder / "lock", f"the data folder {folder}"))
+        clients = open_clients(config, account, metrics)
+        if account:
+            lock = key_lock(clients.deployment.chain_id, clients.address)
+            held.enter_context(locked(lock, f"the key of {clients.address}"))
+        if config.worker.threads:
+            import torch
+
+            torch.set_num_threads(config.worker.threads)
+        if config.metrics.port:
+            metrics.serve(config.metrics.port)
+        make = load_build(build)
+        roles = make(
+            config,
+            clients,
+            open_store(config),
+            secret=secret_of(account),
+            metrics=metrics,
+            stop=stop,
+        )
+        daemon = Daemon(roles, clients, metrics, poll_seconds=config.chain.poll_seconds, stop=stop)
+        log.info(
+            "started",
+            extra={
+                "address": clients.address,
+                "chain": clients.deployment.chain_id,
+                "roles": [role.name for role in roles],
+                "dry": account is None,
+            },
+        )
+        daemon.run(once=once)
+        log.info("stopped")
+        return not daemon.failing
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM and SIGINT end the daemon after its current tick; the second one ends it at once."""
+
+    signals = iter(range(1 << 30))
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if next(signals):
+            os._exit(128 + number)
+        log.info("stopping after the current tick; once more to stop at once")
+        # In a thread: the main one may be inside the event's own lock while it handles a signal.
+        threading.Thread(target=stop.set).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

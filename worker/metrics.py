@@ -1,0 +1,44 @@
+"""What a daemon counts, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from web3.types import TxReceipt
+
+
+class Metrics:
+    """Counters of one daemon, in a registry of its own. Nothing listens until `serve` is called."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.ticks = Counter(
+            "assay_ticks", "Ticks by role and outcome", ["role", "outcome"], registry=self.registry
+        )
+        self.transactions = Counter(
+            "assay_transactions",
+            "Transactions by call",
+            ["call", "outcome"],
+            registry=self.registry,
+        )
+        self.gas = Counter("assay_gas", "Gas used by call", ["call"], registry=self.registry)
+        self.errors = Counter("assay_errors", "Errors by kind", ["kind"], registry=self.registry)
+        self.segments = Counter(
+            "assay_segments", "Segments computed, by role", ["role"], registry=self.registry
+        )
+        self.disputes = Counter(
+            "assay_disputes", "Disputes by role and outcome", ["role", "outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.pulse = Gauge(
+            "assay_pulse_seconds", "Unix time of the last finished round", registry=self.registry
+        )
+
+    def on_receipt(self, label: str, receipt: TxReceipt) -> None:
+        """The sender's hook: counts a transaction whose receipt has been seen."""
+        outcome = "success" if receipt["status"] else "reverted"
+        self.transactions.labels(label, outcome).inc()
+        self.gas.labels(label).inc(receipt["gasUsed"])
+
+    def serve(self, port: int, host: str = "127.0.0.1") -> None:
+        """Answers at http://host:port/metrics until the process ends."""
+        start_http_server(port, addr=host, registry=self.registry)

@@ -1,0 +1,244 @@
+"""Artifacts by the commitment they are verified by, over any filesystem that fsspec knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import safetensors.torch
+import torch
+from fsspec.implementations.local import LocalFileSystem
+from safetensors import SafetensorError
+
+from worker.commit import state_root
+
+log = logging.getLogger(__name__)
+
+# Filesystems on which a file appears whole, when it is closed. On others it is written beside its
+# place and renamed.
+APPEARS_WHOLE = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "az", "adl"}
+
+Verify = Callable[[bytes], bytes]
+Root = Callable[[Sequence[torch.Tensor]], bytes]
+
+
+class StoreError(Exception):
+    """Base of what a store raises."""
+
+
+class Missing(StoreError):
+    """Nothing is stored at an address."""
+
+    def __init__(self, kind: str, address: bytes, url: str) -> None:
+        super().__init__(
+            f"there is no {kind} {address.hex()} in {url}; whoever committed to it has to publish it"
+        )
+        self.kind = kind
+        self.address = address
+
+
+class Corrupt(StoreError):
+    """What is stored at an address is not what the address commits to."""
+
+    def __init__(self, kind: str, address: bytes, computed: bytes | None, why: str = "") -> None:
+        found = (
+            f"commits to {computed.hex()}" if computed is not None else f"cannot be read ({why})"
+        )
+        super().__init__(f"what is stored as {kind} {address.hex()} {found}; fetch it elsewhere")
+        self.kind = kind
+        self.address = address
+        self.computed = computed
+
+
+class Store:
+    """Artifacts at `<url>/<kind>/<first two digits>/<address>`.
+
+    An artifact is read whole or not at all, however many write it at once and whenever a writer is
+    killed: on a filesystem it is written beside its place, flushed to the disk and renamed. What is
+    read is verified every time, so the store, and whoever else writes to it, need not be trusted.
+
+    url: anything that fsspec opens: a folder, `memory://name`, `s3://bucket/prefix`. cache: a local
+    folder for what comes from a slow store. root: the list root of tensors.
+    """
+
+    def __init__(self, url: str, cache: str | Path | None = None, root: Root = state_root) -> None:
+        self.url = url.rstrip("/")
+        self._fs, self._base = fsspec.core.url_to_fs(self.url)
+        self._cache = Store(str(cache), root=root) if cache is not None else None
+        self._root = root
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._fs, LocalFileSystem)
+
+    def path(self, kind: str, address: bytes) -> str:
+        """Where an artifact is, as the filesystem names it."""
+        if len(address) != 32:
+            raise ValueError(f"an address has 32 bytes, and {address.hex()!r} has {len(address)}")
+        if not kind.isidentifier():
+            raise ValueError(f"{kind=} must be a plain word: it names a folder")
+        name = address.hex()
+        return f"{self._base}/{kind}/{name[:2]}/{name}"
+
+    def has(self, kind: str, address: bytes) -> bool:
+        """Something is stored there; only reading it tells whether it is right."""
+        return bool(self._fs.exists(self.path(kind, address)))
+
+    # --- bytes -----------------------------------------------------------------------------------
+
+    def put_bytes(self, kind: str, address: bytes, data: bytes) -> None:
+        """Stores `data`. It is up to the caller that `address` is what it commits to."""
+        self._write(self.path(kind, address), data)
+
+    def get_bytes(self, kind: str, address: bytes, verify: Verify) -> bytes:
+        """The bytes for which `verify` computes `address`.
+
+        Raises `Missing`, or `Corrupt` when `verify` computes another address or raises ValueError.
+        """
+
+        def checked(data: bytes) -> bytes:
+            try:
+                computed = verify(data)
+            except (ValueError, KeyError, TypeError) as error:
+                raise Corrupt(kind, address, None, str(error)) from error
+            if computed != address:
+                raise Corrupt(kind, address, computed)
+            return data
+
+        return self._get(kind, address, checked)
+
+    # --- tensors ---------------------------------------------------------------------------------
+
+    def put_tensors(
+        self, kind: str, tensors: Sequence[torch.Tensor], names: Sequence[str] | None = None
+    ) -> bytes:
+        """Stores a list of tensors as safetensors, and returns its list root: its address."""
+        names = [str(i) for i in range(len(tensors))] if names is None else list(names)
+        if len(set(names)) != len(names) or len(names) != len(tensors):
+            raise ValueError(f"{len(tensors)} tensors need as many different names, not {names}")
+        address = self._root(tensors)
+        path = self.path(kind, address)
+        prepared = _without_shared_memory(names, tensors)
+        # safetensors orders by size: the metadata keeps the order of the list.
+        metadata = {"names": json.dumps(names)}
+        if self._is_local:
+            self._replace(path, lambda temporary: _save(prepared, temporary, metadata))
+        else:
+            self._write(path, safetensors.torch.save(prepared, metadata))
+        return address
+
+    def get_tensors(self, kind: str, root: bytes) -> list[torch.Tensor]:
+        """The tensors whose list root is `root`, in order; `Missing` or `Corrupt` otherwise."""
+        return list(self.get_named_tensors(kind, root).values())
+
+    def get_named_tensors(self, kind: str, root: bytes) -> dict[str, torch.Tensor]:
+        """The same, by the names they were stored under. Names are no part of a commitment."""
+
+        def checked(data: bytes) -> dict[str, torch.Tensor]:
+            try:
+                tensors = _read(data)
+                computed = self._root(list(tensors.values()))
+            except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+                raise Corrupt(kind, root, None, str(error)) from error
+            if computed != root:
+                raise Corrupt(kind, root, computed)
+            return tensors
+
+        return self._get(kind, root, checked)
+
+    # --- reading and writing -----------------------------------------------------------------------
+
+    def _get(self, kind: str, address: bytes, checked: Callable[[bytes], Any]) -> Any:
+        if self._cache is not None:
+            try:
+                return self._cache._get(kind, address, checked)
+            except Missing:
+                pass
+            except Corrupt as error:
+                log.warning("the cache is damaged, fetching again", extra={"error": str(error)})
+        try:
+            data = self._fs.cat_file(self.path(kind, address))
+        except FileNotFoundError:
+            raise Missing(kind, address, self.url) from None
+        value = checked(data)
+        if self._cache is not None:
+            self._cache.put_bytes(kind, address, data)
+        return value
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self._is_local:
+            self._replace(path, lambda temporary: Path(temporary).write_bytes(data))
+        elif set(_protocols(self._fs)) & APPEARS_WHOLE:
+            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+            self._fs.pipe_file(path, data)
+        else:
+            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+            temporary = _beside(path)
+            self._fs.pipe_file(temporary, data)
+            self._fs.mv(temporary, path)
+
+    def _replace(self, path: str, write: Callable[[str], Any]) -> None:
+        """Local files: written beside their place, flushed, and renamed over it."""
+        folder = os.path.dirname(path)
+        os.makedirs(folder, exist_ok=True)
+        temporary = _beside(path)
+        try:
+            write(temporary)
+            _flush(temporary)
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+        _flush(folder)
+
+
+def _beside(path: str) -> str:
+    folder, name = path.rsplit("/", 1)
+    return f"{folder}/.{name}.{uuid4().hex}"
+
+
+def _flush(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _protocols(fs: Any) -> Sequence[str]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+
+
+def _save(tensors: dict[str, torch.Tensor], path: str, metadata: dict[str, str]) -> None:
+    safetensors.torch.save_file(tensors, path, metadata)
+
+
+def _without_shared_memory(
+    names: Sequence[str], tensors: Sequence[torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """On the CPU, contiguous, and no two in one storage, which safetensors refuses."""
+    prepared = {}
+    storages = set()
+    for name, tensor in zip(names, tensors, strict=True):
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in storages or storage.nbytes() != plain.nbytes:
+            plain = plain.clone()
+        storages.add(plain.untyped_storage().data_ptr())
+        prepared[name] = plain
+    return prepared
+
+
+def _read(data: bytes) -> dict[str, torch.Tensor]:
+    length = int.from_bytes(data[:8], "little")
+    tensors = safetensors.torch.load(data)  # judges the header first
+    names = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["names"])
+    if sorted(names) != sorted(tensors):
+        raise ValueError("the names in the metadata are not those of the tensors")
+    return {name: tensors[name] for name in names}
