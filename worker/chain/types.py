@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
-from functools import cache
 from typing import Any, Protocol, Self, get_args, get_origin, get_type_hints
 
 from eth_abi import encode
@@ -65,9 +64,14 @@ class Phase(IntEnum):
         return Phase.NONE < self < Phase.CLOSED
 
 
-@cache
-def type_hints(cls: Any) -> dict[str, Any]:
-    return get_type_hints(cls)
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def type_hints(cls: type) -> dict[str, Any]:
+    """`get_type_hints`, which is too slow for every log."""
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls)
+    return _HINTS[cls]
 
 
 def to_abi(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from worker.jobs.computation import (
     Computation,
     JobMismatch,
+    Progress,
     Replay,
     SegmentResult,
     interior,
@@ -14,6 +15,7 @@ __all__ = [
     "Computation",
     "Entry",
     "JobMismatch",
+    "Progress",
     "Journal",
     "Replay",
     "SegmentResult",

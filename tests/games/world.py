@@ -1,0 +1,128 @@
+"""A market on a native EVM with workers in it: stories from the first bid to the last payment."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.revm import Deployed, address_of
+from worker.chain.events import Posted
+from worker.chain.types import Job, Status, Terms
+from worker.program import Program, capture_training, training_state
+from worker.roles import Desk, Keeper, Solver, Verifier, put_job
+from worker.store import Store
+
+WEALTH = 10**9
+STAKED = 10**6
+PRICE, FEE = 1_000, 300
+BURNED = "0x000000000000000000000000000000000000dEaD"
+ROLES = ("requester", "solver", "verifier", "outsider")
+
+
+@cache
+def small_training() -> tuple[Program, list[Tensor], list[Tensor]]:
+    """A perceptron with every kind of node there is, its first state, and a data set.
+
+    Its first layer has more than 256 weights, so that some tensors have several leaves.
+    """
+    torch.manual_seed(1)
+    x = torch.randn(50, 20)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    module = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    program = capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8]))
+    return program, training_state(module, optimizer), [x, y]
+
+
+class World:
+    """One market, one store, and the four roles' desks."""
+
+    def __init__(self, arity_bits: int = 4) -> None:
+        self.system = Deployed(arity_bits)
+        self.chain = self.system.chain
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = Store(f"file://{self.folder.name}")
+        self.people = {role: address_of(role) for role in ROLES}
+        self.desks = {role: self.desk(role) for role in ROLES}
+        for role, address in self.people.items():
+            market, _, stakes, token = self.system.clients(address)
+            token.mint(address, WEALTH)
+            token.approve(self.system.market, WEALTH)
+            token.approve(self.system.stakes, WEALTH)
+            if role in ("solver", "verifier"):
+                stakes.deposit(STAKED)
+                stakes.approve_locker(self.system.market)
+            if role == "verifier":
+                market.enlist()
+
+    def desk(self, role: str, **changes: Any) -> Desk:
+        address = self.people[role]
+        market, court, stakes, _ = self.system.clients(address)
+        w3: Any = self.chain
+        return Desk(
+            w3, address, address.encode()[:32], market, court, stakes, self.store, **changes
+        )
+
+    def job(self, steps: int = 10, segment_steps: int = 4) -> Job:
+        program, state, data = small_training()
+        root, data_root, state_root = put_job(self.store, program, data, state)
+        return Job(root, state_root, data_root, len(data), len(data[0]), 7, steps, segment_steps)
+
+    def post(self, job: Job, checks: int | None = None) -> int:
+        """A task that asks for every segment to be checked, unless told otherwise."""
+        now = self.chain.time
+        count = job.segments if checks is None else checks
+        terms = Terms(PRICE, FEE, now + 100, now + 100_000, count)
+        return self.desks["requester"].market.post(job, terms).one(Posted).task
+
+    def task(self, number: int):  # type: ignore[no-untyped-def]
+        return self.desks["outsider"].market.task(number)
+
+    def assign(self, job: Job, desk: Desk) -> tuple[int, Solver]:
+        """The task, with `desk`'s worker as its solver, and the solver."""
+        number = self.post(job)
+        solver = Solver(desk, lambda task, job: task.max_price)
+        assert solver.tick()
+        self.chain.mine(seconds=101)
+        assert Keeper(self.desks["outsider"]).tick()
+        assert self.task(number).solver == desk.account
+        return number, solver
+
+    def commit(self, job: Job, desk: Desk) -> tuple[int, Solver]:
+        """The task with all segments committed, and the verifier drawn."""
+        number, solver = self.assign(job, desk)
+        while self.task(number).status == Status.ASSIGNED:
+            assert solver.tick()
+        self.chain.mine(blocks=3)
+        assert Keeper(self.desks["outsider"]).tick()
+        assert self.task(number).status == Status.VERIFYING
+        return number, solver
+
+    def play(self, *roles: Any, rounds: int = 100) -> int:
+        """Lets roles act in turn until none has anything to do; the number of turns."""
+        for turn in range(rounds):
+            if not any([role.tick() for role in roles]):
+                return turn
+        raise AssertionError(f"still moving after {rounds} rounds")
+
+    def finish(self) -> None:
+        """Time passes all deadlines; everyone takes what is theirs."""
+        self.chain.mine(seconds=10 * 86_400)
+        for desk in self.desks.values():
+            self.play(Keeper(desk))
+
+    def wealth(self, role: str) -> int:
+        """Tokens and free stake of a role."""
+        _, _, stakes, token = self.system.clients(self.people[role])
+        return token.balance_of(self.people[role]) + stakes.free(self.people[role])
+
+    def all_tokens(self) -> int:
+        """Every token, wherever it is."""
+        *_, token = self.system.clients(self.people["outsider"])
+        holders = [*self.people.values(), self.system.market, self.system.stakes, BURNED]
+        return sum(token.balance_of(h) for h in holders)

@@ -1,0 +1,198 @@
+"""The worker's own chain clients on a native EVM, in process.
+
+`RevmChain` answers the few things that `worker.chain` asks of a `Web3`, and `RevmSender` stands where
+its `Sender` does. So whole games, roles and all, run at some thousand transactions a second; the
+tests that go through ape and eth-tester, and through a JSON-RPC server, check the real ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import sha256
+from typing import Any
+
+import pyrevm
+from eth_utils import to_checksum_address
+from web3.exceptions import ContractLogicError
+
+from tests import evm
+from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.errors import decode_revert
+
+GENESIS_TIME = 1_700_000_000
+
+
+def address_of(name: str) -> str:
+    """An account for a role."""
+    return to_checksum_address(sha256(name.encode()).digest()[:20])
+
+
+class RevmChain:
+    """A chain of one block per transaction, with time that a test sets."""
+
+    def __init__(self) -> None:
+        self.evm = pyrevm.EVM(gas_limit=evm.GAS, spec_id="CANCUN")
+        self.number, self.time = 1, GENESIS_TIME
+        self.logs: list[dict[str, Any]] = []
+        self.gas: dict[str, list[int]] = defaultdict(list)
+        self.eth = _Eth(self)
+
+    def to_checksum_address(self, address: str) -> str:
+        return to_checksum_address(address)
+
+    def deploy(self, name: str, *arguments: Any) -> str:
+        """The address of a new contract."""
+        contract = evm.deploy(name, *arguments, evm=self.evm)
+        return to_checksum_address(contract.address)
+
+    def mine(self, blocks: int = 1, seconds: int = 0) -> None:
+        """Time passes."""
+        self.number += blocks
+        self.time += max(seconds, blocks)
+
+    def _environment(self, number: int, time: int) -> None:
+        self.evm.set_block_env(
+            pyrevm.BlockEnv(number=number, timestamp=time, gas_limit=evm.GAS)
+        )
+
+    def _message(self, call: dict[str, Any]) -> bytes:
+        data = call.get("data", b"")
+        data = bytes.fromhex(data[2:]) if isinstance(data, str) else bytes(data)
+        try:
+            return bytes(
+                self.evm.message_call(
+                    caller=call.get("from", evm.CALLER),
+                    to=call["to"],
+                    calldata=data,
+                    gas=30_000_000,
+                )
+            )
+        except RuntimeError as error:
+            revert = evm._revert_data(error)
+            raise ContractLogicError("execution reverted", data="0x" + revert.hex()) from None
+
+    def _call(self, call: dict[str, Any], block: Any = "latest") -> bytes:
+        before = self.evm.snapshot()
+        try:
+            self._environment(self.number + (block == "pending"), self.time)
+            return self._message(call)
+        finally:
+            self.evm.revert(before)
+
+    def send(self, sender: str, to: str, data: bytes, label: str) -> dict[str, Any]:
+        """A transaction in a block of its own: its receipt."""
+        self._environment(self.number + 1, self.time + 1)
+        self._message({"from": sender, "to": to, "data": data})
+        self.mine()
+        result = self.evm.result
+        self.gas[label].append(result.gas_used)
+        block_hash = sha256(self.number.to_bytes(8, "big")).digest()
+        transaction = sha256(b"transaction" + block_hash).digest()
+        logs = [
+            {
+                "address": to_checksum_address(log.address),
+                "topics": [bytes.fromhex(t[2:]) for t in log.topics],
+                "data": bytes(log.data[1]),
+                "blockNumber": self.number,
+                "blockHash": block_hash,
+                "transactionHash": transaction,
+                "logIndex": index,
+            }
+            for index, log in enumerate(result.logs)
+        ]
+        self.logs += logs
+        return {
+            "logs": logs,
+            "transactionHash": transaction,
+            "blockNumber": self.number,
+            "gasUsed": result.gas_used,
+            "status": 1,
+        }
+
+    def _block(self, which: Any = "latest") -> dict[str, Any]:
+        return {"number": self.number, "timestamp": self.time}
+
+    def _get_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        addresses = {a.lower() for a in query["address"]}
+        topics = [
+            bytes.fromhex(t[2:]) if isinstance(t, str) else t for t in query.get("topics", [])
+        ]
+        return [
+            log
+            for log in self.logs
+            if log["address"].lower() in addresses
+            and query["fromBlock"] <= log["blockNumber"] <= query["toBlock"]
+            and len(log["topics"]) >= len(topics)
+            and all(t is None or t == found for t, found in zip(topics, log["topics"], strict=False))
+        ]
+
+
+class _Eth:
+    """The `eth` module, as far as the clients use it."""
+
+    def __init__(self, chain: RevmChain) -> None:
+        self._chain = chain
+        self.call, self.get_block = chain._call, chain._block
+        self.get_logs, self.chain_id = chain._get_logs, 31337
+
+    @property
+    def block_number(self) -> int:
+        return self._chain.number
+
+
+class RevmSender:
+    """Sends as one account; a refusal is the `ContractError` that the real sender raises."""
+
+    def __init__(self, chain: RevmChain, address: str) -> None:
+        self._chain, self.address = chain, address
+
+    def send(self, to: str, data: bytes, label: str, value: int = 0) -> dict[str, Any]:
+        try:
+            return self._chain.send(self.address, to, data, label)
+        except ContractLogicError as error:
+            raise decode_revert(bytes.fromhex(str(error.data)[2:]), label) from None
+
+
+class Deployed:
+    """All contracts on one chain, and clients of them for any account."""
+
+    CLOCK = 3_600
+    PARAMETERS = {
+        "challengeWindow": 86_400,
+        "drawDelay": 2,
+        "minBidTime": 60,
+        "minCommitTime": 60,
+        "marginBps": 15_000,
+        "latePenaltyBps": 1_000,
+        "challengerBps": 4_000,
+        "requesterBps": 3_500,
+        "floorStake": 100,
+        "bond": 50,
+    }
+    KINDS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+
+    def __init__(self, arity_bits: int = 4, clock: int = CLOCK) -> None:
+        chain = self.chain = RevmChain()
+        self.token = chain.deploy("TestToken")
+        self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
+        checkers = [chain.deploy(kind) for kind in self.KINDS]
+        self.court = chain.deploy("Court", arity_bits, clock, checkers)
+        self.randomness = chain.deploy("BlockhashRandomness")
+        first = (self.token, self.stakes, self.court, self.randomness)
+        self.market = chain.deploy("Market", (*first, *self.PARAMETERS.values()))
+        self.names = {
+            self.token: "Token",
+            self.stakes: "Stakes",
+            self.court: "Court",
+            self.market: "Market",
+        }
+
+    def clients(self, account: str) -> tuple[Market, Court, Stakes, Token]:
+        sender: Any = RevmSender(self.chain, account)
+        w3: Any = self.chain
+        return (
+            Market(w3, self.market, sender, self.names, 0),
+            Court(w3, self.court, sender, self.names, 0),
+            Stakes(w3, self.stakes, sender, self.names, 0),
+            Token(w3, self.token, sender, self.names, 0),
+        )
