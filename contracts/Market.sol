@@ -146,11 +146,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     // ------------------------------------------------------------------------- from offer to work
 
     /// @inheritdoc IMarket
-    function post(Job calldata job, Terms calldata terms)
-        external
-        nonReentrant
-        returns (uint256 id)
-    {
+    function post(Job calldata job, Terms calldata terms) external nonReentrant returns (uint256 id) {
         uint256 count = _checkedSegments(job);
         _checkTerms(terms, count);
 
@@ -215,20 +211,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function commitSegment(uint256 id, uint32 index, bytes32 state, bytes32 journal)
-        external
-        nonReentrant
-    {
+    function commitSegment(uint256 id, uint32 index, bytes32 state, bytes32 journal) external nonReentrant {
         Record storage record = _toCommit(id, index, 1);
         _store(id, index, state, journal);
         _committed(id, record, uint256(index) + 1);
     }
 
     /// @inheritdoc IMarket
-    function commitSegments(uint256 id, uint32 first, Segment[] calldata given)
-        external
-        nonReentrant
-    {
+    function commitSegments(uint256 id, uint32 first, Segment[] calldata given) external nonReentrant {
         Record storage record = _toCommit(id, first, given.length);
         for (uint256 i; i < given.length; ++i) {
             _store(id, first + i, given[i].state, given[i].journal);
@@ -277,11 +267,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function challenge(uint256 id, Job calldata job, uint32 index)
-        external
-        nonReentrant
-        returns (uint256 dispute)
-    {
+    function challenge(uint256 id, Job calldata job, uint32 index) external nonReentrant returns (uint256 dispute) {
         Record storage record = _known(id);
         _checkChallengeable(record);
         if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
@@ -329,8 +315,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         Record storage record = _inStatus(id, Status.Verifying);
         if (block.timestamp <= record.windowEnds) revert TooEarly(record.windowEnds);
         if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
-        (address solver, address verifier, uint256 price) =
-            (record.solver, record.verifier, record.price);
+        (address solver, address verifier, uint256 price) = (record.solver, record.verifier, record.price);
         uint256 fee = record.verifierFee;
         bool attested = record.attested;
 
@@ -460,9 +445,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function challengeOf(uint256 dispute) external view returns (Challenge memory) {
         Accusation memory accusation = _accusations[dispute];
         if (accusation.challenger == address(0)) revert UnknownChallenge(dispute);
-        return Challenge(
-            accusation.task, accusation.segment, accusation.challenger, _bond, accusation.open
-        );
+        return Challenge(accusation.task, accusation.segment, accusation.challenger, _bond, accusation.open);
     }
 
     /// @inheritdoc IMarket
@@ -478,8 +461,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     // Rounded up: a stake is never below what the formula says.
     function solverStake(uint128 price, uint32 count, uint32 checks) public view returns (uint128) {
-        uint256 stake =
-            Math.mulDiv(uint256(price) * _marginBps, count, BPS * checks, Math.Rounding.Ceil);
+        uint256 stake = Math.mulDiv(uint256(price) * _marginBps, count, BPS * checks, Math.Rounding.Ceil);
         return Math.max(_floorStake, stake).toUint128();
     }
 
@@ -527,12 +509,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint256 bidFrom = block.timestamp + _minBidTime;
         uint256 commitFrom = uint256(terms.bidUntil) + _minCommitTime;
         uint256 latest = block.timestamp + LONGEST;
-        if (
-            terms.bidUntil < bidFrom || terms.commitUntil < commitFrom || terms.commitUntil > latest
-        ) {
-            revert BadDeadlines(
-                terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(commitFrom)
-            );
+        if (terms.bidUntil < bidFrom || terms.commitUntil < commitFrom || terms.commitUntil > latest) {
+            revert BadDeadlines(terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(commitFrom));
         }
     }
 
@@ -580,11 +558,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         offers[count - 1] = offer;
     }
 
-    function _cheapest(uint256 id, Record storage record)
-        private
-        view
-        returns (bool found, Offer memory best)
-    {
+    function _cheapest(uint256 id, Record storage record) private view returns (bool found, Offer memory best) {
         uint256 count = record.bids;
         (uint32 segments, uint32 checks) = (record.segments, record.checks);
         Offer[] memory offers = new Offer[](count);
@@ -609,11 +583,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------- committing
 
-    function _toCommit(uint256 id, uint256 first, uint256 count)
-        private
-        view
-        returns (Record storage record)
-    {
+    function _toCommit(uint256 id, uint256 first, uint256 count) private view returns (Record storage record) {
         record = _inStatus(id, Status.Assigned);
         if (msg.sender != record.solver) revert NotSolver(msg.sender, record.solver);
         if (block.timestamp > record.commitUntil) revert TooLate(record.commitUntil);
@@ -647,11 +617,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     /// An enlisted worker by its free stake, out of the DRAW_WINDOW that follow a random one in the
     /// list, or nobody. The solver and the requester take no part.
-    function _drawVerifier(bytes32 seed, Record storage record, uint256 stake)
-        private
-        view
-        returns (address)
-    {
+    function _drawVerifier(bytes32 seed, Record storage record, uint256 stake) private view returns (address) {
         uint256 listed = _enlisted.length();
         if (listed == 0) return address(0);
         uint256 looked = Math.min(listed, DRAW_WINDOW);
@@ -700,10 +666,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         claim.journal = _segments[id][index].journal;
     }
 
-    function _endChallenge(uint256 dispute)
-        private
-        returns (Accusation memory accusation, Record storage record)
-    {
+    function _endChallenge(uint256 dispute) private returns (Accusation memory accusation, Record storage record) {
         accusation = _accusations[dispute];
         if (!accusation.open) revert UnknownChallenge(dispute);
         _accusations[dispute].open = false;
@@ -711,11 +674,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
         --record.openDisputes;
     }
 
-    function _condemn(uint256 id, Record storage record, address challenger, uint256 convicted)
-        private
-    {
-        (address solver, address requester, address verifier) =
-            (record.solver, record.requester, record.verifier);
+    function _condemn(uint256 id, Record storage record, address challenger, uint256 convicted) private {
+        (address solver, address requester, address verifier) = (record.solver, record.requester, record.verifier);
         uint256 stake = solverStake(record.price, record.segments, record.checks);
         record.status = Status.Condemned;
         uint256 toChallenger = stake * _challengerBps / BPS; // rounded down: what is left is burned

@@ -87,29 +87,15 @@ interface IMarket is ICourtClient {
 
     event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
     event BidPlaced(uint256 indexed task, address indexed worker, uint128 price);
-    event Assigned(
-        uint256 indexed task,
-        address indexed solver,
-        uint128 price,
-        uint128 stake,
-        uint64 commitUntil
-    );
-    event SegmentCommitted(
-        uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal
-    );
+    event Assigned(uint256 indexed task, address indexed solver, uint128 price, uint128 stake, uint64 commitUntil);
+    event SegmentCommitted(uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal);
     event DrawArmed(uint256 indexed task, uint64 drawBlock);
     event Drawn(uint256 indexed task, address indexed verifier, uint256 checked, uint64 windowEnds);
     event Attested(uint256 indexed task, address indexed verifier);
     event Challenged(
-        uint256 indexed task,
-        uint32 indexed segment,
-        address indexed challenger,
-        uint256 dispute,
-        uint128 bond
+        uint256 indexed task, uint32 indexed segment, address indexed challenger, uint256 dispute, uint128 bond
     );
-    event ChallengeEnded(
-        uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot
-    );
+    event ChallengeEnded(uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot);
     event Settled(uint256 indexed task, address indexed solver, uint128 price);
     event Condemned(
         uint256 indexed task,
@@ -134,9 +120,7 @@ interface IMarket is ICourtClient {
     error ZeroSteps();
     error TooManySegments(uint256 segments, uint256 most);
     error ChecksOutOfRange(uint256 checks, uint256 segments);
-    error BadDeadlines(
-        uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil
-    );
+    error BadDeadlines(uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil);
     error EmptyDataSet();
     error TooManyRows(uint64 rows, uint64 most);
     error AmountTooLarge(uint256 amount, uint256 most);
@@ -189,9 +173,7 @@ interface IMarket is ICourtClient {
     /// Opens a dispute about a committed segment, with a bond. Not after the deadline of the task's
     /// status, or a solver and its friend could prolong a task for ever with bonds that they pay
     /// each other.
-    function challenge(uint256 task, Job calldata job, uint32 segment)
-        external
-        returns (uint256 dispute);
+    function challenge(uint256 task, Job calldata job, uint32 segment) external returns (uint256 dispute);
     /// After the window, with no dispute open: pays. Anyone may call.
     function settle(uint256 task) external;
     /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.
@@ -218,10 +200,7 @@ interface IMarket is ICourtClient {
     function isEnlisted(address worker) external view returns (bool);
     function enlisted() external view returns (uint256 count);
     /// Stake that a solver must have for a price: reward * margin / (detection probability), or the floor.
-    function solverStake(uint128 price, uint32 segments, uint32 checks)
-        external
-        view
-        returns (uint128);
+    function solverStake(uint128 price, uint32 segments, uint32 checks) external view returns (uint128);
     /// Stake that a drawn verifier must have for its fee: fee * margin, or the floor.
     function verifierStake(uint128 fee) external view returns (uint128);
     function parameters() external view returns (Parameters memory);

@@ -11,11 +11,7 @@ library Draw {
 
     /// Uniform subset of `size` of the numbers 0 .. among - 1, as a bit mask; size <= among <= 256.
     /// Floyd's method: one random number for each member, no retries.
-    function subset(bytes32 seed, uint256 size, uint256 among)
-        internal
-        pure
-        returns (uint256 mask)
-    {
+    function subset(bytes32 seed, uint256 size, uint256 among) internal pure returns (uint256 mask) {
         for (uint256 last = among - size; last < among; ++last) {
             uint256 bit = 1 << number(seed, last, last + 1);
             mask |= mask & bit == 0 ? bit : 1 << last;
@@ -23,11 +19,7 @@ library Draw {
     }
 
     /// Index drawn with a chance in proportion to its weight. The sum of the weights must not be zero.
-    function weighted(bytes32 seed, uint256 use, uint256[] memory weights)
-        internal
-        pure
-        returns (uint256 index)
-    {
+    function weighted(bytes32 seed, uint256 use, uint256[] memory weights) internal pure returns (uint256 index) {
         uint256 total;
         for (uint256 i; i < weights.length; ++i) {
             total += weights[i];

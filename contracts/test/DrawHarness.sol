@@ -9,11 +9,7 @@ contract DrawHarness {
         return Draw.subset(seed, size, among);
     }
 
-    function weighted(bytes32 seed, uint256 use, uint256[] calldata weights)
-        external
-        pure
-        returns (uint256)
-    {
+    function weighted(bytes32 seed, uint256 use, uint256[] calldata weights) external pure returns (uint256) {
         return Draw.weighted(seed, use, weights);
     }
 }

@@ -1,0 +1,139 @@
+"""The solver commits its segments in order and in time, or expires."""
+
+import pytest
+
+from tests.contracts.conftest import (
+    ASSIGNED,
+    COMMITTED,
+    EXPIRED,
+    FEE,
+    OPEN,
+    PARAMETERS,
+    PRICE,
+    STAKED,
+)
+
+ROOT = b"\x77" * 32
+
+
+@pytest.mark.parametrize("method", ["commitSegment", "commitSegments"])
+def test_commit_refuses_everyone_but_the_solver(market, solver, outsider, assign, refuses, method):
+    task = assign()
+    given = [ROOT, ROOT] if method == "commitSegment" else [[(ROOT, ROOT)]]
+    with refuses(market.NotSolver, caller=outsider, solver=solver):
+        getattr(market, method)(task, 0, *given, sender=outsider)
+
+
+def test_commit_refuses_before_the_close(market, solver, post, refuses):
+    task = post()
+    with refuses(market.WrongStatus, status=OPEN):
+        market.commitSegment(task, 0, ROOT, ROOT, sender=solver)
+
+
+def test_commit_refuses_another_order(market, solver, assign, refuses):
+    task = assign(steps=30)
+    with refuses(market.WrongSegment, given=1, expected=0):
+        market.commitSegment(task, 1, ROOT, ROOT, sender=solver)
+    market.commitSegment(task, 0, ROOT, ROOT, sender=solver)
+    for index in (0, 2, 2**32 - 1):
+        with refuses(market.WrongSegment, given=index, expected=1):
+            market.commitSegment(task, index, ROOT, ROOT, sender=solver)
+    with refuses(market.WrongSegment, given=0, expected=1):
+        market.commitSegments(task, 0, [(ROOT, ROOT)], sender=solver)
+
+
+def test_commit_refuses_more_segments_than_there_are(market, solver, assign, refuses):
+    task = assign(steps=30)
+    with refuses(market.TooManySegments, segments=4, most=3):
+        market.commitSegments(task, 0, [(ROOT, ROOT)] * 4, sender=solver)
+
+
+def test_commit_to_the_last_second(market, solver, assign, refuses, at):
+    task = assign(steps=30)
+    end = market.task(task).commitUntil
+    at(end)
+    market.commitSegment(task, 0, ROOT, ROOT, sender=solver)
+    at(end + 1)
+    with refuses(market.TooLate, deadline=end):
+        market.commitSegment(task, 1, ROOT, ROOT, sender=solver)
+
+
+def test_commit_refuses_once_all_are_committed(market, solver, commit, refuses):
+    task = commit()
+    with refuses(market.WrongStatus, status=COMMITTED):
+        market.commitSegment(task, 1, ROOT, ROOT, sender=solver)
+
+
+def test_commit_one_by_one(market, solver, chain, assign, segment_of):
+    task = assign(steps=25)
+    for index in range(3):
+        assert market.task(task).status == ASSIGNED
+        state, journal = segment_of(index)
+        tx = market.commitSegment(task, index, state, journal, sender=solver)
+        assert tx.events[0] == market.SegmentCommitted(
+            task=task, segment=index, state=state, journal=journal
+        )
+        assert market.task(task).committed == index + 1
+    draw_block = chain.blocks.height + PARAMETERS["drawDelay"]
+    assert tx.events[1] == market.DrawArmed(task=task, drawBlock=draw_block)
+    assert market.task(task).status == COMMITTED
+    assert market.task(task).drawBlock == draw_block
+    assert tuple(market.segment(task, 2)) == segment_of(2)
+
+
+def test_commit_several(market, solver, assign, segment_of, refuses):
+    task = assign(steps=50)
+    segments = [segment_of(i) for i in range(5)]
+    market.commitSegments(task, 0, segments[:2], sender=solver)
+    market.commitSegments(task, 2, [], sender=solver)
+    assert market.task(task).committed == 2
+    with refuses(market.NotCommitted, segment=2):
+        market.segment(task, 2)
+    market.commitSegments(task, 2, segments[2:], sender=solver)
+    assert market.task(task).status == COMMITTED
+    assert [tuple(market.segment(task, i)) for i in range(5)] == segments
+
+
+# --- expire ------------------------------------------------------------------------------------
+
+
+def test_expire_refuses_up_to_the_last_second(market, outsider, assign, refuses, at):
+    task = assign()
+    end = market.task(task).commitUntil
+    at(end)
+    with refuses(market.TooEarly, deadline=end):
+        market.expire(task, sender=outsider)
+    at(end + 1)
+    market.expire(task, sender=outsider)
+
+
+@pytest.mark.parametrize("status", ["post", "commit", "draw"])
+def test_expire_refuses_other_statuses(market, outsider, request, refuses, at, status):
+    task = request.getfixturevalue(status)()
+    at(market.task(task).commitUntil + 1)
+    with refuses(market.WrongStatus):
+        market.expire(task, sender=outsider)
+
+
+def test_expire_waits_for_disputes(market, court, outsider, solver, assign, accuse, refuses, at):
+    task = assign(steps=20)
+    market.commitSegment(task, 0, ROOT, ROOT, sender=solver)
+    dispute = accuse(task, steps=20)
+    at(market.task(task).commitUntil + 1)
+    with refuses(market.DisputesOpen, count=1):
+        market.expire(task, sender=outsider)
+    court.decide(dispute, False, sender=outsider)
+    market.expire(task, sender=outsider)
+
+
+def test_expire(market, stakes, requester, solver, outsider, assign, at):
+    """A tenth of the stake of 1350, and all of the escrow, go to the requester."""
+    task = assign(price=900)
+    at(market.task(task).commitUntil + 1)
+    tx = market.expire(task, sender=outsider)
+    assert market.Expired(task=task, solver=solver, penalty=135) in tx.events
+    assert market.task(task).status == EXPIRED
+    assert market.credit(requester) == PRICE + FEE + 135
+    assert market.credit(solver) == 0
+    assert stakes.free(solver) == STAKED - 135
+    assert stakes.locked(solver, market) == 0
