@@ -84,7 +84,7 @@ EXP_LOG_EDGES = [
 
 
 def pair(rng: random.Random) -> tuple[int, int]:
-    """A pair from a mixture: any bits, near exponents, subnormals, cancellation, few bits, edges."""
+    """A pair from a mixture: any bits, near exponents, subnormals, cancellation, ties, edges."""
     a, b = rng.getrandbits(32), rng.getrandbits(32)
     match rng.randrange(6):
         case 1:  # exponents within 32 of each other

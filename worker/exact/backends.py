@@ -71,8 +71,8 @@ def int8(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor:
         raise ValueError(f"row of length {qa.shape[-1]} is too long for int8")
     slices_a, slices_b = _slices(qa, sa, bits), _slices(qb, sb, bits)
     if qb.dim() == 2:  # the batch is only more rows
-        folded = [s.reshape(-1, s.shape[-1]) for s in slices_a]
-        result = _int8_matrix(folded, sa.reshape(-1), slices_b, sb)
+        folded = [s.flatten(0, -2) for s in slices_a]
+        result = _int8_matrix(folded, sa.flatten(), slices_b, sb)
         return result.reshape(*qa.shape[:-1], qb.shape[-2])
     batch = torch.broadcast_shapes(qa.shape[:-2], qb.shape[:-2])
     count = batch.numel()
@@ -174,8 +174,10 @@ def _int_mm(a: Tensor, b: Tensor) -> Tensor:
     """int32 a @ b.T, padded with zeros to the sizes that the device's int8 product takes."""
     (m, k), n = a.shape, b.shape[0]
     if a.device.type == "cpu":
-        return torch._int_mm(a.contiguous(), b.mT)
-    pad_k, pad_m, pad_n = -k % 16, max(-m % 8, 24 - m), -n % 8
+        # With K = 1 the CPU's product takes a wrong stride and reads beyond the operand.
+        pad_k, pad_m, pad_n = int(k == 1), 0, 0
+    else:
+        pad_k, pad_m, pad_n = -k % 16, max(-m % 8, 24 - m), -n % 8
     if pad_k or pad_m:
         a = torch.nn.functional.pad(a, (0, pad_k, 0, pad_m))
     if pad_k or pad_n:
@@ -189,22 +191,26 @@ def _int_mm(a: Tensor, b: Tensor) -> Tensor:
 def known_answer_inputs(bits: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Operands `(qa, sa, qb, sb)` on which a wrong backend shows, made without random numbers.
 
-    All elements at the limit, both signs (an int8 unit that saturates pairs of products clips
-    them); a spread of values in an awkward shape; scales that put results among the subnormals, at
+    All elements at the limit, or where a slice is greatest, in both signs (an int8 unit that
+    saturates pairs of products, of which it makes one operand unsigned, clips them); a spread of values in awkward shapes; scales that put results among the subnormals, at
     the least of them, halfway below it, and beyond the greatest f32; a NaN row.
     """
     limit = (1 << (bits - 1)) - 1
-    ends = torch.full((3, 1024), limit, dtype=torch.int32)
+    slices = limit if bits <= 8 else (limit - 63) // 128 * 128 + 63  # hi + lo is at its greatest
+    ends = torch.full((5, 1024), limit, dtype=torch.int32)
     ends[1] = -limit
     ends[2, ::2] = -limit
+    ends[3], ends[4] = slices, -slices
     spread = (torch.arange(7 * 333) * 2654435761 % (2 * limit + 1) - limit).to(torch.int32)
     spread = spread.reshape(7, 333)
+    column = spread[:, :1].clone()
     ones = torch.zeros(4, 5, dtype=torch.int32)
     ones[:, 0] = torch.tensor([1, 3, limit, 1])
     powers = [2.0**-75, 2.0**-74, 2.0**64, float("nan")]
     return [
-        (ends, torch.ones(3), ends.clone(), torch.ones(3)),
+        (ends, torch.ones(5), ends.clone(), torch.ones(5)),
         (spread, torch.ones(7), spread[:5].clone(), torch.full((5,), 0.5)),
+        (column, torch.ones(7), column[:5].clone(), torch.ones(5)),
         (ones, torch.tensor(powers), ones.clone(), torch.tensor(powers)),
     ]
 

@@ -29,7 +29,8 @@ def dot_quantised(
     """`dot` of rows already quantised: i32 `qa` [..., M, K], i32 `ea` [..., M], and b's.
 
     Equal to `dot` of the rows they came from: f32 [..., M, N]. The integers must be below
-    2^(bits-1) in magnitude, as `quantise` makes them. Raises ValueError for an exponent that no row has.
+    2^(bits-1) in magnitude, as `quantise` makes them. Raises ValueError for an exponent that no
+    row has.
     """
     check_bits(bits)
     _check_rows(qa, qb)

@@ -36,7 +36,8 @@ def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """e^x of an f32 tensor. Worst error over all 2^32 inputs: EXPERR ulp.
+    """e^x of an f32 tensor. Worst error over all 2^32 inputs: 0.906 ulp,
+    at -5.1609468.
 
     exp(NaN) is NaN, exp(inf) inf, exp(-inf) +0; overflow gives inf and underflow is gradual.
     Cody-Waite reduction x = n ln 2 + r with ln 2 in two parts (Cody and Waite, "Software Manual for
@@ -59,7 +60,8 @@ def exp(x: Tensor) -> Tensor:
 
 
 def log(x: Tensor) -> Tensor:
-    """ln x of an f32 tensor. Worst error over all 2^32 inputs: LOGERR ulp.
+    """ln x of an f32 tensor. Worst error over all 2^32 inputs: 0.840 ulp,
+    at 1.4133185.
 
     log of either zero is -inf, below zero NaN, log(inf) inf; subnormals are as exact as the rest.
     x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and with s = f / (2 + f), h = f^2 / 2:
