@@ -1,7 +1,7 @@
 """The worker's own chain clients on a native EVM, in process.
 
-`RevmChain` answers the few things that `worker.chain` asks of a `Web3`, and `RevmSender` stands where
-its `Sender` does. So whole games, roles and all, run at some thousand transactions a second; the
+`RevmChain` answers the few things that `worker.chain` asks of a `Web3`, and `RevmSender` stands
+where its `Sender` does. So whole games, roles and all, run at some thousand transactions a second; the
 tests that go through ape and eth-tester, and through a JSON-RPC server, check the real ones.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import pyrevm
 from eth_utils import to_checksum_address
@@ -51,9 +51,7 @@ class RevmChain:
         self.time += max(seconds, blocks)
 
     def _environment(self, number: int, time: int) -> None:
-        self.evm.set_block_env(
-            pyrevm.BlockEnv(number=number, timestamp=time, gas_limit=evm.GAS)
-        )
+        self.evm.set_block_env(pyrevm.BlockEnv(number=number, timestamp=time, gas_limit=evm.GAS))
 
     def _message(self, call: dict[str, Any]) -> bytes:
         data = call.get("data", b"")
@@ -123,7 +121,9 @@ class RevmChain:
             if log["address"].lower() in addresses
             and query["fromBlock"] <= log["blockNumber"] <= query["toBlock"]
             and len(log["topics"]) >= len(topics)
-            and all(t is None or t == found for t, found in zip(topics, log["topics"], strict=False))
+            and all(
+                t is None or t == found for t, found in zip(topics, log["topics"], strict=False)
+            )
         ]
 
 
@@ -157,7 +157,7 @@ class Deployed:
     """All contracts on one chain, and clients of them for any account."""
 
     CLOCK = 3_600
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         "challengeWindow": 86_400,
         "drawDelay": 2,
         "minBidTime": 60,

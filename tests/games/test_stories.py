@@ -72,5 +72,3 @@ def test_a_wrong_state_is_condemned(world):
 def test_a_wrong_report_is_condemned(world):
     """A loss that the trace did not produce is found although every state is right."""
     condemned(world, WrongReport.at(step=6))
-
-

@@ -14,7 +14,7 @@ from tests.revm import Deployed, address_of
 from worker.chain.events import Posted
 from worker.chain.types import Job, Status, Terms
 from worker.program import Program, capture_training, training_state
-from worker.roles import Desk, Keeper, Solver, Verifier, put_job
+from worker.roles import Desk, Keeper, Solver, put_job
 from worker.store import Store
 
 WEALTH = 10**9
@@ -106,7 +106,8 @@ class World:
     def play(self, *roles: Any, rounds: int = 100) -> int:
         """Lets roles act in turn until none has anything to do; the number of turns."""
         for turn in range(rounds):
-            if not any([role.tick() for role in roles]):
+            acted = [role.tick() for role in roles]
+            if not any(acted):
                 return turn
         raise AssertionError(f"still moving after {rounds} rounds")
 

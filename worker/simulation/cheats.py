@@ -27,7 +27,7 @@ def flipped(tensor: Tensor, element: int, bit: int = 0) -> Tensor:
 
 
 class WrongElement(Computation):
-    """One element of one node's output in one step is wrong; all that follows is computed from it."""
+    """One element of one node in one step is wrong; all that follows is computed from it."""
 
     def __init__(
         self,
