@@ -192,8 +192,9 @@ def known_answer_inputs(bits: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]
     """Operands `(qa, sa, qb, sb)` on which a wrong backend shows, made without random numbers.
 
     All elements at the limit, or where a slice is greatest, in both signs (an int8 unit that
-    saturates pairs of products, of which it makes one operand unsigned, clips them); a spread of values in awkward shapes; scales that put results among the subnormals, at
-    the least of them, halfway below it, and beyond the greatest f32; a NaN row.
+    saturates pairs of products, of which it makes one operand unsigned, clips them); a spread of
+    values in awkward shapes; scales that put results among the subnormals, at the least of them,
+    halfway below it, and beyond the greatest f32; a NaN row.
     """
     limit = (1 << (bits - 1)) - 1
     slices = limit if bits <= 8 else (limit - 63) // 128 * 128 + 63  # hi + lo is at its greatest

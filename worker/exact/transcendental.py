@@ -6,6 +6,9 @@ Each line is one rounding; a product is never fused with the sum that takes it (
 and there, with its coefficients in the table and its error from `python -m worker.exact.measure`.
 """
 
+from collections.abc import Callable
+from functools import wraps
+
 import torch
 from torch import Tensor
 
@@ -27,6 +30,28 @@ _EXP_Q = tuple(value(bits) for bits in table.EXP_Q)
 _LOG_P = tuple(value(bits) for bits in table.LOG_P)
 
 
+_BLOCK = 1 << 16
+
+
+def in_blocks(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`function`, elementwise on f32, applied to a large CPU tensor part by part.
+
+    The steps of a long sequence then find their operands in the cache: several times faster.
+    """
+
+    @wraps(function)
+    def blocked(x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or x.numel() <= _BLOCK:
+            return function(x)
+        flat = x.reshape(-1)
+        result = torch.empty_like(flat)
+        for i in range(0, flat.numel(), _BLOCK):
+            result[i : i + _BLOCK] = function(flat[i : i + _BLOCK])
+        return result.reshape(x.shape)
+
+    return blocked
+
+
 def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
     """The polynomial at x, highest coefficient first, one multiply and one add at a time."""
     result = x * coefficients[0]
@@ -35,6 +60,7 @@ def _horner(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
     return result.add_(coefficients[-1])
 
 
+@in_blocks
 def exp(x: Tensor) -> Tensor:
     """e^x of an f32 tensor. Worst error over all 2^32 inputs: 0.906 ulp,
     at -5.1609468.
@@ -59,6 +85,7 @@ def exp(x: Tensor) -> Tensor:
     return y.mul_(from_bits(exponent.sub_(half).add_(127).bitwise_left_shift_(23)))
 
 
+@in_blocks
 def log(x: Tensor) -> Tensor:
     """ln x of an f32 tensor. Worst error over all 2^32 inputs: 0.840 ulp,
     at 1.4133185.
