@@ -8,6 +8,7 @@ from worker.jobs.computation import (
     SegmentResult,
     interior,
 )
+from worker.jobs.definition import TrainingJob
 from worker.jobs.journal import Entry, Journal
 from worker.jobs.sampling import permute, rows_of_step
 
@@ -15,10 +16,11 @@ __all__ = [
     "Computation",
     "Entry",
     "JobMismatch",
-    "Progress",
     "Journal",
+    "Progress",
     "Replay",
     "SegmentResult",
+    "TrainingJob",
     "interior",
     "permute",
     "rows_of_step",

@@ -2,6 +2,7 @@
 
 from worker.roles.artifacts import load_computation, load_journal, load_state, put_job
 from worker.roles.base import Desk, Role
+from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment
 from worker.roles.keeper import Keeper
 from worker.roles.solver import Pricing, Solver
@@ -15,6 +16,7 @@ __all__ = [
     "Role",
     "Solver",
     "Verifier",
+    "build",
     "check_segment",
     "load_computation",
     "load_journal",

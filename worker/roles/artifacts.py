@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.jobs import Computation, Journal, JobMismatch
+from worker.jobs import Computation, JobMismatch, Journal
 from worker.program import Kind, Program, Source
 from worker.roles.base import ComputationOf
 from worker.store import Store

@@ -48,14 +48,16 @@ class Desk:
     store: Store
     computation_of: ComputationOf = Computation
     on_progress: OnProgress | None = None
+    on_segment: Callable[[str], None] = lambda role: None
+    on_dispute: Callable[[str, str], None] = lambda role, outcome: None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("worker.roles"))
     _over: set[int] = field(default_factory=set)
     _jobs: dict[int, Job] = field(default_factory=dict)
 
     @property
     def now(self) -> int:
-        """Unix time of the latest block."""
-        return int(self.w3.eth.get_block("latest")["timestamp"])
+        """Unix time of the block that is mined next: what a deadline will be compared with."""
+        return int(self.w3.eth.get_block("pending")["timestamp"])
 
     @property
     def owner(self) -> bytes:

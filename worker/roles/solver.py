@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
 
 from worker.chain.types import Job, Status, Task
 from worker.dispute import SolverPlayer
-from worker.jobs import Computation, Journal, JobMismatch, Replay
+from worker.jobs import Computation, JobMismatch, Journal, Replay
 from worker.program import MalformedProgram
 from worker.roles.artifacts import JOURNAL, STATE, load_computation, load_journal, load_state
 from worker.roles.base import Desk
@@ -15,11 +16,6 @@ from worker.store import StoreError
 
 # what a worker asks for a task, or None to let it be
 Pricing = Callable[[Task, Job], int | None]
-
-
-@dataclass
-class _Work:
-    computation: Computation
 
 
 class Solver:
@@ -30,8 +26,8 @@ class Solver:
 
     name = "solver"
 
-    def __init__(self, desk: Desk, pricing: Pricing) -> None:
-        self.desk, self.pricing = desk, pricing
+    def __init__(self, desk: Desk, pricing: Pricing, max_state_bytes: int = 1 << 34) -> None:
+        self.desk, self.pricing, self.max_state_bytes = desk, pricing, max_state_bytes
         self._refused: set[int] = set()
         self._computations: dict[int, Computation] = {}
         self._players: dict[int, SolverPlayer] = {}
@@ -58,7 +54,7 @@ class Solver:
         job = self.desk.job(number)
         price = self.pricing(task, job)
         if price is None or price > task.max_price:
-            return self._refuse(number, f"its maximum price of {task.max_price} is too low")
+            return self._refuse(number, f"it pays at most {task.max_price} for {job.steps} steps")
         needed = market.solver_stake(price, task.segments, task.checks)
         if self.desk.stakes.free(me) < needed:
             # stake that another task has locked may be free again in time
@@ -66,7 +62,10 @@ class Solver:
             return False
         try:
             computation = self._computation(number)
-            load_state(self.desk.store, computation.program, job.state)
+            state = load_state(self.desk.store, computation.program, job.state)
+            size = sum(t.numel() * t.element_size() for t in state)
+            if size > self.max_state_bytes:
+                return self._refuse(number, f"its state has {size} bytes")
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
             return self._refuse(number, str(error))
         market.bid(number, price)
@@ -95,10 +94,13 @@ class Solver:
         )
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
         self.desk.market.commit_segment(number, segment, root, journal.root)
+        self.desk.on_segment(self.name)
         self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
         return True
 
-    def _make_journal(self, number: int, segment: int, reports) -> Journal:  # type: ignore[no-untyped-def]
+    def _make_journal(
+        self, number: int, segment: int, reports: Sequence[Sequence[Tensor]]
+    ) -> Journal:
         steps = self.desk.job(number).segment_range(segment)
         domain = self.desk.task_domain(number)
         return Journal.make(self.desk.owner, self.desk.secret, domain, steps, reports)

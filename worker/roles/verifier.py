@@ -19,10 +19,9 @@ class Verifier:
     Everything it knows it can compute again: a restarted verifier goes on where the chain stands.
     """
 
-    name = "verifier"
-
     def __init__(self, desk: Desk, volunteer: bool = False) -> None:
         self.desk, self.volunteer = desk, volunteer
+        self.name = "challenger" if volunteer else "verifier"
         self._computations: dict[int, Computation] = {}
         self._findings: dict[tuple[int, int], Finding | None] = {}
         self._players: dict[int, ChallengerPlayer] = {}
@@ -34,9 +33,7 @@ class Verifier:
             if task.solver == self.desk.account:
                 continue
             mine = [
-                c
-                for c in self.desk.market.challenges(number)
-                if c.challenger == self.desk.account
+                c for c in self.desk.market.challenges(number) if c.challenger == self.desk.account
             ]
             for challenge in mine:
                 did = self._play(number, task, challenge) or did
@@ -60,6 +57,7 @@ class Verifier:
             if not finding.is_right:
                 receipt = self.desk.market.challenge(number, self.desk.job(number), segment)
                 dispute = receipt.one(Challenged).dispute
+                self.desk.on_dispute(self.name, "opened")
                 self.desk.log.warning(
                     "task %d segment %d is wrong: opened dispute %d", number, segment, dispute
                 )
@@ -89,14 +87,13 @@ class Verifier:
                 self.desk.progress_of(number, segment),
             )
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
-            self.desk.log.error(
-                "task %d segment %d cannot be checked: %s", number, segment, error
-            )
+            self.desk.log.error("task %d segment %d cannot be checked: %s", number, segment, error)
             return None
         if finding.is_right:
             # the solver may have kept its copy back; the address is the same
             store.put_tensors(STATE, finding.state, names=list(computation.program.state_names))
         self._findings[number, segment] = finding
+        self.desk.on_segment(self.name)
         return finding
 
     def _start(self, number: int, segment: int) -> bytes:
@@ -125,6 +122,7 @@ class Verifier:
                 said = player.move(dispute, court.events(id_))
             except NothingToProve as reason:
                 self._given_up.add(id_)
+                self.desk.on_dispute(self.name, "given up")
                 self.desk.log.error("dispute %d: gave up: %s", id_, reason)
                 break
             self.desk.log.info("dispute %d: %s", id_, said)
@@ -136,9 +134,7 @@ class Verifier:
         if challenge.dispute not in self._players:
             segment = challenge.segment
             computation = self._computation(number)
-            first = load_state(
-                self.desk.store, computation.program, self._start(number, segment)
-            )
+            first = load_state(self.desk.store, computation.program, self._start(number, segment))
             finding = self._finding(number, task, segment)
             self._players[challenge.dispute] = ChallengerPlayer(
                 self.desk.court,
