@@ -254,9 +254,10 @@ contract Court is ICourt {
 
     /// @inheritdoc ICourt
     function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath) external {
+        Phase phase = _running(id).phase;
+        if (phase != Phase.Elements && phase != Phase.Proof) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
-        Phase phase = d.phase;
-        if ((phase != Phase.Elements && phase != Phase.Proof) || d.ofState) revert WrongPhase(phase);
+        if (d.ofState) revert WrongPhase(phase);
         _checkRecord(d, header, node, nodePath);
         checker(node.kind).check(d.item, node);
         if (_hasShape(d, node)) revert NotTheShape(node.dtype, d.count);
@@ -300,8 +301,9 @@ contract Court is ICourt {
         bytes32 item,
         bytes32[] calldata tracePath
     ) external {
+        Phase phase = _running(id).phase;
+        if (phase < Phase.Trace) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
-        if (d.phase < Phase.Trace) revert WrongPhase(d.phase);
         _checkHeader(d, header);
         _expect(keccak256(abi.encode(reports)), d.reports);
         if (report >= reports.length) revert NoSuchPart(report, reports.length);

@@ -34,6 +34,7 @@ PHASES = ("NONE STEPS STEP TRACE STATE TENSOR ELEMENTS LEAF PROOF CLOSED").split
 
 SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
 FIRST, LAST = 10, 17
+NAN_AT = 7
 WEIGHTS = 16 * 256  # elements of the first state tensor: sixteen leaves
 
 
@@ -103,6 +104,7 @@ def miniature() -> Program:
 def first_state() -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(WEIGHTS, generator=generator)
+    weights[NAN_AT], weights[NAN_AT + 1] = torch.nan, torch.inf
     return [weights, torch.tensor([0.5, -0.25, 3.0]), torch.tensor(FIRST, dtype=torch.int64)]
 
 
@@ -423,6 +425,27 @@ class Game:
 
     # --- both ---
 
+    def walk(self, item: int, leaf: int = 0, of_state: bool = False) -> Any:
+        """To the proof of one leaf of one tensor of `wrong_step`, whatever is right or wrong."""
+        while (d := self.d).phase != PROOF:
+            if d.solverToMove:
+                self.solver_move()
+            elif d.phase == STEPS:
+                ends = points(d.lo, d.hi, self.arity_bits)[1:]
+                part = next(i for i, p in enumerate(ends) if self.wrong_step < p)
+                self.send("descendSteps", self.roots(d), part, sender=self.challenger)
+            elif of_state and d.phase == TRACE:
+                self.send("accuseState", sender=self.challenger)
+            else:
+                listed = self.theirs.under_attack(d)
+                tree = listed[d.item].tree if d.phase == ELEMENTS else items_tree(listed)
+                below = d.level - min(self.arity_bits, d.level)
+                target = leaf if d.phase == ELEMENTS else item
+                child = (target >> below) - (d.index << (d.level - below))
+                name, arguments = self.descend_to(d, tree, child)
+                self.send(name, *arguments, sender=self.challenger)
+        return d
+
     def play(self, until: int = CLOSED, solver_to_move: bool | None = None) -> Any:
         """Both move until the dispute is in phase `until` (with this side to move, if given)."""
         while True:
@@ -435,3 +458,13 @@ class Game:
                 self.solver_move()
             else:
                 self.challenger_move()
+
+
+CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+
+
+def deploy_court(project: Any, deployer: Any, arity_bits: int, clock: int) -> tuple[Any, Any]:
+    """A court with its five checkers, and a client of it."""
+    checkers = [deployer.deploy(getattr(project, name)) for name in CHECKERS]
+    court = deployer.deploy(project.Court, arity_bits, clock, checkers)
+    return court, deployer.deploy(project.StubClient, court)

@@ -1,0 +1,439 @@
+"""Every move of the court: first what it refuses, then what it does."""
+
+from __future__ import annotations
+
+import ape
+import pytest
+
+from tests.contracts import court_fixtures as fx
+from tests.contracts.court_fixtures import Game, Transcript
+
+CLOCK = 3_600
+ARITY_BITS = 2
+NOTHING = b"\x00" * 32
+RULERS = {
+    # the phases in which a move may be made, and by whom
+    "revealRoots": ((fx.STEPS,), "solver"),
+    "revealTrace": ((fx.STEP,), "solver"),
+    "revealChildren": ((fx.TRACE, fx.STATE, fx.ELEMENTS), "solver"),
+    "revealTensor": ((fx.TENSOR,), "solver"),
+    "revealLeaf": ((fx.LEAF,), "solver"),
+    "descendSteps": ((fx.STEPS,), "challenger"),
+    "descend": ((fx.TRACE, fx.STATE, fx.ELEMENTS), "challenger"),
+    "accuseState": ((fx.TRACE,), "challenger"),
+    "proveElement": ((fx.PROOF,), "anyone"),
+    "proveShape": ((fx.ELEMENTS, fx.PROOF), "anyone"),
+    "provePadding": ((fx.PROOF,), "anyone"),
+    "proveState": ((fx.PROOF,), "anyone"),
+    "proveReport": (
+        (fx.TRACE, fx.STATE, fx.TENSOR, fx.ELEMENTS, fx.LEAF, fx.PROOF),
+        "anyone",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def court_and_client(project, deployer):
+    return fx.deploy_court(project, deployer, ARITY_BITS, CLOCK)
+
+
+@pytest.fixture(scope="module")
+def court(court_and_client):
+    return court_and_client[0]
+
+
+@pytest.fixture(scope="module")
+def client(court_and_client):
+    return court_and_client[1]
+
+
+@pytest.fixture(scope="module")
+def honest(solver):
+    return Transcript.compute(
+        fx.miniature(), fx.first_state(), fx.data_set(), solver.address
+    )
+
+
+@pytest.fixture(scope="module")
+def cheating(honest):
+    """In step 13, node 5 has one wrong element, in its fifth leaf."""
+    cheat = honest.copy()
+    cheat.traces[13][5] = fx.changed(cheat.traces[13][5], 4 * 1100, b"\x01\x02\x03\x04")
+    for step in range(14, fx.LAST + 1):
+        cheat.states[step][1] = fx.changed(cheat.states[step][1], 0, b"\x00\x00\x00\x40")
+    return cheat
+
+
+@pytest.fixture
+def game(court, client, cheating, honest, solver, challenger):
+    return Game(court, client, cheating, honest, solver, challenger)
+
+
+@pytest.fixture(scope="module")
+def some_arguments(honest):
+    """Arguments of the right types for every move."""
+    header, node = honest.header.to_abi(), honest.program.nodes[5].to_abi()
+    claim = honest.claim("0x" + "22" * 20)
+    output = (0, [], NOTHING, [])
+    return {
+        "revealRoots": ([NOTHING],),
+        "revealTrace": (header, NOTHING, NOTHING, [], []),
+        "revealChildren": ([NOTHING],),
+        "revealTensor": (1, 1, NOTHING),
+        "revealLeaf": (bytes(1024),),
+        "descendSteps": ([NOTHING], 0),
+        "descend": (0, NOTHING, []),
+        "accuseState": (),
+        "proveElement": (claim, header, node, [], bytes(1024), 0, []),
+        "proveShape": (header, node, []),
+        "provePadding": (bytes(1024), 0),
+        "proveState": (header, *output),
+        "proveReport": (header, [], 0, *output),
+    }
+
+
+def refuses(game, name, *arguments, error, sender, **fields):
+    with ape.reverts(getattr(game.court, error), **fields):
+        getattr(game.court, name).call(game.id, *arguments, sender=sender)
+
+
+def attempt(game, move, sender, error, change=None, **fields):
+    """The player's next move, with its arguments changed, is refused."""
+    answer = game.solver_answer() if game.d.solverToMove else game.challenger_answer()
+    name, arguments = answer
+    assert name == move
+    given = list(arguments)
+    for place, value in (change or {}).items():
+        given[place] = value
+    refuses(game, name, *given, error=error, sender=sender, **fields)
+
+
+# --- whose turn it is, in every phase ---
+
+
+def test_moves_out_of_phase_or_turn_are_refused(
+    game, court, some_arguments, solver, challenger, outsider
+):
+    """In no phase can anyone make a move that belongs to another phase or another side."""
+    seen = set()
+    while True:
+        d = game.d
+        if (d.phase, d.solverToMove) not in seen:
+            seen.add((d.phase, d.solverToMove))
+            for name, (phases, mover) in RULERS.items():
+                given = some_arguments[name]
+                for sender in (solver, challenger, outsider):
+                    if d.phase not in phases:
+                        error, fields = "WrongPhase", {"phase": d.phase}
+                    elif name == "proveState":
+                        error, fields = "WrongPhase", {"phase": d.phase}  # not in S_hi
+                    elif mover == "anyone" and not d.solverToMove:
+                        continue
+                    elif mover == "solver" and d.solverToMove and sender == solver:
+                        continue
+                    elif mover == "challenger" and not d.solverToMove and sender == challenger:
+                        continue
+                    else:
+                        error, fields = "NotYourMove", {"mover": sender.address}
+                    refuses(game, name, *given, error=error, sender=sender, **fields)
+        if d.phase == fx.CLOSED:
+            break
+        game.solver_move() if d.solverToMove else game.challenger_move()
+    both = {(p, s) for p in (fx.STEPS, fx.TRACE, fx.ELEMENTS) for s in (True, False)}
+    alone = {(fx.STEP, True), (fx.TENSOR, True), (fx.LEAF, True), (fx.PROOF, False)}
+    assert both | alone <= seen
+    for name in ("callTime", "dismiss"):
+        refuses(game, name, error="WrongPhase", sender=challenger, phase=fx.CLOSED)
+
+
+def test_an_unknown_dispute_has_no_moves(court, client, game, some_arguments, solver):
+    unknown = court.disputes()
+    for name, given in {**some_arguments, "callTime": (), "dismiss": ()}.items():
+        with ape.reverts(court.UnknownDispute, dispute=unknown):
+            getattr(court, name).call(unknown, *given, sender=solver)
+
+
+# --- open, dismiss ---
+
+
+@pytest.mark.parametrize("last", [fx.FIRST, fx.FIRST - 1, 0])
+def test_a_claim_without_steps_opens_nothing(court, client, honest, challenger, last):
+    claim = {**honest.claim(challenger.address), "lastStep": last}
+    with ape.reverts(court.EmptyClaim):
+        client.open(claim, sender=challenger)
+
+
+def test_a_segment_of_equal_states_can_be_disputed(court, client, honest, challenger):
+    """Inference changes no state: its reports are what can be wrong."""
+    claim = honest.claim(challenger.address)
+    client.open({**claim, "lastState": claim["firstState"]}, sender=challenger)
+
+
+def test_open_starts_the_solvers_clock(court, client, game, honest, solver, challenger, chain):
+    d = game.d
+    assert d.client == client.address
+    assert (d.phase, d.solverToMove, d.since) == (fx.STEPS, True, chain.blocks.head.timestamp)
+    assert (d.solver, d.challenger) == (solver.address, challenger.address)
+    assert (d.solverClock, d.challengerClock) == (CLOCK, CLOCK)
+    assert (d.lo, d.hi) == (d.firstStep, d.lastStep) == (fx.FIRST, fx.LAST)
+    (event,) = chain.blocks.head.transactions[-1].receipt.decode_logs(court.Opened)
+    assert (event.dispute, event.client) == (game.id, client.address)
+
+
+def test_a_segment_of_one_step_begins_with_the_step(court, client, honest, solver, challenger):
+    one = Transcript.compute(
+        fx.miniature(), fx.first_state(), fx.data_set(), solver.address, last=fx.FIRST + 1
+    )
+    game = Game(court, client, one, one, solver, challenger)
+    assert (game.d.phase, game.d.solverToMove) == (fx.STEP, True)
+    game.solver_move()
+    assert game.d.phase == fx.TRACE
+
+
+def test_only_the_client_dismisses(court, client, game, solver, challenger, outsider):
+    for sender in (solver, challenger, outsider):
+        refuses(game, "dismiss", error="NotClient", sender=sender, caller=sender.address)
+    before = len(client.verdicts())
+    receipt = client.dismiss(game.id, sender=outsider)
+    assert [e.dispute for e in receipt.decode_logs(court.Dismissed)] == [game.id]
+    assert game.d.phase == fx.CLOSED
+    assert len(client.verdicts()) == before
+
+
+# --- the solver's moves ---
+
+
+def test_roots_are_as_many_as_the_interval_has_interior_points(game, solver, court):
+    for roots in ([], [NOTHING] * 2, [NOTHING] * 4):
+        attempt(
+            game, "revealRoots", solver, "WrongCount", {0: roots}, given=len(roots), expected=3
+        )
+    receipt = game.solver_move()
+    (event,) = receipt.decode_logs(court.RootsRevealed)
+    assert (event.lo, event.hi) == (fx.FIRST, fx.LAST)
+    assert list(event.roots) == [game.theirs.state_tree(p).root for p in (11, 13, 15)]
+
+
+def test_the_trace_comes_with_its_program_and_its_report(game, solver, cheating, court):
+    game.play(until=fx.STEP)
+    header = cheating.header.to_abi()
+    for place in range(5):
+        other = list(header)
+        other[place] = NOTHING if place in (0, 2) else header[place] + 1
+        attempt(game, "revealTrace", solver, "WrongProgram", {0: tuple(other)})
+    reports = cheating.reports[13]
+    for given in (reports[:1], [*reports, NOTHING]):
+        attempt(
+            game,
+            "revealTrace",
+            solver,
+            "WrongCount",
+            {3: given},
+            given=len(given),
+            expected=2,
+        )
+    attempt(game, "revealTrace", solver, "DoesNotHash", {3: reports[::-1]})
+    attempt(game, "revealTrace", solver, "DoesNotHash", {2: NOTHING})  # the salt
+    attempt(game, "revealTrace", solver, "PathLength", {4: []})
+    other = cheating.journal.path(2)
+    attempt(game, "revealTrace", solver, "DoesNotHash", {4: other})  # another step's
+    receipt = game.solver_move()
+    (event,) = receipt.decode_logs(court.TraceRevealed)
+    assert (event.step, event.trace) == (13, cheating.trace_tree(13).root)
+    d = game.d
+    assert (d.phase, d.solverToMove) == (fx.TRACE, True)
+    assert (d.level, d.index, d.size) == (4, 0, 14)
+
+
+@pytest.mark.parametrize("phase", [fx.TRACE, fx.ELEMENTS])
+def test_children_fold_to_the_root_under_attack(game, solver, phase):
+    game.play(until=phase, solver_to_move=True)
+    _, (children,) = game.solver_answer()
+    assert len(children) == 4
+    for given in ([], children[:3], [*children, children[0]]):
+        attempt(
+            game,
+            "revealChildren",
+            solver,
+            "WrongCount",
+            {0: given},
+            given=len(given),
+            expected=4,
+        )
+    attempt(game, "revealChildren", solver, "DoesNotHash", {0: children[::-1]})
+    game.solver_move()
+    assert not game.d.solverToMove
+
+
+def test_a_tensor_opens_as_what_was_committed(game, solver, cheating, court):
+    d = game.play(until=fx.TENSOR)
+    tensor = cheating.traces[13][5]
+    assert d.item == 5
+    attempt(game, "revealTensor", solver, "DoesNotHash", {0: 2})
+    attempt(game, "revealTensor", solver, "DoesNotHash", {1: tensor.count + 1})
+    attempt(game, "revealTensor", solver, "DoesNotHash", {2: NOTHING})
+    game.solver_move()
+    d = game.d
+    assert (d.phase, d.solverToMove, d.dtype, d.count) == (fx.ELEMENTS, True, 1, fx.WEIGHTS)
+    assert (d.root, d.level, d.size) == (tensor.elements, 4, 16)
+
+
+@pytest.mark.parametrize("dtype, count", [(0, 4), (5, 4), (255, 1), (1, 0)])
+def test_a_tensor_that_no_program_has_leaves_its_solver_stuck(
+    court, client, honest, solver, challenger, outsider, chain, dtype, count
+):
+    cheat = honest.copy(lastState=NOTHING)
+    cheat.traces[16][1] = fx.committed(1, 4, bytes(16))
+    object.__setattr__(cheat.traces[16][1], "dtype", dtype)
+    object.__setattr__(cheat.traces[16][1], "count", count)
+    cheat.states[fx.LAST] = cheat.states[fx.LAST - 1]
+    game = Game(court, client, cheat, honest, solver, challenger)
+    game.play(until=fx.TENSOR)
+    attempt(game, "revealTensor", solver, "NotTheShape", dtype=dtype, count=count)
+    chain.mine(deltatime=CLOCK + 1)
+    court.callTime(game.id, sender=outsider)
+    assert client.verdicts()[-1] == (game.id, True)
+
+
+def test_a_leaf_is_shown_whole(game, solver, court):
+    game.play(until=fx.LEAF)
+    _, (data,) = game.solver_answer()
+    for given in (b"", data[:-1], data + b"\x00"):
+        attempt(
+            game,
+            "revealLeaf",
+            solver,
+            "WrongCount",
+            {0: given},
+            given=len(given),
+            expected=1024,
+        )
+    attempt(game, "revealLeaf", solver, "DoesNotHash", {0: bytes(1024)})
+    receipt = game.solver_move()
+    (event,) = receipt.decode_logs(court.LeafRevealed)
+    assert (event.index, event.data) == (4, data)
+    d = game.d
+    assert (d.phase, d.solverToMove) == (fx.PROOF, False)
+
+
+# --- the challenger's moves ---
+
+
+def test_steps_narrow_by_what_was_revealed(game, challenger, court, cheating):
+    game.solver_move()
+    roots = game.roots(game.d)
+    attempt(game, "descendSteps", challenger, "DoesNotHash", {0: roots[::-1]})
+    attempt(game, "descendSteps", challenger, "DoesNotHash", {0: []})
+    for part in (4, 2**255):
+        attempt(game, "descendSteps", challenger, "NoSuchPart", {1: part}, part=part, parts=4)
+    receipt = game.challenger_move()
+    (event,) = receipt.decode_logs(court.StepsNarrowed)
+    assert (event.lo, event.hi) == (13, 15)
+    assert event.loState == cheating.state_tree(13).root
+    assert event.hiState == cheating.state_tree(15).root
+    game.play(until=fx.STEP)
+    d = game.d
+    assert (d.lo, d.hi) == (13, 14)
+    assert d.hiState == cheating.state_tree(14).root
+
+
+@pytest.mark.parametrize("part, interval", enumerate([(10, 11), (11, 13), (13, 15), (15, 17)]))
+def test_each_part_of_an_interval_has_the_states_at_its_ends(
+    game, challenger, court, cheating, part, interval
+):
+    game.solver_move()
+    court.descendSteps(game.id, game.roots(game.d), part, sender=challenger)
+    d = game.d
+    assert (d.lo, d.hi) == interval
+    assert d.loState == cheating.state_tree(d.lo).root
+    assert d.hiState == cheating.state_tree(d.hi).root
+    assert d.phase == (fx.STEP if part == 0 else fx.STEPS)
+
+
+@pytest.mark.parametrize("phase", [fx.TRACE, fx.ELEMENTS])
+def test_a_child_is_proven_to_be_where_it_is(game, challenger, phase):
+    game.play(until=phase, solver_to_move=False)
+    _, (child, root, path) = game.challenger_answer()
+    for given in (4, 2**255):
+        attempt(game, "descend", challenger, "NoSuchPart", {0: given}, part=given, parts=4)
+    attempt(game, "descend", challenger, "DoesNotHash", {0: child ^ 1})
+    attempt(game, "descend", challenger, "DoesNotHash", {0: child ^ 2})
+    attempt(game, "descend", challenger, "DoesNotHash", {1: NOTHING})
+    attempt(game, "descend", challenger, "DoesNotHash", {2: path[::-1]})
+    attempt(game, "descend", challenger, "PathLength", {2: path[:1]})
+    attempt(game, "descend", challenger, "PathLength", {2: [*path, NOTHING]})
+    before = game.d
+    game.challenger_move()
+    after = game.d
+    assert (after.level, after.index) == (before.level - 2, (before.index << 2) + child)
+    assert (after.root, after.solverToMove) == (root, True)
+
+
+def test_the_last_children_of_an_uneven_tree_are_fewer(game, solver, challenger):
+    """Fourteen nodes: of the four subtrees at level 2 the last one has two leaves."""
+    game.play(until=fx.TRACE, solver_to_move=False)
+    tree = game.theirs.trace_tree(13)
+    game.send(*flat(game.descend_to(game.d, tree, 3)), sender=challenger)
+    attempt(game, "revealChildren", solver, "WrongCount", {0: [NOTHING] * 4}, given=4, expected=2)
+    game.solver_move()
+    name, (_, root, path) = game.descend_to(game.d, tree, 1)
+    refuses(game, name, 2, root, path, error="NoSuchPart", sender=challenger, part=2, parts=2)
+    game.send(name, 1, root, path, sender=challenger)
+    assert (game.d.phase, game.d.item) == (fx.TENSOR, 13)
+
+
+def flat(answer):
+    name, arguments = answer
+    return (name, *arguments)
+
+
+def test_the_state_can_be_accused_before_any_descent_only(game, challenger, court, cheating):
+    game.play(until=fx.TRACE, solver_to_move=False)
+    game.challenger_move()
+    game.solver_move()
+    refuses(game, "accuseState", error="AlreadyDescended", sender=challenger)
+
+
+def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challenger, cheating):
+    game.play(until=fx.TRACE, solver_to_move=False)
+    receipt = game.send("accuseState", sender=challenger)
+    assert [e.dispute for e in receipt.decode_logs(court.StateAccused)] == [game.id]
+    d = game.d
+    assert (d.phase, d.solverToMove, d.ofState) == (fx.STATE, True, True)
+    assert (d.root, d.level, d.size) == (cheating.state_tree(14).root, 2, 3)
+    attempt(game, "revealChildren", solver, "DoesNotHash", {0: [NOTHING] * 3})
+    game.solver_move()
+    game.send(*flat(game.descend_to(game.d, cheating.state_tree(14), 2)), sender=challenger)
+    d = game.d
+    assert (d.phase, d.solverToMove, d.item) == (fx.PROOF, False, 2)
+    # What is proven of the trace's tensors is not proven of the state's.
+    for name, given in (
+        ("provePadding", (bytes(1024), 0)),
+        ("proveShape", game.shape_proof()[1]),
+    ):
+        refuses(game, name, *given, error="WrongPhase", sender=challenger, phase=fx.PROOF)
+
+
+# --- parameters ---
+
+
+@pytest.mark.parametrize("arity_bits, clock", [(0, 1), (9, 1), (1, 0)])
+def test_a_court_without_fan_out_or_time_is_not_deployed(
+    project, deployer, arity_bits, clock
+):
+    nobody = ["0x" + "00" * 20] * 5
+    with ape.reverts(project.Court.BadParameters):
+        deployer.deploy(project.Court, arity_bits, clock, nobody)
+
+
+def test_the_court_says_what_it_was_made_with(court):
+    assert (court.arityBits(), court.clock()) == (ARITY_BITS, CLOCK)
+    assert len({court.checker(kind) for kind in range(5)}) == 5
+    with ape.reverts(court.UnknownKind, kind=5):
+        court.checker(5)
+
+
+def test_every_contract_fits_the_size_limit(project):
+    for name in ("Court", *fx.CHECKERS):
+        code = getattr(project, name).contract_type.get_runtime_bytecode()
+        assert 0 < len(code) < 24_576, name
