@@ -73,7 +73,7 @@ EPILOG = """\b
 The key is never in the config. Give it as one of
   ASSAY_KEY_FILE=path    a file that holds 64 hex digits
   ASSAY_KEY=...          the digits themselves
-  [key] keystore = ...   an encrypted keystore; its password as ASSAY_PASSWORD_FILE or ASSAY_PASSWORD
+  [key] keystore = ...   an encrypted keystore; its password as ASSAY_PASSWORD_FILE
 Without a key the worker watches, says what it would do, and sends nothing.
 
 \b
@@ -138,8 +138,8 @@ def init(path: Path, show: bool) -> None:
 def run(ctx: click.Context, path: Path, as_json: bool, once: bool, build: str) -> None:
     """Play the config's roles until told to stop.
 
-    SIGTERM or Ctrl-C ends it after the current step of work; a second one ends it at once. Killed at
-    any time, it goes on where the chain stands: it sends nothing twice.
+    SIGTERM or Ctrl-C ends it after the current step of work; a second one ends it at once. Killed
+    at any time, it goes on where the chain stands: it sends nothing twice.
     """
     assert ctx.parent is not None
     logs.set_up(as_json=as_json, debug=ctx.parent.params["debug"])

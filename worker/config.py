@@ -117,8 +117,8 @@ class PricingConfig:
     def __post_init__(self) -> None:
         if (self.fixed is None) == (self.fraction is None):
             raise ConfigError(
-                f"pricing.fixed = {self.fixed!r}, pricing.fraction = {self.fraction!r}: exactly one "
-                "of them must be given; delete the other, or write fraction = 0.9"
+                f"pricing.fixed = {self.fixed!r}, pricing.fraction = {self.fraction!r}: exactly "
+                "one of them must be given; delete the other, or write fraction = 0.9"
             )
         if self.fixed is not None:
             _at_least("pricing.fixed", self.fixed, 1)

@@ -80,12 +80,12 @@ def load_build(name: str = BUILD) -> Build:
     return build
 
 
-# --- one daemon for each folder and each key -------------------------------------------------------
+# --- one daemon for each folder and each key ---------------------------------------------------
 
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Holds a file's lock, which the system frees however the process ends; `Busy` if another does."""
+    """Holds a file's lock, which the system frees however the process ends; else `Busy`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -153,9 +153,9 @@ def open_store(config: Config) -> Store:
 class Daemon:
     """Ticks every role until none has anything to do, then sleeps; and so on.
 
-    Before each round the sender settles what is left in its outbox. A role whose tick raises is left
-    alone for a while, longer each time, and the others go on. A round acts on the chain as it is
-    then: nothing is remembered here, so a daemon that was killed goes on where the chain stands.
+    Before each round the sender settles what is left in its outbox. A role whose tick raises is
+    left alone for a while, longer each time, and the others go on. A round acts on the chain as it
+    is then: nothing is remembered here, so a daemon that was killed goes on where the chain stands.
     """
 
     def __init__(
@@ -253,7 +253,8 @@ def run(
 ) -> bool:
     """Plays the config's roles until `stop` is set. Raises `Busy` or `ChainError`.
 
-    Returns whether every role's last tick went well. Holds the locks of the data folder and of the key from before the first look at the chain.
+    Returns whether every role's last tick went well. Holds the locks of the data folder and of the
+    key from before the first transaction.
     """
     stop = stop or threading.Event()
     metrics = Metrics()

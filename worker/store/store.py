@@ -37,7 +37,7 @@ class Missing(StoreError):
 
     def __init__(self, kind: str, address: bytes, url: str) -> None:
         super().__init__(
-            f"there is no {kind} {address.hex()} in {url}; whoever committed to it has to publish it"
+            f"there is no {kind} {address.hex()} in {url}; whoever committed to it must publish it"
         )
         self.kind = kind
         self.address = address
@@ -152,7 +152,7 @@ class Store:
 
         return self._get(kind, root, checked)
 
-    # --- reading and writing -----------------------------------------------------------------------
+    # --- reading and writing ---------------------------------------------------------------------
 
     def _get(self, kind: str, address: bytes, checked: Callable[[bytes], Any]) -> Any:
         if self._cache is not None:

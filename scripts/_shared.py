@@ -1,0 +1,49 @@
+"""What the scripts share. ape takes no file for a script whose name begins with an underscore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from ape.api import ProviderAPI
+from ape.cli import ConnectedProviderCommand
+from ape.logging import logger
+
+from worker.chain import Clients, Deployment, WrongDeployment, connect
+
+ROOT = Path(__file__).resolve().parent.parent
+REGISTRIES = ROOT / "deployments"
+LOCAL = REGISTRIES / "local.json"
+
+deployment_option = click.option(
+    "--deployment",
+    "registry",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=LOCAL,
+    show_default="deployments/local.json",
+    help="The registry file that `ape run deploy` wrote.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+
+
+class ChainCommand(ConnectedProviderCommand):
+    """Connects as ape does; with --json it prints nothing else, for ape logs to stdout."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params.get("as_json"):
+            logger.set_level("ERROR")
+        return super().invoke(ctx)
+
+
+def clients_at(provider: ProviderAPI, registry: Path) -> Clients:
+    """Clients that read what a registry names; an error is one message, without a trace."""
+    try:
+        return connect(provider.web3, Deployment.load(registry))
+    except WrongDeployment as error:
+        raise click.ClickException(str(error)) from error
+
+
+def jsonable(value: Any) -> Any:
+    """Bytes as 0x text, for `json.dumps(default=...)`."""
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

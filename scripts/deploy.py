@@ -1,0 +1,217 @@
+"""Deploy Assay: the checkers, the court, the stakes, the randomness, the market."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from ape import chain, project
+from ape.api import AccountAPI, ProviderAPI
+from ape.cli import account_option
+from ape.contracts import ContractContainer, ContractInstance
+from eth_utils import is_address
+from rich.console import Console
+from rich.table import Table
+
+from scripts._shared import REGISTRIES, ChainCommand, json_option
+from worker.chain import Deployment
+
+LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
+
+# In the order of the kinds of node (contracts/court/Codes.sol).
+CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+# What a deployment fills in itself.
+FILLED_IN = {"checkers", "token", "stakes", "court", "randomness"}
+# Where anyone may be given play money: chains of one's own, and public test networks.
+PLAY_CHAINS = {1337, 31337, 11155111, 17000, 560048, 84532, 421614, 11155420}
+
+Told = Callable[[str, ContractInstance], None]
+
+
+class BadParameters(click.ClickException):
+    """The parameters do not fit the constructors."""
+
+
+def load_parameters(path: Path = LOCAL_PARAMETERS) -> dict[str, Any]:
+    """A file of deployment parameters, checked against the constructors' ABI."""
+    try:
+        parameters = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.name for p in REGISTRIES.glob("*.yaml")))
+        raise BadParameters(f"there is no {path}; deployments/ has {known}") from None
+    except yaml.YAMLError as error:
+        raise BadParameters(f"{path} is not YAML: {error}") from error
+    check_parameters(parameters, str(path))
+    return parameters
+
+
+def expected_parameters() -> dict[str, dict[str, str]]:
+    """By section: what its constructor takes, without what is filled in, with the types."""
+    found = {}
+    for section, contract in {"court": "Court", "stakes": "Stakes", "market": "Market"}.items():
+        inputs = getattr(project, contract).contract_type.constructor.inputs
+        if len(inputs) == 1 and inputs[0].components:  # one struct of parameters
+            inputs = inputs[0].components
+        names = {(i.name or "").rstrip("_"): str(i.type) for i in inputs}
+        found[section] = {n: t for n, t in names.items() if n not in FILLED_IN}
+    return found
+
+
+def check_parameters(parameters: Any, where: str = "the parameters") -> None:
+    """Raises `BadParameters` for an unknown, a missing or an impossible value."""
+    expected = expected_parameters()
+    if not isinstance(parameters, Mapping):
+        raise BadParameters(f"{where} must have the sections token, {', '.join(expected)}")
+    if wrong := set(parameters) ^ {"token", *expected}:
+        raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
+    token = parameters["token"]
+    if token != "test" and not (isinstance(token, str) and is_address(token)):
+        raise BadParameters(f"{where}: token = {token!r} must be `test` or an address in quotes")
+    for section, names in expected.items():
+        given = parameters[section] or {}
+        if unknown := sorted(set(given) - set(names)):
+            raise BadParameters(
+                f"{where}: {section}.{unknown[0]} is no parameter; there are {', '.join(names)}"
+            )
+        if missing := sorted(set(names) - set(given)):
+            raise BadParameters(f"{where}: {section}.{missing[0]} is missing ({names[missing[0]]})")
+        for name, kind in names.items():
+            most = 2 ** int(kind.removeprefix("uint")) - 1
+            value = given[name]
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+                raise BadParameters(
+                    f"{where}: {section}.{name} = {value!r} must be a whole number in 0..{most}"
+                )
+
+
+def deploy(
+    deployer: AccountAPI,
+    parameters: Mapping[str, Any] | None = None,
+    told: Told = lambda name, instance: None,
+) -> Deployment:
+    """Deploys everything to the connected chain, and checks that it is there.
+
+    parameters: as in deployments/local.yaml, which is used where none are given. told: called with
+    each contract's name and instance.
+    """
+    if parameters is None:
+        parameters = load_parameters()
+    check_parameters(parameters)
+    if parameters["token"] == "test" and chain.chain_id not in PLAY_CHAINS:
+        raise BadParameters(
+            f"chain {chain.chain_id} is no test network: play money has no place there; name the "
+            "token's address in the parameters"
+        )
+
+    def create(name: str, *arguments: Any) -> ContractInstance:
+        container: ContractContainer = getattr(project, name)
+        instance = deployer.deploy(container, *arguments)
+        told(name, instance)
+        return instance
+
+    first_block = chain.blocks.height + 1
+    token = parameters["token"]
+    if token == "test":
+        token = create("TestToken").address
+    checkers = [create(name).address for name in CHECKERS]
+    court_parameters = parameters["court"]
+    court = create(
+        "Court", court_parameters["arityBits"], court_parameters["clockSeconds"], checkers
+    )
+    stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
+    randomness = create("BlockhashRandomness")
+    market = create(
+        "Market",
+        {
+            **parameters["market"],
+            "token": token,
+            "stakes": stakes.address,
+            "court": court.address,
+            "randomness": randomness.address,
+        },
+    )
+    deployment = Deployment(
+        chain_id=chain.chain_id,
+        block=first_block,
+        market=market.address,
+        court=court.address,
+        stakes=stakes.address,
+        token=token,
+        randomness=randomness.address,
+        checkers=tuple(checkers),
+    )
+    deployment.check(chain.provider.web3)
+    return deployment
+
+
+@click.command(cls=ChainCommand)
+@account_option(prompt=None)
+@click.option(
+    "--parameters",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=LOCAL_PARAMETERS,
+    show_default="deployments/local.yaml",
+    help="What to deploy with; see deployments/.",
+)
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the addresses are written; else beside the parameters, as .json.",
+)
+@json_option
+def cli(
+    provider: ProviderAPI,
+    account: AccountAPI | None,
+    path: Path,
+    registry: Path | None,
+    as_json: bool,
+) -> None:
+    """Deploy every contract, and write where they are to a registry file.
+
+    \b
+      ape run deploy                        tries it, on a chain in memory
+      anvil --chain-id 1337 &               a node of this machine: ape's local chains have this id
+      ape run deploy --network ethereum:local:node
+      ape run deploy --network ethereum:sepolia:URL --account NAME \\
+              --parameters deployments/sepolia.yaml
+    """
+    deployer = account or default_account(provider)
+    rows: list[tuple[str, str, int]] = []
+
+    def told(name: str, instance: ContractInstance) -> None:
+        made = instance.creation_metadata
+        rows.append((name, instance.address, int(made.receipt.gas_used) if made else 0))
+
+    deployment = deploy(deployer, load_parameters(path), told)
+    registry = registry or path.with_suffix(".json")
+    deployment.save(registry)
+    if as_json:
+        gas = {name: used for name, _, used in rows}
+        click.echo(
+            json.dumps({"registry": str(registry), "gas": gas, **vars(deployment)}, indent=2)
+        )
+        return
+    table = Table(title=f"Assay on chain {deployment.chain_id}")
+    table.add_column("contract")
+    table.add_column("address")
+    table.add_column("gas", justify="right")
+    for name, address, gas_used in rows:
+        table.add_row(name, address, f"{gas_used:,}")
+    table.add_section()
+    table.add_row("", "", f"{sum(row[2] for row in rows):,}")
+    Console().print(table)
+    click.echo(f"wrote {registry}")
+
+
+def default_account(provider: ProviderAPI) -> AccountAPI:
+    """The first test account, on a chain of one's own."""
+    from ape import accounts
+
+    if provider.network.is_local:
+        return accounts.test_accounts[0]
+    raise click.UsageError("name the account that pays for it: --account NAME (ape accounts list)")
