@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
@@ -77,9 +78,24 @@ class Stage:
             store=self.store,
             on_progress=self._show,
         )
+        desk.log = self._told(name)
         if computation_of is not None:
             desk.computation_of = computation_of
         return desk
+
+    def _told(self, name: str) -> logging.Logger:
+        """A log of which the audience hears what concerns a dispute."""
+        stage = self
+
+        class Teller(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                said = record.getMessage()
+                if said.startswith("dispute "):
+                    stage.say(f"[b]{name}[/b] {said.split(': ', 1)[1]}")
+
+        log = logging.Logger(name, logging.INFO)
+        log.addHandler(Teller())
+        return log
 
     def name_of(self, address: str) -> str:
         return next((n for n, c in self.clients.items() if c.address == address), "nobody")
@@ -138,9 +154,8 @@ class Outcome:
 
 def play(*roles: Role) -> None:
     """Lets roles act in turn until none has anything to do."""
-    acting = True
-    while acting:
-        acting = any([role.tick() for role in roles])  # noqa: C419: each of them acts
+    while sum(role.tick() for role in roles):
+        pass
 
 
 def run_task(
@@ -201,8 +216,13 @@ def run_task(
             verifier.tick()
     task = market.task(number)
     if task.open_disputes:
-        stage.say(f"[b]{stage.name_of(task.verifier)}[/b] finds a wrong segment: dispute")
+        wrong = market.challenges(number)[0].segment
+        stage.say(
+            f"[b]{stage.name_of(task.verifier)}[/b] gets another result for segment {wrong} "
+            "and opens a dispute, with a bond"
+        )
     play(*solvers, *verifiers)
+    dispute = tell_dispute(stage, program, number) if market.challenges(number) else {}
     task = market.task(number)
     if task.attested:
         stage.say(f"[b]{stage.name_of(task.verifier)}[/b] attests: its own results are the same")
@@ -216,7 +236,7 @@ def run_task(
         status=task.status.name.lower(),
         gains={n: after[n] - before[n] for n in after},
         model=fetch(stage, training, program, number) if task.status == Status.SETTLED else {},
-        dispute=tell_dispute(stage, program, number) if market.challenges(number) else {},
+        dispute=dispute,
     )
 
 
@@ -235,11 +255,21 @@ def fetch(stage: Stage, training: TrainingJob, program: Program, number: int) ->
 def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
     """What the court was shown, from its events."""
     mine = stage.clients["requester"]
+    task = mine.market.task(number)
     number_of = mine.market.challenges(number)[0].dispute
     events = mine.court.events(number_of)
     turns = [type(e).__name__ for e in events]
     tried = next(e for e in events if isinstance(e, ElementTried))
     condemned = next(e for e in mine.market.task_events(number) if isinstance(e, Condemned))
+    stage.say(
+        f"the court recomputes element {tried.element} of node {tried.node}: "
+        f"{shown(tried.recomputed)}, not {shown(tried.committed)}: "
+        f"[b]{stage.name_of(task.solver)}[/b] is guilty"
+    )
+    stage.say(
+        f"{condemned.slashed / UNIT:g} tokens are slashed, the requester has its escrow back, "
+        f"[b]{stage.name_of(task.verifier)}[/b] its bond and a reward"
+    )
     return {
         "dispute": number_of,
         "rounds": rounds_of(events),

@@ -7,6 +7,7 @@ import tempfile
 
 import click
 from ape.api import ProviderAPI
+from ape.logging import logger
 
 from scripts._shared import ChainCommand, json_option
 
@@ -28,6 +29,7 @@ def cli(provider: ProviderAPI, steps: int, segment_steps: int, as_json: bool) ->
     from scripts._story import show_tables, tell
     from worker.store import Store
 
+    logger.set_level("WARNING")  # ape tells of every deployment
     torch.set_num_threads(1)  # the tensors are small
     console = Console(quiet=as_json)
     with tempfile.TemporaryDirectory() as folder:
