@@ -17,6 +17,9 @@ def report_item(owner: bytes, step: int, salt: bytes, reports: Sequence[bytes]) 
         raise ValueError(f"an owner is a 20-byte address, not {len(owner)} bytes")
     if len(salt) != 32:
         raise ValueError(f"a salt has 32 bytes, not {len(salt)}")
+    for report in reports:
+        if len(report) != 32:
+            raise ValueError(f"a report's item has 32 bytes, not {len(report)}")
     return sha256(b"\x05" + owner + step.to_bytes(8, "big") + salt + b"".join(reports)).digest()
 
 

@@ -71,6 +71,9 @@ def leaf_bytes(tensor: torch.Tensor) -> bytes:
         bits = flat.view(torch.int32)
         # payload and sign of a NaN depend on the machine that made it
         flat = torch.where(torch.isnan(flat), torch.full_like(bits, _CANONICAL_NAN), bits)
+    elif flat.dtype == torch.bool:
+        # whatever byte a true one was made from
+        flat = flat.view(torch.uint8).ne(0)
     array = flat.cpu().numpy()
     data: bytes = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     return data + bytes(-len(data) % LEAF_BYTES)

@@ -25,6 +25,11 @@ def width(size: int, level: int) -> int:
     return -(-size >> level)
 
 
+def _check_place(index: int, level: int, nodes: int) -> None:
+    if not 0 <= index < nodes:
+        raise ValueError(f"{index=} is outside level {level}, which has {nodes} nodes")
+
+
 def parents(nodes: Sequence[bytes]) -> list[bytes]:
     """The next level up of a whole level of nodes."""
     up = [sha256(nodes[i] + nodes[i + 1]).digest() for i in range(0, len(nodes) - 1, 2)]
@@ -53,12 +58,10 @@ def climb(
 
     Raises ValueError when the path's length is not the one that position and `size` determine.
     """
+    _check_place(index, level, width(size, level))
     rest = list(path)
     for at in range(level, level + levels):
-        nodes = width(size, at)
-        if index >= nodes:
-            raise ValueError(f"{index=} is outside level {at}, which has {nodes} nodes")
-        if index % 2 or index + 1 < nodes:
+        if index % 2 or index + 1 < width(size, at):
             if not rest:
                 raise ValueError(f"the path of {len(path)} nodes is too short")
             sibling = rest.pop(0)
@@ -84,12 +87,14 @@ class Tree:
         return self.levels[-1][0]
 
     def node(self, level: int, index: int) -> bytes:
+        _check_place(index, level, len(self.levels[level]))
         return self.levels[level][index]
 
     def children(self, level: int, index: int, levels: int) -> list[bytes]:
         """The descendants `levels` below the node at (`level`, `index`), in order."""
         if levels > level:
             raise ValueError(f"there are no nodes {levels} levels below level {level}")
+        _check_place(index, level, len(self.levels[level]))
         return self.levels[level - levels][index << levels : (index + 1) << levels]
 
     def path(self, index: int, level: int = 0, levels: int | None = None) -> list[bytes]:
@@ -97,10 +102,7 @@ class Tree:
 
         To the root where `levels` is not given.
         """
-        if not 0 <= index < len(self.levels[level]):
-            raise ValueError(
-                f"{index=} is outside level {level}, which has {len(self.levels[level])} nodes"
-            )
+        _check_place(index, level, len(self.levels[level]))
         top = self.depth if levels is None else level + levels
         path = []
         for nodes in self.levels[level:top]:
