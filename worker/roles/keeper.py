@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.chain.contracts import Receipt
-from worker.chain.errors import ContractError
+from worker.chain.errors import ContractError, Failed
 from worker.chain.types import Status, Task
 from worker.roles.base import Desk
 
@@ -11,8 +11,8 @@ from worker.roles.base import Desk
 class Keeper:
     """Closes bidding, draws, settles, expires, calls time, dismisses what is moot, and withdraws.
 
-    Each of these anyone may do, so somebody else may have been faster: the call is simulated first
-    and a refusal then costs nothing.
+    Each of these anyone may do, so somebody else may have been faster: the call is simulated first,
+    and a refusal is no failure.
     """
 
     name = "keeper"
@@ -62,7 +62,7 @@ class Keeper:
     def _try(self, what: str, call, *arguments: int) -> bool:  # type: ignore[no-untyped-def]
         try:
             receipt: Receipt = call(*arguments)
-        except ContractError as error:
+        except (ContractError, Failed) as error:
             self.desk.log.debug("%s %s was refused: %s", what, arguments, error)
             return False
         self.desk.log.info("%s %s", what, arguments, extra={"gas": receipt.gas})
