@@ -10,8 +10,9 @@ from torch import Tensor
 
 from worker.chain.types import Job
 from worker.commit import state_root
-from worker.jobs.sampling import rows_of_step
+from worker.jobs.sampling import MAX_ROWS, rows_of_step
 from worker.program import Kind, Program, Source
+from worker.program.codes import DTYPES
 
 Progress = Callable[[int], None]  # told how many steps are done
 
@@ -109,6 +110,8 @@ def _check(job: Job, program: Program, data: list[Tensor]) -> None:
         raise JobMismatch(f"program {program.root.hex()}; the job names {job.program.hex()}")
     if len(data) != job.data_tensors:
         raise JobMismatch(f"{len(data)} data tensors; the job names {job.data_tensors}")
+    if not 0 < job.rows <= MAX_ROWS:
+        raise JobMismatch(f"{job.rows} rows; a data set has 1 to {MAX_ROWS}")
     for index, tensor in enumerate(data):
         if tensor.shape[:1] != (job.rows,):
             raise JobMismatch(
@@ -119,6 +122,11 @@ def _check(job: Job, program: Program, data: list[Tensor]) -> None:
             index, _, width = node.attributes
             if index >= len(data) or data[index].numel() != job.rows * width:
                 raise JobMismatch(f"a batch of data tensor {index} with {width} elements a row")
+            if data[index].dtype != DTYPES[node.dtype]:
+                raise JobMismatch(
+                    f"data tensor {index} is {data[index].dtype}; the program's batch is "
+                    f"{DTYPES[node.dtype]}"
+                )
 
 
 def interior(lo: int, hi: int, arity_bits: int) -> list[int]:

@@ -83,6 +83,10 @@ class Journal:
                 )
                 for s in document["steps"]
             )
-            return Journal(bytes.fromhex(document["owner"]), int(document["first_step"]), entries)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            journal = Journal(
+                bytes.fromhex(document["owner"]), int(document["first_step"]), entries
+            )
+            _ = journal.tree  # its items have the lengths and the numbers that a journal's have
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"this is not a journal: {error!r}") from error
+        return journal
