@@ -33,7 +33,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
-    /// A task in six slots; the stakes follow from the rest and are not stored.
+    /// A task in five or six slots; the stakes follow from the rest and are not stored.
     struct Record {
         address requester;
         uint96 maxPrice;
@@ -57,7 +57,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint40 drawBlock;
         // slot
         bytes32 job;
-        // slot
+        // slot: left empty where all segments are, as in every task of one segment
         uint256 checked;
     }
 
@@ -150,13 +150,16 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint256 count = _checkedSegments(job);
         _checkTerms(terms, count);
 
+        uint96 maxPrice = _toAmount(terms.maxPrice);
+        uint96 verifierFee = _toAmount(terms.verifierFee);
+
         id = tasks++;
         Record storage record = _records[id];
         record.requester = msg.sender;
-        record.maxPrice = _toAmount(terms.maxPrice);
-        record.verifierFee = _toAmount(terms.verifierFee);
-        record.status = Status.Open;
+        record.maxPrice = maxPrice;
+        record.verifierFee = verifierFee;
         // No truncation: `_checkedSegments` and `_checkTerms` have bounded all of these.
+        record.status = Status.Open;
         record.segments = uint16(count);
         record.checks = uint16(terms.checks);
         record.bidUntil = uint40(terms.bidUntil);
@@ -174,10 +177,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (block.timestamp > record.bidUntil) revert BiddingClosed(record.bidUntil);
         if (price == 0) revert ZeroPrice();
         if (price > record.maxPrice) revert PriceTooHigh(price, record.maxPrice);
-        if (!IStakes(stakes).isLocker(msg.sender, address(this))) revert NotALocker(msg.sender);
-        uint256 needed = solverStake(price, record.segments, record.checks);
-        uint256 free = IStakes(stakes).free(msg.sender);
-        if (free < needed) revert NotEnoughStake(msg.sender, free, needed);
+        _checkStake(msg.sender, solverStake(price, record.segments, record.checks));
 
         _place(id, record, Offer(msg.sender, uint96(price))); // no truncation: price <= maxPrice
         emit BidPlaced(id, msg.sender, price);
@@ -211,14 +211,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function commitSegment(uint256 id, uint32 index, bytes32 state, bytes32 journal) external nonReentrant {
+    function commitSegment(uint256 id, uint32 index, bytes32 state, bytes32 journal) external {
         Record storage record = _toCommit(id, index, 1);
         _store(id, index, state, journal);
         _committed(id, record, uint256(index) + 1);
     }
 
     /// @inheritdoc IMarket
-    function commitSegments(uint256 id, uint32 first, Segment[] calldata given) external nonReentrant {
+    function commitSegments(uint256 id, uint32 first, Segment[] calldata given) external {
         Record storage record = _toCommit(id, first, given.length);
         for (uint256 i; i < given.length; ++i) {
             _store(id, first + i, given[i].state, given[i].journal);
@@ -249,7 +249,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (verifier != address(0)) {
             mask = Draw.subset(seed, record.checks, record.segments);
             record.verifier = verifier;
-            record.checked = mask;
+            if (record.checks != record.segments) record.checked = mask;
         }
         emit Drawn(id, verifier, mask, windowEnds);
 
@@ -373,9 +373,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     /// @inheritdoc IMarket
     function enlist() external {
-        if (!IStakes(stakes).isLocker(msg.sender, address(this))) revert NotALocker(msg.sender);
-        uint256 free = IStakes(stakes).free(msg.sender);
-        if (free < _floorStake) revert NotEnoughStake(msg.sender, free, _floorStake);
+        _checkStake(msg.sender, _floorStake);
         if (!_enlisted.add(msg.sender)) revert AlreadyEnlisted(msg.sender);
         emit Enlisted(msg.sender);
     }
@@ -423,7 +421,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         }
         result.attested = record.attested;
         result.job = record.job;
-        result.checked = record.checked;
+        if (result.verifier != address(0)) result.checked = _checked(record);
     }
 
     /// @inheritdoc IMarket
@@ -512,6 +510,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (terms.bidUntil < bidFrom || terms.commitUntil < commitFrom || terms.commitUntil > latest) {
             revert BadDeadlines(terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(commitFrom));
         }
+    }
+
+    /// `needed` is never zero, so this refuses whoever has not approved the market.
+    function _checkStake(address worker, uint256 needed) private view {
+        uint256 has = IStakes(stakes).available(worker, address(this));
+        if (has >= needed) return;
+        if (!IStakes(stakes).isLocker(worker, address(this))) revert NotALocker(worker);
+        revert NotEnoughStake(worker, has, needed);
     }
 
     function _checkChallengeable(Record storage record) private view {
@@ -639,6 +645,12 @@ contract Market is IMarket, ReentrancyGuardTransient {
         return anyone ? workers[Draw.weighted(seed, USE_VERIFIER, weights)] : address(0);
     }
 
+    /// The segments that the drawn verifier recomputes.
+    function _checked(Record storage record) private view returns (uint256) {
+        if (record.checks != record.segments) return record.checked;
+        return type(uint256).max >> (MOST_SEGMENTS - record.segments);
+    }
+
     function _delist(address worker) private {
         if (!_enlisted.remove(worker)) revert NotEnlisted(worker);
         emit Delisted(worker);
@@ -687,7 +699,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
         uint256 penalty;
         uint256 bailed = verifierStake(record.verifierFee);
-        if (record.attested && record.checked >> convicted & 1 == 1) {
+        if (record.attested && _checked(record) >> convicted & 1 == 1) {
             // A solver can lose a dispute on purpose, about work that was right, and so frame a
             // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
             // more than what the solver has burned: framing brings nothing and costs as much.

@@ -308,7 +308,7 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def disputes_are_counted(self):
-        """A task counts the challenges that are open, and a final one, if not Condemned, has none."""
+        """A task counts its open challenges; a final one has none, unless it is Condemned."""
         for number, task in enumerate(self.world.tasks()):
             count = sum(about == number for about, _, _ in self.open.values())
             assert task.openDisputes == count
