@@ -265,10 +265,6 @@ def run(
         if account:
             lock = key_lock(clients.deployment.chain_id, clients.address)
             held.enter_context(locked(lock, f"the key of {clients.address}"))
-        if config.worker.threads:
-            import torch
-
-            torch.set_num_threads(config.worker.threads)
         if config.metrics.port:
             metrics.serve(config.metrics.port)
         make = load_build(build)

@@ -55,9 +55,11 @@ def simulate(w3: Web3, call: TxParams, label: str = "", block: Any = "latest") -
         return bytes(w3.eth.call(call, block))
     except Exception as error:
         data = revert_data(error)
-        if data is None:
-            raise
-        raise decode_revert(data, label) from error
+        if data is not None:
+            raise decode_revert(data, label) from error
+        if is_tester_failure(error):  # it wants gas to be paid for in calls too
+            raise Refused(f"{label}: {error}") from error
+        raise
 
 
 class Sender:
