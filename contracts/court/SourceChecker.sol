@@ -69,8 +69,8 @@ contract SourceChecker is Checker {
         uint256 width = node.attributes[2];
         uint256 count = context.rows * width; // below 2^33 * 2^64
         if (count > Records.MAX_COUNT) Records.malformed("data count");
-        Elements.checkItem(opening, node.dtype, count, context.data, tensor, context.dataTensors);
         uint256 at = _rowOf(context, node.attributes[1], element / width) * width + element % width;
+        Elements.checkItem(opening, node.dtype, count, context.data, tensor, context.dataTensors);
         return Elements.one(opening, uint64(at)); // less than `count`
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -30,7 +31,6 @@ from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 
 NONE, STEPS, STEP, TRACE, STATE, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(10)
-PHASES = ("NONE STEPS STEP TRACE STATE TENSOR ELEMENTS LEAF PROOF CLOSED").split()
 
 SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
 FIRST, LAST = 10, 17
@@ -48,7 +48,7 @@ def mapped(node: int, dtype: int, shape: Sequence[int], *index_map: int, fill: i
 
 
 def miniature() -> Program:
-    """w -= w / 2; b += the batch's first row; n += 1. Reports: the greatest row sum; the row sums."""
+    """w -= w / 2; b += the batch's first row; n += 1. Reports: the greatest row sum, all sums."""
     same = (0, 1)  # map of a vector onto itself
     rows = (0, 1, 0, 0, 0, 1)  # map of a matrix onto itself
     nodes = (
@@ -113,7 +113,12 @@ def data_set() -> list[Tensor]:
 
 
 def items_tree(tensors: Sequence[TensorCommitment]) -> Tree:
-    return list_tree([t.item for t in tensors])
+    return _list_tree(tuple(t.item for t in tensors))
+
+
+@cache
+def _list_tree(items: tuple[bytes, ...]) -> Tree:
+    return list_tree(items)
 
 
 @dataclass
@@ -219,7 +224,9 @@ def committed(dtype: int, count: int, data: bytes) -> TensorCommitment:
     """Any commitment at all, sound or not."""
     data += bytes(-len(data) % LEAF_BYTES)
     chunks = [data[i : i + LEAF_BYTES] for i in range(0, len(data), LEAF_BYTES)]
-    return TensorCommitment(dtype, count, data, Tree([sha256(b"\x01" + c).digest() for c in chunks]))
+    return TensorCommitment(
+        dtype, count, data, Tree([sha256(b"\x01" + c).digest() for c in chunks])
+    )
 
 
 def points(lo: int, hi: int, arity_bits: int) -> list[int]:
@@ -237,7 +244,7 @@ def opening(tensor: TensorCommitment, path: Sequence[bytes], first: int, length:
 
 
 class Game:
-    """Both players of one dispute. `theirs` is what the solver committed to, `own` what is right."""
+    """Both players of one dispute: `theirs` is what the solver committed to, `own` is right."""
 
     def __init__(
         self,
@@ -270,13 +277,13 @@ class Game:
 
     # --- the solver ---
 
-    def solver_move(self) -> Any:
-        name, arguments = self.solver_answer()
+    def solver_move(self, d: Any = None) -> Any:
+        name, arguments = self.solver_answer(d)
         return self.send(name, *arguments, sender=self.solver)
 
-    def solver_answer(self) -> tuple[str, tuple]:
+    def solver_answer(self, d: Any = None) -> tuple[str, tuple]:
         """The move that the court waits for, from the solver's transcript."""
-        d, t = self.d, self.theirs
+        d, t = d or self.d, self.theirs
         levels = min(self.arity_bits, d.level)
         if d.phase == STEPS:
             return "revealRoots", (self.roots(d),)
@@ -305,13 +312,13 @@ class Game:
 
     # --- the challenger ---
 
-    def challenger_move(self) -> Any:
-        name, arguments = self.challenger_answer()
+    def challenger_move(self, d: Any = None) -> Any:
+        name, arguments = self.challenger_answer(d)
         return self.send(name, *arguments, sender=self.challenger)
 
-    def challenger_answer(self) -> tuple[str, tuple]:
+    def challenger_answer(self, d: Any = None) -> tuple[str, tuple]:
         """Towards the first place where the two transcripts differ, or the proof of it."""
-        d, t, own = self.d, self.theirs, self.own
+        d, t, own = d or self.d, self.theirs, self.own
         if d.phase == STEPS:
             ends = points(d.lo, d.hi, self.arity_bits)[1:]
             part = next(
@@ -386,6 +393,7 @@ class Game:
             return []
         trace, tree = t.traces[d.lo], t.trace_tree(d.lo)
         ranges = {
+            2: [],  # of another program than the miniature: its test gives the openings
             5: [(element, 1), (0, 1)],
             6: [(element, 1), (element, 1)],
             7: [(element * WIDTH, WIDTH)],
@@ -397,7 +405,7 @@ class Game:
         }[index]
         return [
             opening(trace[i.node], tree.path(i.node), first, length)
-            for i, (first, length) in zip(node.inputs, ranges, strict=True)
+            for i, (first, length) in zip(node.inputs, ranges, strict=bool(ranges))
         ]
 
     def shape_proof(self) -> tuple[str, tuple]:
@@ -429,7 +437,7 @@ class Game:
         """To the proof of one leaf of one tensor of `wrong_step`, whatever is right or wrong."""
         while (d := self.d).phase != PROOF:
             if d.solverToMove:
-                self.solver_move()
+                self.solver_move(d)
             elif d.phase == STEPS:
                 ends = points(d.lo, d.hi, self.arity_bits)[1:]
                 part = next(i for i, p in enumerate(ends) if self.wrong_step < p)
@@ -452,12 +460,12 @@ class Game:
             d = self.d
             reached = d.phase == until and solver_to_move in (None, d.solverToMove)
             if reached or d.phase == CLOSED:
-                assert d.phase == until, f"closed before {PHASES[until]}"
+                assert d.phase == until, f"closed before phase {until}"
                 return d
             if d.solverToMove:
-                self.solver_move()
+                self.solver_move(d)
             else:
-                self.challenger_move()
+                self.challenger_move(d)
 
 
 CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
@@ -468,3 +476,82 @@ def deploy_court(project: Any, deployer: Any, arity_bits: int, clock: int) -> tu
     checkers = [deployer.deploy(getattr(project, name)) for name in CHECKERS]
     court = deployer.deploy(project.Court, arity_bits, clock, checkers)
     return court, deployer.deploy(project.StubClient, court)
+
+
+# --- one checker at a time ---
+
+
+class Bench:
+    """A trace, a state and a data set of given tensors, and checkers to read them with."""
+
+    def __init__(
+        self,
+        trace: Sequence[Tensor | TensorCommitment] = (),
+        state: Sequence[Tensor | TensorCommitment] = (),
+        data: Sequence[Tensor | TensorCommitment] = (),
+        **context: Any,
+    ) -> None:
+        def commit(tensors: Sequence[Tensor | TensorCommitment]) -> list[TensorCommitment]:
+            return [t if isinstance(t, TensorCommitment) else commit_tensor(t) for t in tensors]
+
+        self.trace, self.state, self.data = commit(trace), commit(state), commit(data)
+        self.given = context
+
+    @property
+    def context(self) -> tuple:
+        def root(tensors: list[TensorCommitment]) -> bytes:
+            return items_tree(tensors).root if tensors else bytes(32)
+
+        fields = {
+            "trace": root(self.trace),
+            "nodeCount": len(self.trace),
+            "state": root(self.state),
+            "stateCount": len(self.state),
+            "data": root(self.data),
+            "dataTensors": len(self.data),
+            "rows": ROWS,
+            "seed": SEED,
+            "step": FIRST,
+        }
+        return tuple({**fields, **self.given}.values())
+
+    def traced(self, index: int, first: int, length: int = 1) -> tuple:
+        return self.opened(self.trace, index, first, length)
+
+    def opened(self, tensors: list[TensorCommitment], index: int, first: int, length: int) -> tuple:
+        return opening(tensors[index], items_tree(tensors).path(index), first, length)
+
+
+def read_order(node: Node, element: int, indices: Sequence[int] = ()) -> list[tuple[int, int]]:
+    """First element and length of what is read of each operand: docs/protocol.md once more."""
+    if node.kind == Kind.MAP:
+        return [locate(i, node.shape, element) for i in node.inputs]
+    if node.kind == Kind.REDUCE:
+        length = node.inputs[0].shape[1]
+        return [(element * length, length), (element, 1)][: len(node.inputs)]
+    if node.kind == Kind.DOT:
+        _, m, n, k, _ = node.attributes
+        b, i, j = element // (m * n), element // n % m, element % n
+        left, right = b * m + i, b * n + j
+        return [(left * k, k), (left, 1), (right * k, k), (right, 1)]
+    assert node.kind == Kind.GATHER
+    _, v, length, d = node.attributes
+    a, place, column = element // (length * d), element // d, element % d
+    index = indices[place]
+    return [((a * v + index) * d + column, int(0 <= index < v)), (place, 1)]
+
+
+def locate(operand: Input, shape: Sequence[int], element: int) -> tuple[int, int]:
+    """An operand's flat index for an output element, and 1; 0 where it reads its fill."""
+    at = []
+    for size in reversed(shape):
+        element, coordinate = divmod(element, size)
+        at.insert(0, coordinate)
+    flat, step = 0, len(shape) + 1
+    for axis, size in enumerate(operand.shape):
+        offset, *strides = operand.map[axis * step : (axis + 1) * step]
+        coordinate = offset + sum(s * i for s, i in zip(strides, at, strict=True))
+        if not 0 <= coordinate < size:
+            return (0, 0)
+        flat = flat * size + coordinate
+    return (flat, 1)
