@@ -52,7 +52,9 @@ def capture_training(
         leaves = [
             p.detach().requires_grad_(name in layout.trained) for name, p in parameters.items()
         ]
-        tensors = dict(zip(parameters, leaves, strict=True)) | dict(buffers)
+        # copies: a module may write to its buffers, and the state that came in stays what it was
+        tensors = dict(zip(parameters, leaves, strict=True))
+        tensors |= {name: t.clone() for name, t in buffers.items()}
         with sdpa_kernel(SDPBackend.MATH):
             loss = loss_fn(functional_call(module, tensors, tuple(rows[:-1])), rows[-1])
         if loss.numel() != 1:
