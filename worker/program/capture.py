@@ -55,14 +55,14 @@ def capture_training(
         # copies: a module may write to its buffers, and the state that came in stays what it was
         tensors = dict(zip(parameters, leaves, strict=True))
         tensors |= {name: t.clone() for name, t in buffers.items()}
-        with sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             loss = loss_fn(functional_call(module, tensors, tuple(rows[:-1])), rows[-1])
         if loss.numel() != 1:
             raise ValueError(
                 f"the loss has shape {tuple(loss.shape)}; it must be one number: reduce it"
             )
-        wanted = [t for name, t in zip(parameters, leaves, strict=True) if name in layout.trained]
-        gradients = torch.autograd.grad(loss, wanted)
+        # in the optimizer's order, which need not be the module's
+        gradients = torch.autograd.grad(loss, [tensors[name] for name in layout.trained])
         named = dict(zip(layout.trained, gradients, strict=True))
         updated, slots = layout.update(parameters, named, slots)
         return [*updated.values(), *(tensors[n] for n in buffers), *slots, loss.detach()]
@@ -147,7 +147,12 @@ class _Layout:
         fresh = {name: t.detach().clone() for name, t in parameters.items()}
         names = iter(self.trained)
         optimizer.param_groups = [
-            {**g, "params": [fresh[next(names)] for _ in g["params"]], "foreach": False}
+            {
+                **g,
+                "params": [fresh[next(names)] for _ in g["params"]],
+                "foreach": False,
+                "fused": False,
+            }
             for g in self.optimizer.param_groups
         ]
         optimizer.state = type(self.optimizer.state)(self.optimizer.state.default_factory)

@@ -109,14 +109,6 @@ def _check_sources(nodes: Sequence[Node], outputs: Sequence[int], state_count: i
 
 def check_node(node: Node, index: int) -> None:
     """Raises MalformedProgram unless a record, alone, is sound at its place in a program."""
-    _check_shape(node.shape)
-    _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
-    for operand in node.inputs:
-        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
-        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
-        _check_shape(operand.shape)
-        if node.kind != Kind.MAP:
-            _require(not operand.map and operand.fill == 0, "only MAP has index maps")
     checks = {
         Kind.SOURCE: _check_source,
         Kind.MAP: _check_map,
@@ -125,6 +117,14 @@ def check_node(node: Node, index: int) -> None:
         Kind.GATHER: _check_gather,
     }
     _require(node.kind in checks, f"kind {node.kind}")
+    _check_shape(node.shape)
+    _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
+    for operand in node.inputs:
+        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
+        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
+        _check_shape(operand.shape)
+        if node.kind != Kind.MAP:
+            _require(not operand.map and operand.fill == 0, "only MAP has index maps")
     checks[Kind(node.kind)](node)
 
 
