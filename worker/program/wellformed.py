@@ -33,6 +33,7 @@ EXPONENTS = range(-96, 129)
 NONFINITE = 0x7FFFFFFF
 
 _NUMBERS = (F32, I32, I64)
+_SMOOTH = (Map.SQRT, Map.EXP, Map.LOG, Map.TANH, Map.ERF, Map.SIN, Map.COS)
 _NAMES = {F32: "f32", I32: "i32", I64: "i64", BOOL: "bool"}
 _WIDTH = {F32: 32, I32: 32, I64: 64, BOOL: 1}
 
@@ -174,7 +175,7 @@ def _check_index_map(operand: Input, rank: int) -> None:
 def _check_map(node: Node) -> None:
     _require(node.fn in Map._value2member_map_, f"map function {node.fn}")
     fn = Map(node.fn)
-    unary = (Map.COPY, Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG, Map.NOT, Map.CONVERT)
+    unary = (Map.COPY, Map.NEG, Map.ABS, Map.RELU, Map.NOT, Map.CONVERT, *_SMOOTH)
     arity = 1 if fn in unary else 3 if fn == Map.WHERE else 2
     _arity(node, arity, 1 if fn == Map.QUANTISE else 0)
     for operand in node.inputs:
@@ -196,7 +197,7 @@ def _check_map(node: Node) -> None:
         sound = node.dtype == BOOL and kinds == (first, first) and first in _NUMBERS
     elif fn in (Map.AND, Map.OR, Map.XOR, Map.NOT):
         sound = {*kinds, node.dtype} == {BOOL}
-    elif fn in (Map.DIV, Map.SQRT, Map.EXP, Map.LOG, Map.RELU, Map.ABS):
+    elif fn in (Map.DIV, Map.RELU, Map.ABS, *_SMOOTH):
         sound = {*kinds, node.dtype} == {F32}
     else:
         sound = {*kinds, node.dtype} == {first} and first in _NUMBERS
