@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUILD = "worker.roles:build"
-LONGEST_BACKOFF = 300.0
+LONGEST_BACKOFF = 30.0  # well below a dispute's clock
 TICKS_A_ROUND = 1000  # a role that never says it is done must not keep the others from playing
 
 
