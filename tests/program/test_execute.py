@@ -252,3 +252,21 @@ def test_an_axis_of_one_element_may_have_any_stride():
         Node(Kind.MAP, Map.COPY, F32, (1, 3), (operand,)),
     )
     follow(Program(nodes, (0, 1), ("x",)), [x], [])
+
+
+@pytest.mark.parametrize(
+    "fn", [f for f in Map if (F32, F32) in signatures(f)], ids=lambda f: f.name
+)
+def test_a_scalar_leaves_nothing_behind(fn):
+    """Protects later steps from earlier ones: a function of a scalar, which indexes its tables as a
+    view, must not write to them."""
+    x = torch.tensor([0.25, 1.5, 2.5, 30.0, 1e4])
+
+    def run(value: Tensor) -> list[Tensor]:
+        program = program_of(lambda b, views: [b.map(fn, views[0])], [value])
+        return program.run([value], [])[1]
+
+    first = run(x)
+    for scalar in x:
+        run(scalar.clone())
+    assert same(run(x), first)
