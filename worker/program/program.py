@@ -16,6 +16,7 @@ from worker.commit import Tree, list_tree
 from worker.program.execute import Executor, Tamper
 from worker.program.records import Header, Node, decode_program, encode_program, output_item
 from worker.program.wellformed import check_program
+from worker.untrusted import parse_json
 
 FORMAT = "assay-program-1"
 
@@ -113,13 +114,13 @@ class Program:
         Raises ValueError when the data is no program, or not the one with this root.
         """
         try:
-            document = json.loads(data)
+            document = parse_json(data)
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']!r}; this version reads {FORMAT!r}")
             nodes, outputs, count = decode_program(bytes.fromhex(document["records"]))
             names = tuple(str(n) for n in document["state_names"])
             origins = tuple(str(o) for o in document["origins"])
-        except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a serialised program: {error!r}") from error
         if count != len(names):
             raise ValueError(f"the program has {count} state tensors, but {len(names)} names")
