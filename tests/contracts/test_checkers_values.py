@@ -81,6 +81,10 @@ FLOAT_FUNCTIONS = {
     Map.RELU: reference.relu,
     Map.EXP: reference.exp,
     Map.LOG: reference.log,
+    Map.TANH: reference.tanh,
+    Map.ERF: reference.erf,
+    Map.SIN: reference.sin,
+    Map.COS: reference.cos,
     Map.EQ: reference.eq,
     Map.NE: reference.ne,
     Map.LT: reference.lt,
@@ -89,6 +93,7 @@ FLOAT_FUNCTIONS = {
     Map.GE: reference.ge,
 }
 UNARY = {Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG}
+UNARY |= {Map.TANH, Map.ERF, Map.SIN, Map.COS}
 
 
 @pytest.mark.parametrize("fn", FLOAT_FUNCTIONS, ids=lambda fn: fn.name)
