@@ -10,7 +10,7 @@ from worker.exact.convert import to
 from worker.exact.dot import dot, dot_quantised
 from worker.exact.guard import SubnormalsFlushed, check_subnormals
 from worker.exact.order import argmax, max, maximum, minimum, relu
-from worker.exact.rows import exponent, quantise, sum, sum_quantised
+from worker.exact.rows import exponent, quantise, sum, sum_finish, sum_quantised
 from worker.exact.scalar import BOOL, FLOAT, INTEGER, div, sqrt
 from worker.exact.transcendental import exp, log
 
@@ -41,6 +41,7 @@ __all__ = [
     "relu",
     "sqrt",
     "sum",
+    "sum_finish",
     "sum_quantised",
     "to",
 ]

@@ -93,6 +93,7 @@ def _step(node: Node) -> Evaluate:
         Kind.REDUCE: _reduce,
         Kind.DOT: _dot,
         Kind.GATHER: _gather,
+        Kind.SCATTER: _scatter,
     }
     return kinds[Kind(node.kind)](node)
 
@@ -170,6 +171,20 @@ def _gather(node: Node) -> Evaluate:
         found = x.gather(1, index.clamp(0, v - 1).unsqueeze(-1).expand(a, length, d))
         outside = torch.full_like(found, torch.nan if x.is_floating_point() else 0)
         return torch.where(inside.unsqueeze(-1), found, outside)
+
+    return evaluate
+
+
+def _scatter(node: Node) -> Evaluate:
+    v, d, length = node.attributes
+
+    def evaluate(q: Tensor, e: Tensor, index: Tensor) -> Tensor:
+        index = index.view(length).long()
+        inside = (index >= 0) & (index < v)
+        # one more row takes what is dropped; integers add up to the same in any order
+        total = torch.zeros(v + 1, d, dtype=torch.int64, device=q.device)
+        total.index_add_(0, torch.where(inside, index, v), q.view(d, length).t().long())
+        return exact.sum_finish(total[:v], e.view(1, 1))
 
     return evaluate
 

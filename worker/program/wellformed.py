@@ -89,6 +89,7 @@ def check_node(node: Node, index: int) -> None:
         Kind.REDUCE: _check_reduce,
         Kind.DOT: _check_dot,
         Kind.GATHER: _check_gather,
+        Kind.SCATTER: _check_scatter,
     }
     _require(node.kind in checks, f"kind {node.kind}")
     checks[Kind(node.kind)](node)
@@ -214,3 +215,16 @@ def _check_gather(node: Node) -> None:
     _require(x.shape == (a, v, d) and index.shape == (a, length), "operand shapes")
     _require(node.count == a * length * d, "A * L * D is the count")
     _require(index.dtype in (I32, I64) and node.dtype == x.dtype, "operand dtypes")
+
+
+def _check_scatter(node: Node) -> None:
+    _require(node.fn == 0, f"scatter function {node.fn}")
+    _arity(node, 3, 3)
+    v, d, length = node.attributes
+    _check_row(length)
+    q, e, index = node.inputs
+    shapes = (q.shape, e.shape, index.shape)
+    _require(shapes == ((d, length), (1,), (length,)), "operand shapes")
+    _require(node.count == v * d, "V * D is the count")
+    sound = (q.dtype, e.dtype, node.dtype) == (I32, I32, F32) and index.dtype in (I32, I64)
+    _require(sound, "operand dtypes")
