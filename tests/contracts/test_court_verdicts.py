@@ -12,7 +12,7 @@ from eth_utils import keccak
 
 from tests.contracts import court_fixtures as fx
 from tests.contracts.court_fixtures import Game, Transcript
-from worker.program.codes import F32, I32, Kind, Source
+from worker.program.codes import F32, I32, Kind, Map, Reduce, Source
 from worker.program.program import Program
 from worker.program.records import Node
 
@@ -486,28 +486,28 @@ DOT_LENGTH = 1024
 
 def dots():
     """The products of the rows of one state tensor with each other."""
-    rows = (fx.plain(0, I32, 2, DOT_LENGTH), fx.plain(1, I32, 2))
+    shape = (2, DOT_LENGTH)
+    rows = (fx.plain(2, I32, *shape), fx.plain(1, I32, 2))
+    quantised = (fx.mapped(0, F32, shape, 0, 1, 0, 0, 0, 1), fx.mapped(1, I32, (2,), 0, 1, 0))
     nodes = (
-        Node(Kind.SOURCE, Source.STATE, I32, (2, DOT_LENGTH), (), (0,)),
-        Node(Kind.SOURCE, Source.STATE, I32, (2,), (), (1,)),
+        Node(Kind.SOURCE, Source.STATE, F32, shape, (), (0,)),
+        Node(Kind.REDUCE, Reduce.EXPONENT, I32, (2,), (fx.plain(0, F32, *shape),)),
+        Node(Kind.MAP, Map.QUANTISE, I32, shape, quantised, (14,)),
         Node(Kind.DOT, 0, F32, (2, 2), rows * 2, (1, 2, 2, DOT_LENGTH, 14)),
     )
-    return Program(nodes, (0, 1, 2), ("q", "e"))
+    return Program(nodes, (0, 3), ("x",))
 
 
 def test_what_a_proof_of_a_long_dot_costs(start, court, honest, solver, verdict):
-    generator = torch.Generator().manual_seed(3)
-    limit = 2**13 - 1
-    q = torch.randint(-limit, limit + 1, (2, DOT_LENGTH), generator=generator, dtype=torch.int32)
-    state = [q, torch.tensor([3, -1], dtype=torch.int32)]
+    state = [torch.randn(2, DOT_LENGTH, generator=torch.Generator().manual_seed(3))]
     own = Transcript.compute(dots(), state, fx.data_set(), solver.address)
     cheat = own.copy()
-    cheat.traces[STEP][2] = fx.changed(cheat.traces[STEP][2], 4, b"\x11\x22")
+    cheat.traces[STEP][3] = fx.changed(cheat.traces[STEP][3], 4, b"\x11\x22")
     game = start(cheat, own)
     game.play(until=fx.PROOF)
     name, arguments = game.element_proof(1)
     trace, tree = cheat.traces[STEP], cheat.trace_tree(STEP)
-    spans = [(0, 0, DOT_LENGTH), (1, 0, 1), (0, DOT_LENGTH, DOT_LENGTH), (1, 1, 1)]
+    spans = [(2, 0, DOT_LENGTH), (1, 0, 1), (2, DOT_LENGTH, DOT_LENGTH), (1, 1, 1)]
     openings = [fx.opening(trace[n], tree.path(n), *span) for n, *span in spans]
     receipt = game.send(name, *arguments[:6], openings, sender=game.challenger)
     assert verdict(game) is True

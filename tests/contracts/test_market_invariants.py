@@ -197,11 +197,24 @@ class Game(RuleBasedStateMachine):
         found = self.challenge_one(task, person, segment)
         return multiple() if found is None else found
 
-    @rule(target=disputes, task=tasks, crowd=st.lists(people, min_size=2, max_size=4))
-    def challenge_together(self, task, crowd):
+    @rule(
+        target=disputes,
+        task=tasks,
+        crowd=st.lists(st.tuples(people, st.none() | st.booleans()), min_size=1, max_size=4),
+        steps=st.integers(0, 4),
+    )
+    def quarrel(self, task, crowd, steps):
+        """Several challenge at once; some are decided, some stay open (None)."""
+        self.proceed(task, crowd[0][0], steps)
         committed = max(self.world.task(task).committed, 1)
-        found = [self.challenge_one(task, p, i % committed) for i, p in enumerate(crowd)]
-        return multiple(*(dispute for dispute in found if dispute is not None))
+        found = [
+            (self.challenge_one(task, person, i % committed), guilty)
+            for i, (person, guilty) in enumerate(crowd)
+        ]
+        for dispute, guilty in found:
+            if dispute is not None and guilty is not None:
+                self.decide(dispute, guilty)
+        return multiple(*(dispute for dispute, _ in found if dispute is not None))
 
     def challenge_one(self, task, person, segment):
         dispute = self.world.court.call("disputes")
@@ -211,6 +224,9 @@ class Game(RuleBasedStateMachine):
         return dispute
 
     @rule(dispute=disputes, guilty=st.booleans())
+    def some_verdict(self, dispute, guilty):
+        self.decide(dispute, guilty)
+
     def decide(self, dispute, guilty):
         if dispute not in self.open:
             assert not self.attempt(0, self.world.court, "decide", dispute, guilty)

@@ -8,7 +8,7 @@ from math import prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View, row_major
-from worker.program.wellformed import MAX_ROW
+from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
 
@@ -41,7 +41,10 @@ def least_bits(dtype: int) -> int:
 
 
 class Builder:
-    """The list of nodes so far. Every method returns the view of the node it added or found."""
+    """The list of nodes so far. Every method returns the view of the node it added or found.
+
+    Raises MalformedProgram for a record that no program has.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -52,6 +55,7 @@ class Builder:
 
     def add(self, node: Node) -> View:
         if node not in self._known:
+            check_node(node, len(self.nodes))
             self._known[node] = len(self.nodes)
             self.nodes.append(node)
             self.origins.append(self.origin)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from worker import exact
-from worker.program.codes import DTYPES, SUM_BITS, Kind, Map, Reduce, Source
+from worker.program.codes import DTYPES, F32, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.operands import Reader, constant, reader
 from worker.program.records import Input, Node
 
@@ -144,9 +144,11 @@ def _reduce(node: Node) -> Evaluate:
         return lambda q, e: exact.sum_quantised(q.view(rows), e.view(rows[:1]))
     if node.fn == Reduce.EXPONENT:
         return lambda x: exact.exponent(x.view(rows), -1)
+    floats = node.inputs[0].dtype == F32
     if node.fn == Reduce.ARGMAX:
-        return lambda x: exact.argmax(x.view(rows), -1)
-    if DTYPES[node.dtype].is_floating_point:
+        greatest = exact.argmax if floats else torch.argmax  # both: the first of the greatest
+        return lambda x: greatest(x.view(rows), -1)
+    if floats:
         return lambda x: exact.max(x.view(rows), -1)
     return lambda x: x.view(rows).amax(-1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
@@ -32,13 +32,25 @@ def reader(operand: Input, shape: tuple[int, ...]) -> Reader:
     weights = row_major(operand.shape)
     offset = sum(w * a.offset for w, a in zip(weights, axes, strict=True))
     strides = tuple(
-        sum(w * a.strides[o] for w, a in zip(weights, axes, strict=True)) for o in range(len(shape))
+        # an axis of one element is never stepped along, whatever its stride
+        sum(w * a.strides[o] for w, a in zip(weights, axes, strict=True)) if n > 1 else 0
+        for o, n in enumerate(shape)
     )
     if inside and all(s >= 0 for s in strides):
-        if (offset, strides) == (0, row_major(shape)) and prod(shape) == operand.count:
+        plain = tuple(w if n > 1 else 0 for w, n in zip(row_major(shape), shape, strict=True))
+        if (offset, strides) == (0, plain) and prod(shape) == operand.count:
             return lambda x: x.view(shape)
         return lambda x: x.reshape(-1).as_strided(shape, strides, offset + x.storage_offset())
     return _indexed(operand, axes, shape)
+
+
+def _along(offset: int, strides: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """offset + strides . output, at every output; modulo 2^64."""
+    at = torch.full(shape, offset, dtype=torch.int64)
+    for o, stride in enumerate(strides):
+        along = torch.arange(shape[o], dtype=torch.int64) * stride
+        at = at + along.view([-1 if k == o else 1 for k in range(len(shape))])
+    return at
 
 
 def _indexed(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader:
@@ -46,11 +58,13 @@ def _indexed(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader
     flat = torch.zeros(shape, dtype=torch.int64)
     within = torch.ones(shape, dtype=torch.bool)
     for weight, axis in zip(row_major(operand.shape), axes, strict=True):
-        at = torch.full(shape, axis.offset, dtype=torch.int64)
-        for o, stride in enumerate(axis.strides):
-            along = torch.arange(shape[o], dtype=torch.int64) * stride
-            at = at + along.view([-1 if k == o else 1 for k in range(len(shape))])
+        at = _along(axis.offset, axis.strides, shape)
         within &= (at >= 0) & (at < axis.size)
+        if any(abs(reach) >= 1 << 62 for reach in axis.reach(shape)):
+            # `at` may have wrapped. In units of 2^20 nothing does, and a coordinate within the
+            # operand is less than 2^36 of them: the remainders sum to less than 2^56.
+            coarse = _along(0, [s >> 20 for s in axis.strides], shape)
+            within &= coarse.abs() < 1 << 36
         flat += weight * at.clamp(0, axis.size - 1)
     fill = _element(operand.fill, operand.dtype)
 

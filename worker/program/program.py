@@ -119,7 +119,7 @@ class Program:
             nodes, outputs, count = decode_program(bytes.fromhex(document["records"]))
             names = tuple(str(n) for n in document["state_names"])
             origins = tuple(str(o) for o in document["origins"])
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"this is not a serialised program: {error!r}") from error
         if count != len(names):
             raise ValueError(f"the program has {count} state tensors, but {len(names)} names")

@@ -29,8 +29,11 @@ MAX_ROW = 1 << 12  # until long rows are bisected
 MAX_NODES = 1 << 20
 MAX_ROWS = 1 << 32
 MOST_DOT_BITS = 14
+EXPONENTS = range(-96, 129)
+NONFINITE = 0x7FFFFFFF
 
 _NUMBERS = (F32, I32, I64)
+_NAMES = {F32: "f32", I32: "i32", I64: "i64", BOOL: "bool"}
 _WIDTH = {F32: 32, I32: 32, I64: 64, BOOL: 1}
 
 
@@ -53,12 +56,45 @@ def check_program(nodes: Sequence[Node], outputs: Sequence[int], state_count: in
                 made = nodes[operand.node]
                 _require(operand.dtype == made.dtype, f"operand dtype is node {operand.node}'s")
                 _require(operand.count == made.count, f"operand count is node {operand.node}'s")
+            _check_integers(nodes, node)
         except MalformedProgram as error:
             raise MalformedProgram(f"node {index} ({node!r}): {error}") from None
     _require(0 < state_count <= len(outputs), f"{state_count} states of {len(outputs)} outputs")
     for position, output in enumerate(outputs):
         _require(0 <= output < len(nodes), f"output {position} is node {output}, which is none")
     _check_sources(nodes, outputs, state_count)
+
+
+def _check_integers(nodes: Sequence[Node], node: Node) -> None:
+    """Exponents come from EXPONENT, and the integers of a DOT from QUANTISE.
+
+    Of other numbers a court convicts nobody, or sums what no backend of a worker is made to hold.
+    """
+    exponents: tuple[Input, ...] = ()
+    if node.kind == Kind.MAP and node.fn == Map.QUANTISE:
+        exponents = node.inputs[1:]
+        fill = exponents[0].fill
+        signed = fill - (1 << 32) if fill >> 31 else fill
+        _require(signed in EXPONENTS or fill == NONFINITE, f"a fill {signed} is no exponent")
+    elif node.kind == Kind.REDUCE and node.fn == Reduce.SUM:
+        exponents = node.inputs[1:]
+    elif node.kind == Kind.DOT:
+        exponents = node.inputs[1::2]
+        for operand in node.inputs[::2]:
+            q = nodes[operand.node]
+            quantised = q.kind == Kind.MAP and q.fn == Map.QUANTISE
+            _require(
+                quantised and q.attributes[0] <= node.attributes[4],
+                f"node {operand.node} is not quantised to {node.attributes[4]} bits",
+            )
+    elif node.kind == Kind.SCATTER:
+        exponents = node.inputs[1:2]
+    for operand in exponents:
+        e = nodes[operand.node]
+        _require(
+            e.kind == Kind.REDUCE and e.fn == Reduce.EXPONENT,
+            f"node {operand.node} gives no exponents",
+        )
 
 
 def _check_sources(nodes: Sequence[Node], outputs: Sequence[int], state_count: int) -> None:
@@ -167,7 +203,8 @@ def _check_map(node: Node) -> None:
         sound = {*kinds, node.dtype} == {F32}
     else:
         sound = {*kinds, node.dtype} == {first} and first in _NUMBERS
-    _require(sound, f"{fn.name} of dtypes {kinds} giving {node.dtype}")
+    names = ", ".join(_NAMES[k] for k in kinds)
+    _require(sound, f"{fn.name} of {names} giving {_NAMES[node.dtype]}")
 
 
 def _check_row(length: int) -> None:
@@ -191,7 +228,7 @@ def _check_reduce(node: Node) -> None:
         sound = x.dtype in _NUMBERS and node.dtype == I64
     else:
         sound = (x.dtype, node.dtype) == (F32, I32)
-    _require(sound, f"{fn.name} of dtype {x.dtype} giving {node.dtype}")
+    _require(sound, f"{fn.name} of {_NAMES[x.dtype]} giving {_NAMES[node.dtype]}")
 
 
 def _check_dot(node: Node) -> None:

@@ -10,11 +10,12 @@ from typing import Protocol
 from torch import Tensor
 from web3 import Web3
 
-from worker.chain.contracts import Court, Market, Stakes
+from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.errors import ChainError, ContractError
 from worker.chain.types import Job, Task
 from worker.jobs import Computation, Progress
 from worker.program import Program
-from worker.store import Store
+from worker.store import Store, StoreError
 
 ComputationOf = Callable[[Job, Program, Sequence[Tensor]], Computation]
 # told (task, segment, steps done, steps of the segment) while something is computed
@@ -36,7 +37,8 @@ class Desk:
     """One worker's account, its clients of the chain, and its store.
 
     secret: 32 bytes known to this worker alone, from which the salts of its journals come; the same
-    after a restart.
+    after a restart. token: from which a challenge's bond is paid; without it, the account must have
+    approved the market.
     """
 
     w3: Web3
@@ -46,6 +48,7 @@ class Desk:
     court: Court
     stakes: Stakes
     store: Store
+    token: Token | None = None
     computation_of: ComputationOf = Computation
     on_progress: OnProgress | None = None
     on_segment: Callable[[str], None] = lambda role: None
@@ -79,6 +82,27 @@ class Desk:
                     self._over.add(number)
                 found.append((number, task))
         return found
+
+    def each_task(self, act: Callable[[int, Task], bool]) -> bool:
+        """Acts on every open task; True where something was done.
+
+        One task must not keep a worker from the others, or a stranger could post one for that: what
+        fails is left for a later tick, and raised where nothing else was to be done.
+        """
+        did, failed = False, None
+        for number, task in self.open_tasks():
+            try:
+                did = act(number, task) or did
+            except StoreError as error:
+                self.log.error("task %d: %s", number, error)
+            except Exception as error:
+                if isinstance(error, ChainError) and not isinstance(error, ContractError):
+                    raise  # the node's trouble, or the account's, and so every task's
+                self.log.error("task %d: %s", number, error)
+                failed = failed or error
+        if failed is not None and not did:
+            raise failed
+        return did
 
     def job(self, task: int) -> Job:
         if task not in self._jobs:

@@ -39,6 +39,7 @@ def build(
         market=clients.market,
         court=clients.court,
         stakes=clients.stakes,
+        token=clients.token,
         store=store,
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),

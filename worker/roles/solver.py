@@ -33,15 +33,17 @@ class Solver:
         self._players: dict[int, SolverPlayer] = {}
 
     def tick(self) -> bool:
-        did = False
-        for number, task in self.desk.open_tasks():
-            if task.solver == self.desk.account:
-                did = self._answer(number, task) or did
-                if task.status == Status.ASSIGNED and self.desk.now <= task.commit_until:
-                    did = self._commit(number, task) or did
-            elif task.status == Status.OPEN and self.desk.now <= task.bid_until:
-                did = self._bid(number, task) or did
-        return did
+        return self.desk.each_task(self._act)
+
+    def _act(self, number: int, task: Task) -> bool:
+        if task.solver == self.desk.account:
+            did = self._answer(number, task)
+            if task.status == Status.ASSIGNED and self.desk.now <= task.commit_until:
+                did = self._commit(number, task) or did
+            return did
+        if task.status == Status.OPEN and self.desk.now <= task.bid_until:
+            return self._bid(number, task)
+        return False
 
     # bidding
 
@@ -81,10 +83,8 @@ class Solver:
 
     def _commit(self, number: int, task: Task) -> bool:
         segment = task.committed
-        job = self.desk.job(number)
         computation = self._computation(number)
-        start = job.state if segment == 0 else self.desk.market.segment(number, segment - 1).state
-        state = load_state(self.desk.store, computation.program, start)
+        state = self._start(number, segment)
         progress = self.desk.progress_of(number, segment)
         result = computation.run_segment(segment, state, progress)
         journal = self._make_journal(number, segment, result.reports)
@@ -97,6 +97,22 @@ class Solver:
         self.desk.on_segment(self.name)
         self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
         return True
+
+    def _start(self, number: int, segment: int) -> list[Tensor]:
+        """The state that a segment starts from; made again where the store has lost it."""
+        job, market = self.desk.job(number), self.desk.market
+        program = self._computation(number).program
+        if segment == 0:
+            return load_state(self.desk.store, program, job.state)
+        root = market.segment(number, segment - 1).state
+        try:
+            return load_state(self.desk.store, program, root)
+        except StoreError as error:
+            self.desk.log.warning("task %d: %s; computing it again", number, error)
+        before = self._start(number, segment - 1)
+        state = self._computation(number).run_segment(segment - 1, before).state
+        self.desk.store.put_tensors(STATE, state, names=list(program.state_names))
+        return state
 
     def _make_journal(
         self, number: int, segment: int, reports: Sequence[Sequence[Tensor]]
@@ -132,10 +148,7 @@ class Solver:
     def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
         if dispute not in self._players:
             computation = self._computation(number)
-            job, market = self.desk.job(number), self.desk.market
-            start = job.state if segment == 0 else market.segment(number, segment - 1).state
-            first = load_state(self.desk.store, computation.program, start)
-            replay = Replay(computation, segment, first)
+            replay = Replay(computation, segment, self._start(number, segment))
             self._players[dispute] = SolverPlayer(
                 self.desk.court,
                 dispute,

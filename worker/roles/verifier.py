@@ -28,19 +28,19 @@ class Verifier:
         self._given_up: set[int] = set()
 
     def tick(self) -> bool:
-        did = False
-        for number, task in self.desk.open_tasks():
-            if task.solver == self.desk.account:
-                continue
-            mine = [
-                c for c in self.desk.market.challenges(number) if c.challenger == self.desk.account
-            ]
-            for challenge in mine:
-                did = self._play(number, task, challenge) or did
-            if task.status == Status.VERIFYING and self.desk.now <= task.window_ends:
-                drawn = task.verifier == self.desk.account and not task.attested
-                if (drawn or self.volunteer) and not mine:
-                    did = self._check(number, task, drawn) or did
+        return self.desk.each_task(self._act)
+
+    def _act(self, number: int, task: Task) -> bool:
+        did, me = False, self.desk.account
+        if task.solver == me:
+            return False
+        mine = [c for c in self.desk.market.challenges(number) if c.challenger == me]
+        for challenge in mine:
+            did = self._play(number, task, challenge) or did
+        if task.status == Status.VERIFYING and self.desk.now <= task.window_ends:
+            drawn = task.verifier == me and not task.attested
+            if (drawn or self.volunteer) and not mine:
+                did = self._check(number, task, drawn) or did
         return did
 
     # checking
@@ -55,8 +55,7 @@ class Verifier:
                 # not checkable: neither attest nor accuse; a restart or a later tick tries again
                 return False
             if not finding.is_right:
-                receipt = self.desk.market.challenge(number, self.desk.job(number), segment)
-                dispute = receipt.one(Challenged).dispute
+                dispute = self._accuse(number, segment)
                 self.desk.on_dispute(self.name, "opened")
                 self.desk.log.warning(
                     "task %d segment %d is wrong: opened dispute %d", number, segment, dispute
@@ -111,6 +110,13 @@ class Verifier:
         return self._computations[number]
 
     # accusing
+
+    def _accuse(self, number: int, segment: int) -> int:
+        market = self.desk.market
+        if self.desk.token is not None:
+            self.desk.token.ensure_allowance(market.address, market.parameters().bond)
+        receipt = market.challenge(number, self.desk.job(number), segment)
+        return receipt.one(Challenged).dispute
 
     def _play(self, number: int, task: Task, challenge: Challenged) -> bool:
         court, id_ = self.desk.court, challenge.dispute

@@ -73,7 +73,7 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     builder.origin = f"{target}  {user_line(node)}".strip()
     try:
         return RULES[target](builder, *args, **kwargs)
-    except Unsupported as error:
+    except ValueError as error:  # Unsupported, a malformed record, a number that does not fit
         raise Unsupported(f"{target}: {error}; asked for at {user_line(node) or '?'}") from None
 
 

@@ -102,9 +102,12 @@ def arange(
     if any(v != int(v) for v in (start, end, step)):
         raise Unsupported("arange with fractions")
     count = len(range(int(start), int(end), int(step)))
+    if not count:
+        raise Unsupported("arange without elements")
     values = b.iota(count)
     if step != 1:
         values = b.map(Map.MUL, values, b.constant(int(step), I64))
     if start != 0:
         values = b.map(Map.ADD, values, b.constant(int(start), I64))
-    return b.convert(values, dtype_code(dtype or torch.int64))
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    return b.convert(values, dtype_code(dtype or (torch.int64 if whole else torch.float32)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from worker.program.codes import BOOL, DTYPE_CODES, DTYPES, F32, Map
+from worker.program.codes import BOOL, DTYPE_CODES, DTYPES, F32, I32, Map
 from worker.program.lower.registry import Builder, Unsupported, View, rule
 
 aten = torch.ops.aten
@@ -142,7 +142,10 @@ def sigmoid(b: Builder, x: View) -> View:
 def _comparison(operators: tuple[Any, ...], fn: Map) -> None:
     @rule(*operators)
     def apply(b: Builder, x: View, y: Operand) -> View:
-        return b.map(fn, *promoted(b, x, y), dtype=BOOL)
+        left, right = promoted(b, x, y)
+        if left.dtype == BOOL:
+            left, right = b.convert(left, I32), b.convert(right, I32)
+        return b.map(fn, left, right, dtype=BOOL)
 
 
 for _name, _fn in (

@@ -17,9 +17,16 @@ aten = torch.ops.aten
 MOST_COUNTED = 1 << 24
 
 
+def reduced(x: View, dims: list[int] | None) -> list[int]:
+    """The axes to reduce, in order: all of them where none is named; a scalar has none."""
+    if not dims or not x.shape:
+        return list(range(len(x.shape)))
+    return sorted({axis_of(d, x) for d in dims})
+
+
 def merged(b: Builder, x: View, dims: list[int] | None) -> tuple[View, int, tuple[int, ...]]:
     """x with the reduced axes merged into one, that axis, and the shape that keeps them as 1."""
-    axes = sorted({axis_of(d, x) for d in dims} if dims else range(len(x.shape)))
+    axes = reduced(x, dims)
     kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     rest = [k for k in range(len(x.shape)) if k not in axes]
     moved = x.permute((*rest, *axes))
@@ -29,7 +36,7 @@ def merged(b: Builder, x: View, dims: list[int] | None) -> tuple[View, int, tupl
 
 def dropped(kept: tuple[int, ...], x: View, dims: list[int] | None) -> tuple[int, ...]:
     """The kept shape without the reduced axes."""
-    axes = {axis_of(d, x) for d in dims} if dims else set(range(len(x.shape)))
+    axes = reduced(x, dims)
     return tuple(n for k, n in enumerate(kept) if k not in axes)
 
 
@@ -37,8 +44,10 @@ def dropped(kept: tuple[int, ...], x: View, dims: list[int] | None) -> tuple[int
 def sum_(
     b: Builder, x: View, dims: list[int] | None, keepdim: bool = False, dtype: Any = None
 ) -> View:
-    flat, axis, kept = merged(b, x, dims)
     wanted = dtype_code(dtype) if dtype else (F32 if x.dtype == F32 else I64)
+    if dtype and wanted != BOOL and x.dtype != BOOL:
+        x = b.convert(x, wanted)  # before the sum, as PyTorch does
+    flat, axis, kept = merged(b, x, dims)
     if x.dtype == BOOL and flat.shape[axis] <= MOST_COUNTED:
         total = b.convert(b.sum(b.convert(flat, F32), axis), I64)
     elif x.dtype == F32:
@@ -104,7 +113,7 @@ def var(
 
 
 @rule(aten.amax.default)
-def amax(b: Builder, x: View, dims: list[int], keepdim: bool = False) -> View:
+def amax(b: Builder, x: View, dims: list[int] | None = None, keepdim: bool = False) -> View:
     flat, axis, kept = merged(b, x, dims)
     shape = kept if keepdim else dropped(kept, x, dims)
     return b.reduce(Reduce.MAX, flat, axis).reshape(shape)

@@ -1,0 +1,268 @@
+"""Who else sits at the table: liars, people who leave in the middle, and processes that die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.games.world import BURNED, ROLES, WEALTH, World, small_training
+from tests.revm import RevmSender
+from worker.chain.contracts import Court, Market, Stakes
+from worker.chain.errors import ContractError
+from worker.chain.events import Challenged
+from worker.chain.types import Phase, Status, Task
+from worker.commit import LEAF_BYTES, TensorCommitment, Tree, state_root
+from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
+from worker.dispute.commitments import CommittedList
+from worker.jobs import Computation, Replay
+from worker.program import Program
+from worker.roles import Desk, Keeper, Role, Solver, load_state
+from worker.roles.base import ComputationOf
+from worker.store import StoreError
+
+DAY = 86_400
+
+
+@cache
+def decoded(data: bytes) -> Program:
+    """Programs by their bytes: hundreds of games read the same one."""
+    return _decode(data)
+
+
+_decode = Program.from_bytes
+
+
+def at_max_price(task: Task, job: Any) -> int:
+    return task.max_price
+
+
+def a_node(name: str) -> int:
+    """The last node with this function; of DOT, the gradient of the last layer's weights."""
+    program, *_ = small_training()
+    return max(i for i, n in enumerate(program.nodes) if n.name == name)
+
+
+class Liar:
+    """Challenges a segment, and believes in another computation than its solver's to the end.
+
+    gone: phases in which it makes no move any more.
+    """
+
+    name = "liar"
+
+    def __init__(
+        self,
+        desk: Desk,
+        segment: int,
+        believed: ComputationOf,
+        report_step: int | None = None,
+        gone: Container[Phase] = (),
+    ) -> None:
+        self.desk, self.segment, self.believed = desk, segment, believed
+        self.report_step, self.gone = report_step, gone
+        self.dispute: int | None = None
+        self.refused: str | None = None  # the name of what the court or its own reason said
+        self._player: ChallengerPlayer | None = None
+
+    def tick(self) -> bool:
+        if self.dispute is None:
+            return self._open()
+        d = self.desk.court.dispute(self.dispute)
+        if self.refused or not d.phase.is_running or d.solver_to_move or d.phase in self.gone:
+            return False
+        try:
+            if self._player is None:
+                self._player = self._prepare()
+            self._player.move(d, self.desk.court.events(self.dispute))
+        except ContractError as error:
+            self.refused = error.name
+        except (NothingToProve, StoreError, ValueError, LookupError) as error:
+            self.refused = type(error).__name__
+        return self.refused is None
+
+    def _open(self) -> bool:
+        market = self.desk.market
+        if not market.tasks():
+            return False
+        task = market.task(0)
+        now = self.desk.now
+        timely = (task.status == Status.ASSIGNED and now <= task.commit_until) or (
+            task.status == Status.VERIFYING and now <= task.window_ends
+        )
+        if self.segment >= task.committed or not timely or task.solver == self.desk.account:
+            return False
+        receipt = market.challenge(0, self.desk.job(0), self.segment)
+        self.dispute = receipt.one(Challenged).dispute
+        return True
+
+    def _prepare(self) -> ChallengerPlayer:
+        assert self.dispute is not None
+        job, market = self.desk.job(0), self.desk.market
+        program, _, data = small_training()
+        before = job.state if self.segment == 0 else market.segment(0, self.segment - 1).state
+        first = load_state(self.desk.store, program, before)
+        replay = Replay(self.believed(job, program, data), self.segment, first)
+        bits = self.desk.court.arity_bits()
+        return ChallengerPlayer(self.desk.court, self.dispute, replay, bits, self.report_step)
+
+
+class Quitter(Solver):
+    """A solver that stops answering in some phases."""
+
+    def __init__(self, desk: Desk, gone: Container[Phase]) -> None:
+        super().__init__(desk, at_max_price)
+        self.gone = gone
+
+    def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
+        # asked before every move; a player that is not there moves nothing
+        if self.desk.court.dispute(dispute).phase in self.gone:
+            raise Gone
+        return super()._player(number, segment, dispute)
+
+    def tick(self) -> bool:
+        try:
+            return super().tick()
+        except Gone:
+            return False
+
+
+class Gone(Exception):
+    """Somebody has left."""
+
+
+class Trickster(Solver):
+    """A cheat whose trace commits to one node's tensor in a way that no honest solver would."""
+
+    def __init__(
+        self, desk: Desk, node: int, trick: Callable[[TensorCommitment], TensorCommitment]
+    ) -> None:
+        super().__init__(desk, at_max_price)
+        self.node, self.trick = node, trick
+
+    def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
+        player = super()._player(number, segment, dispute)
+        honest = type(player)._trace
+
+        def trace(step: int) -> CommittedList:
+            fresh = step not in player._traces
+            committed = honest(player, step)
+            if fresh:
+                committed.tensors[self.node] = self.trick(committed[self.node])
+            return committed
+
+        player._trace = trace  # type: ignore[method-assign]
+        return player
+
+
+def with_data(tensor: TensorCommitment, data: bytes) -> TensorCommitment:
+    """The commitment to other bytes."""
+    parts = [data[i : i + LEAF_BYTES] for i in range(0, len(data), LEAF_BYTES)]
+    return replace(tensor, data=data, tree=Tree([sha256(b"\x01" + p).digest() for p in parts]))
+
+
+# --- processes that die ------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of the worker's runs."""
+
+
+class DyingSender(RevmSender):
+    """Kills its process right after each transaction, before anyone has seen the receipt."""
+
+    def send(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        super().send(*arguments, **named)
+        raise Killed
+
+
+def dying_desk(world: World, role: str, **changes: Any) -> Desk:
+    """A new process's desk, which its first transaction kills."""
+    desk, system = world.desk(role, **changes), world.system
+    sender: Any = DyingSender(world.chain, desk.account)
+    shared = (sender, system.names, 0)
+    desk.market = Market(desk.w3, system.market, *shared)
+    desk.court = Court(desk.w3, system.court, *shared)
+    desk.stakes = Stakes(desk.w3, system.stakes, *shared)
+    return desk
+
+
+class Mortal:
+    """A role of which nothing is left after each tick, but what is on chain and in the store."""
+
+    def __init__(self, make: Callable[[], Role]) -> None:
+        self.make, self.deaths = make, 0
+        self.name = "mortal"
+
+    def tick(self) -> bool:
+        try:
+            return self.make().tick()
+        except Killed:
+            self.deaths += 1
+            return True
+
+
+# --- books -------------------------------------------------------------------------------------
+
+
+def settle_all(world: World) -> dict[str, int]:
+    """After all deadlines: everyone's gain, with every token taken out of the contracts.
+
+    Fails where a token is lost, made, or stuck.
+    """
+    for _ in range(3):
+        world.finish()
+    outsider = world.desks["outsider"]
+    if outsider.market.credit(BURNED):
+        outsider.market.withdraw_for(BURNED)
+    for number in range(outsider.market.tasks()):
+        task = outsider.market.task(number)
+        assert task.status.is_over, f"task {number} is {task.status.name} for ever"
+        for challenge in outsider.market.challenges(number):
+            assert not outsider.market.challenge_of(challenge.dispute).open
+            assert outsider.court.dispute(challenge.dispute).phase == Phase.CLOSED
+    clients = {role: world.system.clients(world.people[role]) for role in ROLES}
+    leaving = [stakes for *_, stakes, _ in clients.values() if stakes.free(stakes._sender.address)]
+    for stakes in leaving:
+        stakes.unbond(stakes.free(stakes._sender.address))
+    world.chain.mine(seconds=31 * DAY)
+    for stakes in leaving:
+        stakes.withdraw()
+    token = clients["outsider"][3]
+    assert token.balance_of(world.system.market) == 0, "no token is stuck in the market"
+    assert token.balance_of(world.system.stakes) == 0, "no token is stuck in the stakes"
+    assert world.all_tokens() == WEALTH * len(ROLES), "tokens are conserved"
+    return {role: token.balance_of(world.people[role]) - WEALTH for role in ROLES}
+
+
+def verdicts(world: World) -> list[str]:
+    """Why each dispute was decided as it was."""
+    court = world.desks["outsider"].court
+    found = (court.verdict(n) for n in range(court.disputes()))
+    return [v.reason.rstrip(b"\0").decode() if v else "dismissed" for v in found]
+
+
+def time_out(world: World) -> None:
+    """Whoever is to move has no time left, and somebody says so."""
+    world.chain.mine(seconds=world.system.CLOCK + 1)
+    world.play(Keeper(world.desks["requester"]))
+
+
+def honest_roots(world: World, job: Any) -> list[bytes]:
+    """The state root after each segment, by plain recomputation."""
+    program, state, data = small_training()
+    computation = Computation(job, program, data)
+    roots = []
+    for segment in range(job.segments):
+        state = computation.run_segment(segment, state).state
+        roots.append(state_root(state))
+    return roots
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    return a.view(torch.int32).equal(b.view(torch.int32))

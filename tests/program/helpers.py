@@ -1,0 +1,71 @@
+"""Programs made by hand: one operator, one view, random records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from worker import exact
+from worker.program import Program
+from worker.program.builder import Builder
+from worker.program.codes import DTYPE_CODES
+from worker.program.lower import lower_graph
+from worker.program.views import View
+
+
+def sources(builder: Builder, tensors: Sequence[Tensor]) -> list[View]:
+    """One STATE source for each tensor."""
+    return [builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(tensors)]
+
+
+def program_of(
+    make: Callable[[Builder, list[View]], Sequence[View]], tensors: Sequence[Tensor]
+) -> Program:
+    """A program whose state is `tensors`, unchanged, and whose reports are what `make` builds."""
+    builder = Builder()
+    views = sources(builder, tensors)
+    reports = [builder.plain(v) for v in make(builder, views)]
+    outputs = tuple(v.node for v in (*views, *reports))
+    return Program(tuple(builder.nodes), outputs, tuple(f"x{i}" for i in range(len(tensors))))
+
+
+def lowered(operator: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Program, list]:
+    """A program of one ATen operator, and its state: the tensors among the arguments.
+
+    The state begins with a tensor of its own, so that operators without operands have one too.
+    """
+    graph = fx.Graph()
+    tensors = [torch.zeros(1)]
+    places = [graph.placeholder("nothing")]
+
+    def place(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            tensors.append(value)
+            places.append(graph.placeholder(f"x{len(places)}"))
+            return places[-1]
+        return value
+
+    call = graph.call_function(operator, tuple(place(a) for a in args), kwargs)
+    graph.output([*places, call])
+    builder = Builder()
+    low = lower_graph(graph, builder, sources(builder, tensors))
+    names = tuple(f"x{i}" for i in range(len(tensors)))
+    return Program(low.nodes, low.outputs, names, low.origins), tensors
+
+
+def bits(tensor: Tensor) -> Tensor:
+    """What is compared where bits matter: integers, with one NaN."""
+    if tensor.is_floating_point():
+        return exact.canonical(tensor.contiguous()).view(torch.int32)
+    return tensor
+
+
+def same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+    """Equal dtypes, element counts and bits."""
+    return len(a) == len(b) and all(
+        x.dtype == y.dtype and torch.equal(bits(x).flatten(), bits(y).flatten())
+        for x, y in zip(a, b, strict=True)
+    )
