@@ -2,6 +2,7 @@
 
 from worker.program.capture import capture_training, training_state
 from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.execute import Tamper
 from worker.program.lower import Unsupported
 from worker.program.program import Program
 from worker.program.records import Header, Input, Node
@@ -17,6 +18,7 @@ __all__ = [
     "Program",
     "Reduce",
     "Source",
+    "Tamper",
     "Unsupported",
     "capture_training",
     "training_state",

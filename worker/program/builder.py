@@ -86,6 +86,12 @@ class Builder:
         """0 .. length - 1."""
         return self.add(Node(Kind.SOURCE, Source.IOTA, dtype, (length,)))
 
+    def random(self, shape: tuple[int, ...]) -> View:
+        """Uniform f32 in [0, 1), new in every step. Never one node for two: its number matters."""
+        self.nodes.append(Node(Kind.SOURCE, Source.RANDOM, F32, shape))
+        self.origins.append(self.origin)
+        return View.of(len(self.nodes) - 1, F32, shape)
+
     # maps
 
     def map(

@@ -10,6 +10,7 @@ from worker.program.lower import (
     movement,
     pointwise,
     products,
+    random,
     reductions,
     windows,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "movement",
     "pointwise",
     "products",
+    "random",
     "reductions",
     "windows",
 ]
