@@ -251,9 +251,9 @@ def traced(
 ) -> fx.GraphModule:
     """The step as a graph of core ATen operators without mutation."""
     state = [t.detach().clone() for t in state]
-    table = {**core_aten_decompositions(), **get_decompositions(_ALSO)}
+    table: Any = {**core_aten_decompositions(), **get_decompositions(_ALSO)}
     # batch norm's own operators change their operands in secret: they go before functionalization
-    early = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
+    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     first = make_fx(step, decomposition_table=early, tracing_mode="real", record_stack_traces=True)(
         state, batch
     )

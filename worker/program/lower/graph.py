@@ -66,10 +66,10 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     target: Any = node.target
     if node.op == "get_attr":
         return _constant(builder, node)
-    args = fx.node.map_arg(node.args, lambda n: values[n])
+    args: Any = fx.node.map_arg(node.args, lambda n: values[n])
     if target is operator.getitem:
         return args[0][args[1]]
-    kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
+    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: values[n])
     builder.origin = f"{target}  {user_line(node)}".strip()
     try:
         return RULES[target](builder, *args, **kwargs)

@@ -27,7 +27,7 @@ def cat(b: Builder, tensors: list[View], dim: int = 0) -> View:
     axis = axis_of(dim, parts[0])
     while len(parts) > 1:
         # in pairs, so that an element is copied as often as the tree is deep
-        pairs = [_joined(b, *parts[k : k + 2], axis) for k in range(0, len(parts) - 1, 2)]
+        pairs = [_joined(b, parts[k], parts[k + 1], axis) for k in range(0, len(parts) - 1, 2)]
         parts = pairs + parts[len(pairs) * 2 :]
     return parts[0]
 

@@ -71,7 +71,7 @@ def covering(b: Builder, y: View, w: Window, size: Pair, fill: int = 0) -> View:
     if (sh, sw) != (1, 1):
         y = b.plain(y)
         # spread out: `fill` between the windows' numbers
-        axes = (
+        spread_axes = (
             Axis(n, 0, (1, 0, 0, 0, 0, 0)),
             Axis(c, 0, (0, 1, 0, 0, 0, 0)),
             Axis(ho, 0, (0, 0, 1, 0, 0, 0)),
@@ -79,7 +79,7 @@ def covering(b: Builder, y: View, w: Window, size: Pair, fill: int = 0) -> View:
             Axis(wo, 0, (0, 0, 0, 0, 1, 0)),
             Axis(1, 0, (0, 0, 0, 0, 0, 1)),
         )
-        spread = View(y.node, y.dtype, (n, c, ho, sh, wo, sw), axes, fill)
+        spread = View(y.node, y.dtype, (n, c, ho, sh, wo, sw), spread_axes, fill)
         y = b.reshape(spread, (n, c, ho * sh, wo * sw))
     y = b.plain(y)
     axes = (
