@@ -1,6 +1,11 @@
 """Programs: PyTorch captured as the canonical graph of one step, run and traced exactly."""
 
-from worker.program.capture import capture_training, training_state
+from worker.program.capture import (
+    capture_inference,
+    capture_training,
+    inference_state,
+    training_state,
+)
 from worker.program.codes import Kind, Map, Reduce, Source
 from worker.program.execute import Tamper
 from worker.program.lower import Unsupported
@@ -20,6 +25,8 @@ __all__ = [
     "Source",
     "Tamper",
     "Unsupported",
+    "capture_inference",
     "capture_training",
+    "inference_state",
     "training_state",
 ]

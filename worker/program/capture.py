@@ -100,13 +100,56 @@ def capture_training(
         return [*after.parameters.values(), *buffers.values(), *after.slots, loss.detach()]
 
     state = layout.initial()
+    return _lowered(traced(step, state, batch), state, batch, layout.names)
+
+
+def capture_inference(module: nn.Module, example_batch: Sequence[Tensor]) -> Program:
+    """One forward pass as a program, without a gradient, in the module's own mode.
+
+    Its state is the module's parameters and buffers; what the module writes into its buffers (a
+    cache of keys and values, the token to go on from) is the next state. Its report is what the
+    module returns: a tensor, or a tuple or list of them. The first axis of every batch tensor
+    counts the rows of a step; a module that takes nothing but its buffers has an empty batch.
+    """
+    batch = list(example_batch)
+    if batch:
+        _check_rows(batch)
+    parameters = dict(module.named_parameters())
+    buffers = dict(module.named_buffers())
+    names = [*parameters, *buffers]
+    for name, tensor in (parameters | buffers).items():
+        if tensor.dtype not in DTYPE_CODES:
+            raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
+
+    def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
+        given = dict(zip(names, state, strict=True))
+        tensors = {n: given[n].clone() if n in buffers else given[n] for n in names}
+        kernels = sdpa_kernel(SDPBackend.MATH)
+        with torch.no_grad(), kernels, torch.backends.mkldnn.flags(enabled=False):
+            outputs = functional_call(module, tensors, tuple(rows))
+        returned = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        return [*tensors.values(), *returned]
+
+    state = inference_state(module)
     graph = traced(step, state, batch)
+    return _lowered(graph, state, batch, names)
+
+
+def inference_state(module: nn.Module) -> list[Tensor]:
+    """The state of an inference: copies of parameters and buffers."""
+    tensors = [*dict(module.named_parameters()).values(), *dict(module.named_buffers()).values()]
+    return [t.detach().clone() for t in tensors]
+
+
+def _lowered(
+    graph: fx.GraphModule, state: Sequence[Tensor], batch: Sequence[Tensor], names: Sequence[str]
+) -> Program:
     builder = Builder()
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
     ] + [builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(batch)]
     lowered = lower_graph(graph.graph, builder, views)
-    return Program(lowered.nodes, lowered.outputs, tuple(layout.names), lowered.origins)
+    return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins)
 
 
 def training_state(
@@ -235,6 +278,10 @@ def _check_batch(batch: list[Tensor]) -> None:
         raise ValueError(
             f"the example batch has {len(batch)} tensors; give the module's inputs, then the target"
         )
+    _check_rows(batch)
+
+
+def _check_rows(batch: list[Tensor]) -> None:
     rows = {tuple(t.shape[:1]) for t in batch}
     if len(rows) != 1 or rows == {()}:
         raise ValueError(
