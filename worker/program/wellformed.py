@@ -147,8 +147,8 @@ def _arity(node: Node, inputs: int, attributes: int) -> None:
 
 def _check_source(node: Node) -> None:
     _require(node.fn in Source._value2member_map_, f"source function {node.fn}")
-    counts = {Source.STATE: 1, Source.BATCH: 3, Source.CONSTANT: 1, Source.IOTA: 0}
-    _arity(node, 0, counts[Source(node.fn)])
+    counts = {Source.STATE: 1, Source.BATCH: 3, Source.CONSTANT: 1}
+    _arity(node, 0, counts.get(Source(node.fn), 0))
     if node.fn == Source.BATCH:
         _, rows, width = node.attributes
         _require(rows * width == node.count and rows > 0, "rows times width is the count")
@@ -158,6 +158,8 @@ def _check_source(node: Node) -> None:
     elif node.fn == Source.IOTA:
         _require(node.dtype in (I32, I64), "iota is i32 or i64")
         _require(node.dtype == I64 or node.count <= 1 << 31, "iota fits its dtype")
+    elif node.fn == Source.RANDOM:
+        _require(node.dtype == F32, "random numbers are f32")
 
 
 def _check_bits(bits: int, dtype: int) -> None:
