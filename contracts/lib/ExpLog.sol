@@ -95,12 +95,7 @@ library ExpLog {
             k += offset >> 23;
             uint256 m = (uint256(offset) & 0x7fffff) + SQRT_HALF; // 1 + f
             // In units of 2^-24: from 1 on, a significand counts two.
-            f = _exact(
-                m < ONE
-                    ? int256((m & 0x7fffff) | 0x800000) - 0x1000000
-                    : int256(m - ONE) << 1,
-                102
-            );
+            f = _exact(m < ONE ? int256((m & 0x7fffff) | 0x800000) - 0x1000000 : int256(m - ONE) << 1, 102);
             if (f == 0) return _kLn2(k);
             halfSquare = (f - 0x00800000).mul(f);
         }

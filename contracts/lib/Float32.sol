@@ -42,18 +42,13 @@ library Float32 {
             // Both normal, no overflow near, d in [0, 23], or in [2, 25] if the signs differ.
             if and(and(lt(ea, 254), gt(eb, 0)), lt(sub(d, shl(1, opposite)), 24)) {
                 // In units of 2^-26 of a's last place, in which b is still whole: a +- b.
-                let m := add(
-                    shl(26, or(and(a, 0x7fffff), 0x800000)),
-                    mul(
-                        shl(sub(26, d), or(and(b, 0x7fffff), 0x800000)),
-                        sub(1, shl(1, opposite))
+                let m :=
+                    add(
+                        shl(26, or(and(a, 0x7fffff), 0x800000)),
+                        mul(shl(sub(26, d), or(and(b, 0x7fffff), 0x800000)), sub(1, shl(1, opposite)))
                     )
-                )
                 // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
-                let k := byte(
-                    shr(49, m),
-                    0x0001020200000000000000000000000000000000000000000000000000000000
-                )
+                let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
                 m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
                 m := shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1)))
                 r := or(and(a, 0x80000000), add(shl(23, sub(add(ea, k), 2)), m))
@@ -430,16 +425,10 @@ library Float32 {
             case 1 {
                 // NaN, or zero times infinity; otherwise infinity.
                 r := or(r, 0x7f800000)
-                if or(
-                    or(gt(x, 0x7f800000), gt(y, 0x7f800000)),
-                    or(iszero(x), iszero(y))
-                ) { r := 0x7fc00000 }
+                if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), or(iszero(x), iszero(y))) { r := 0x7fc00000 }
             }
             default {
-                m := mul(
-                    or(and(x, 0x7fffff), shl(23, gt(ea, 0))),
-                    or(and(y, 0x7fffff), shl(23, gt(eb, 0)))
-                )
+                m := mul(or(and(x, 0x7fffff), shl(23, gt(ea, 0))), or(and(y, 0x7fffff), shl(23, gt(eb, 0))))
                 e := sub(add(add(ea, iszero(ea)), add(eb, iszero(eb))), 300)
             }
         }

@@ -63,11 +63,7 @@ library Quantised {
     }
 
     /// @notice round_f32(total * 2^(ea+eb-2(bits-1))); NaN if either row is not finite.
-    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits)
-        internal
-        pure
-        returns (uint32)
-    {
+    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits) internal pure returns (uint32) {
         checkBits(bits);
         checkExponent(ea);
         checkExponent(eb);
