@@ -33,7 +33,7 @@ demo: compile ## play a whole market on a local chain: train, verify, cheat, dis
 	$(BIN)/ape run demo $(ARGS)
 
 test: compile ## compile the contracts and run the tests
-	$(BIN)/ape test $(or $(ARGS),tests)
+	$(BIN)/ape test $(or $(ARGS),tests -n 2 --dist loadfile)
 
 lint: setup ## check style and types, change nothing
 	$(BIN)/ruff check .

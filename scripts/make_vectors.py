@@ -32,6 +32,10 @@ UNARY: dict[str, Callable[[int], int]] = {
     "relu": ref.relu,
     "exp": ref.exp,
     "log": ref.log,
+    "tanh": ref.tanh,
+    "erf": ref.erf,
+    "sin": ref.sin,
+    "cos": ref.cos,
 }
 BINARY: dict[str, Callable[[int, int], int]] = {
     "add": ref.add,
@@ -62,6 +66,12 @@ def unary() -> Vectors:
             operands += [rng.randrange(0x39800000, 0x42B20000) for _ in range(150)]
             operands += [rng.randrange(0xB9800000, 0xC2D00000) for _ in range(150)]
             operands += [rng.randrange(0x00800000) for _ in range(50)]
+        if name in ("tanh", "erf", "sin", "cos"):
+            operands += cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+            operands += [rng.randrange(0x39800000, 0x42B20000) for _ in range(150)]
+            operands += [rng.randrange(0xB9800000, 0xC2B20000) for _ in range(50)]
+        if name in ("sin", "cos"):  # every exponent has bits of 2 / pi of its own
+            operands += [field << 23 | rng.getrandbits(23) for field in range(120, 255)]
         vectors[name] = [f"{a:08x} {function(a):08x}" for a in operands]
     return vectors
 

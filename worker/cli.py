@@ -19,7 +19,6 @@ from worker import daemon, logs
 from worker.chain import ChainError, Clients, Receipt, redact
 from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
 from worker.daemon import Busy
-from worker.store import StoreError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +46,6 @@ CODES: dict[type[Exception], Exit] = {
     ConfigError: Exit.CONFIG,
     Busy: Exit.BUSY,
     ChainError: Exit.CHAIN,
-    StoreError: Exit.FAILED,
     OSError: Exit.CHAIN,
 }
 

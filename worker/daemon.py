@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from eth_account.signers.local import LocalAccount
 
@@ -32,12 +32,14 @@ from worker.chain import (
 )
 from worker.config import Config
 from worker.metrics import Metrics
-from worker.store import Store
+
+if TYPE_CHECKING:
+    from worker.store import Store
 
 log = logging.getLogger(__name__)
 
 BUILD = "worker.roles:build"
-LONGEST_BACKOFF = 300.0
+LONGEST_BACKOFF = 30.0  # well below a dispute's clock
 TICKS_A_ROUND = 1000  # a role that never says it is done must not keep the others from playing
 
 
@@ -108,8 +110,12 @@ def _holder(file: IO[str]) -> str:
 
 def key_lock(chain_id: int, address: str) -> Path:
     """On this machine, the same file for whoever uses this key on this chain."""
-    name = f"assay-{os.getuid()}-{chain_id}-{address.lower()}.lock"
-    return Path(tempfile.gettempdir()) / name
+    folder = Path(tempfile.gettempdir()) / f"assay-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        # whoever made it could have us write to a file of their choice
+        raise Busy(f"{folder} belongs to somebody else; remove it, or set TMPDIR to another folder")
+    return folder / f"{chain_id}-{address.lower()}.lock"
 
 
 def secret_of(account: LocalAccount | None) -> bytes:
@@ -144,6 +150,8 @@ def open_clients(
 
 
 def open_store(config: Config) -> Store:
+    from worker.store import Store  # brings torch, which takes longer than most commands
+
     return Store(config.data.store, cache=config.data.cache)
 
 

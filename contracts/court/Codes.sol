@@ -37,6 +37,10 @@ library Codes {
     uint8 internal constant RELU = 10;
     uint8 internal constant EXP = 11;
     uint8 internal constant LOG = 12;
+    uint8 internal constant TANH = 13;
+    uint8 internal constant ERF = 14;
+    uint8 internal constant SIN = 15;
+    uint8 internal constant COS = 16;
     uint8 internal constant EQ = 20;
     uint8 internal constant NE = 21;
     uint8 internal constant LT = 22;

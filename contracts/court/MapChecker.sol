@@ -3,10 +3,13 @@ pragma solidity ^0.8.30;
 
 import {Context, Input, Node, Opening} from "../interfaces/Types.sol";
 import {Elements} from "../lib/Elements.sol";
+import {Erf} from "../lib/Erf.sol";
 import {ExpLog} from "../lib/ExpLog.sol";
 import {Float32} from "../lib/Float32.sol";
 import {Quantised} from "../lib/Quantised.sol";
 import {Records} from "../lib/Records.sol";
+import {SinCos} from "../lib/SinCos.sol";
+import {Tanh} from "../lib/Tanh.sol";
 import {Checker} from "./Checker.sol";
 import {Codes} from "./Codes.sol";
 
@@ -29,7 +32,7 @@ contract MapChecker is Checker {
         if (fn == Codes.WHERE) return 3;
         if (fn == Codes.QUANTISE) return 2;
         if (fn == Codes.CONVERT || fn == Codes.NOT) return 1;
-        if (fn <= Codes.LOG) {
+        if (fn <= Codes.COS) {
             bool two = (fn >= Codes.ADD && fn <= Codes.DIV) || fn == Codes.MAXIMUM || fn == Codes.MINIMUM;
             return two ? 2 : 1;
         }
@@ -128,7 +131,10 @@ contract MapChecker is Checker {
         if (fn == Codes.MINIMUM) return Float32.min(a, b);
         if (fn == Codes.RELU) return Float32.relu(a);
         if (fn == Codes.EXP) return ExpLog.exp(a);
-        return ExpLog.log(a);
+        if (fn == Codes.LOG) return ExpLog.log(a);
+        if (fn == Codes.TANH) return Tanh.tanh(a);
+        if (fn == Codes.ERF) return Erf.erf(a);
+        return fn == Codes.SIN ? SinCos.sin(a) : SinCos.cos(a);
     }
 
     function _compareFloats(uint8 fn, uint32 a, uint32 b) private pure returns (bool) {

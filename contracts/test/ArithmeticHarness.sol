@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Erf} from "../lib/Erf.sol";
 import {ExpLog} from "../lib/ExpLog.sol";
 import {Float32} from "../lib/Float32.sol";
 import {Quantised} from "../lib/Quantised.sol";
+import {SinCos} from "../lib/SinCos.sol";
+import {Tanh} from "../lib/Tanh.sol";
 
 /// @title The arithmetic libraries, callable from tests
 /// @notice Takes packed arrays, so that a million operations are a few calls. Never deployed.
@@ -11,7 +14,8 @@ contract ArithmeticHarness {
     /// @notice There is no function with this number.
     error UnknownFunction(uint8 code);
 
-    /// @notice 0 sqrt, 1 neg, 2 abs, 3 relu, 4 exp, 5 log of each big-endian f32 of `data`.
+    /// @notice 0 sqrt, 1 neg, 2 abs, 3 relu, 4 exp, 5 log, 6 tanh, 7 erf, 8 sin, 9 cos of each
+    /// big-endian f32 of `data`.
     function unary(uint8 code, bytes calldata data) external pure returns (bytes memory out) {
         function(uint32) pure returns (uint32) f = _unary(code);
         uint256 count = data.length / 4;
@@ -70,13 +74,7 @@ contract ArithmeticHarness {
 
     /// @notice a as i32, as i64, whether it is finite, whether NaN, and its canonical form.
     function convert(uint32 a) external pure returns (int32, int64, bool, bool, uint32) {
-        return (
-            Float32.toInt32(a),
-            Float32.toInt64(a),
-            Float32.isFinite(a),
-            Float32.isNan(a),
-            Float32.canonical(a)
-        );
+        return (Float32.toInt32(a), Float32.toInt64(a), Float32.isFinite(a), Float32.isNan(a), Float32.canonical(a));
     }
 
     function exceeds(uint32 b, uint32 a) external pure returns (bool) {
@@ -104,11 +102,7 @@ contract ArithmeticHarness {
         return Quantised.quantise(x, e, bits);
     }
 
-    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits)
-        external
-        pure
-        returns (uint32)
-    {
+    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits) external pure returns (uint32) {
         return Quantised.dotFinish(total, ea, eb, bits);
     }
 
@@ -123,14 +117,14 @@ contract ArithmeticHarness {
         if (code == 3) return Float32.relu;
         if (code == 4) return ExpLog.exp;
         if (code == 5) return ExpLog.log;
+        if (code == 6) return Tanh.tanh;
+        if (code == 7) return Erf.erf;
+        if (code == 8) return SinCos.sin;
+        if (code == 9) return SinCos.cos;
         revert UnknownFunction(code);
     }
 
-    function _binary(uint8 code)
-        private
-        pure
-        returns (function(uint32, uint32) pure returns (uint32))
-    {
+    function _binary(uint8 code) private pure returns (function(uint32, uint32) pure returns (uint32)) {
         if (code == 0) return Float32.add;
         if (code == 1) return Float32.sub;
         if (code == 2) return Float32.mul;

@@ -1,6 +1,7 @@
 """Chains for the tests of what speaks to one: in memory, and a real node; and Assay on either."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -43,13 +44,16 @@ def anvil(*options: str) -> Iterator[Web3]:
     """A node of its own on a loopback port, which mines a block for each transaction."""
     port = free_port()
     command = [str(ROOT / "node_modules/.bin/anvil"), "--port", str(port), "--silent"]
-    node = subprocess.Popen([*command, "--chain-id", str(CHAIN_ID), *options])
+    # npm's `anvil` starts the real one as a child: a group of their own, so that both are ended.
+    node = subprocess.Popen(
+        [*command, "--chain-id", str(CHAIN_ID), *options], start_new_session=True
+    )
     try:
         w3 = Web3(HTTPProvider(f"http://127.0.0.1:{port}"))
         wait_for(w3.is_connected, "the node's first answer")
         yield w3
     finally:
-        node.kill()
+        os.killpg(node.pid, signal.SIGKILL)
         node.wait()
 
 

@@ -82,6 +82,47 @@ EXP_LOG_EDGES = [
     0x3FB504F4,
 ]
 
+TANH_ERF_EDGES = [
+    0x3F0FFFFF,  # around 0.5625, where tanh changes its formula
+    0x3F100000,
+    0xBF0FFFFF,
+    0xBF100000,
+    0x41102CB3,  # around where tanh rounds to 1
+    0x41102CB4,
+    0xC1102CB4,
+    0x3F7FFFFF,  # around 1, where erf changes its formula
+    0xBF7FFFFF,
+    0x407AD6D1,  # around where erf rounds to 1
+    0x407AD6D2,
+    0xC07AD6D2,
+    0x407FFFFF,
+    0x40800000,
+    0x40800001,
+    0xC0800001,
+]
+
+SIN_COS_EDGES = [
+    0x3F490FDA,  # around pi / 4, where the reduction starts
+    0x3F490FDB,
+    0x3F490FDC,
+    0xBF490FDB,
+    0x3FC90FDA,  # around pi / 2, 3 pi / 4, pi, 3 pi / 2, 2 pi
+    0x3FC90FDB,
+    0x4016CBE3,
+    0x4016CBE4,
+    0x40490FDA,
+    0x40490FDC,
+    0x4096CBE4,
+    0x40C90FDB,
+    0xC0C90FDB,
+    0x6F79BE45,  # the nearest of all to a multiple of pi / 2: 2^-29.9 of it away; the next ones
+    0xEF79BE45,
+    0x50A3E87F,
+    0x437CE5F1,
+    0x6A1976F1,
+    0x7F7FFFFF,
+]
+
 
 def pair(rng: random.Random) -> tuple[int, int]:
     """A pair from a mixture: any bits, near exponents, subnormals, cancellation, ties, edges."""

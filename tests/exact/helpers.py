@@ -11,7 +11,7 @@ from worker import exact
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 
-UNARY = ("sqrt", "neg", "abs", "relu", "exp", "log")
+UNARY = ("sqrt", "neg", "abs", "relu", "exp", "log", "tanh", "erf", "sin", "cos")
 """The harness's unary functions, by code."""
 BINARY = ("add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge")
 """The harness's binary functions, by code."""

@@ -35,6 +35,7 @@ def test_unary_functions_match_the_reference_on_random_bits(name):
     rng = random.Random(name)
     a = [rng.getrandbits(32) for _ in range(4000)]
     a += [rng.randrange(0x38000000, 0x43000000) | rng.getrandbits(1) << 31 for _ in range(6000)]
+    a += cases.SPECIALS + cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
     function = reference(name)
     got = helpers.patterns(exact.FLOAT[name](helpers.tensor(a)))
     expected = np.array([function(x) for x in a], np.uint32)
@@ -133,14 +134,84 @@ def test_row_maximum_and_argmax_follow_the_total_order():
             assert helpers.patterns(exact.max(x.T, 0, keepdim=True)).tolist() == [greatest]
 
 
-@pytest.mark.parametrize(("name", "limit"), [("exp", 0.91), ("log", 0.85)])
+SPANS = {
+    "exp": [0x3F000000, 0x42A00000, -0x3D600000],
+    "log": [0x3F300000, 0x3FA00000, 1],
+    "tanh": [0x3F000000, 0x3F100000, 0x41080000, 1],
+    "erf": [0x3F700000, 0x3F800000, 0x40700000, 1],
+    "sin": [0x3F490000, 0x40490000, 0x43700000, 0x50A00000, 0x6F700000, 0x7F700000, 1],
+    "cos": [0x3F490000, 0x3FC90000, 0x43700000, 0x50A00000, 0x6F700000, 0x7F700000, 1],
+}
+"""Where each function is worst, or changes its formula, and its most special values."""
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("exp", 0.91),
+        ("log", 0.85),
+        ("tanh", 1.43),
+        ("erf", 1.33),
+        ("sin", 1.03),
+        ("cos", 1.03),
+    ],
+)
 def test_error_stays_below_what_the_docstring_states(name, limit):
     """A sample of what `python -m worker.exact.measure` finds over all inputs."""
-    spans = {"exp": [(0x3F000000, 1 << 20), (0x42A00000, 1 << 20), (-0x3D600000, 1 << 20)]}
-    spans["log"] = [(0x3F300000, 1 << 20), (0x3FA00000, 1 << 20), (1, 1 << 20)]
-    for start, count in spans[name]:
-        error, where = measure.worst(name, start, start + count)
+    for start in SPANS[name]:
+        error, where = measure.worst(name, start, start + (1 << 20))
         assert error < limit, hex(where & 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin", "cos"])
+def test_a_change_of_sign_changes_at_most_the_sign_of_the_result(name):
+    """Odd functions (and the even cosine) are so to the bit: zeros, subnormals, infinities too."""
+    a = np.random.default_rng(3).integers(0, 0x7F800001, 200_000, dtype=np.uint32)
+    a[: len(cases.SPECIALS)] = np.array(cases.SPECIALS, np.uint32) & 0x7FFFFFFF
+    plus = exact.FLOAT[name](helpers.tensor(a))
+    minus = exact.FLOAT[name](-helpers.tensor(a))
+    expected = plus if name == "cos" else -plus
+    assert not helpers.disagreement(helpers.patterns(minus), helpers.patterns(expected), a)
+
+
+@pytest.mark.parametrize(
+    ("name", "results"),
+    [
+        ("tanh", (0, 0x3F800000, 0x3F800000, 0x3F800000)),
+        ("erf", (0, 0x3F800000, 0x3F800000, 0x3F800000)),
+        ("sin", (0, ref.NAN, 0xBF0599B3, 0x3F800000)),
+        ("cos", (0x3F800000, ref.NAN, 0x3F5A5F96, 0xB0DDEEA9)),
+    ],
+)
+def test_values_at_the_ends_of_the_domain(name, results):
+    """At zero, infinity, the greatest f32 and that nearest a multiple of pi / 2 (true values)."""
+    got = helpers.patterns(exact.FLOAT[name](helpers.tensor([0, ref.INF, 0x7F7FFFFF, 0x6F79BE45])))
+    assert [hex(v) for v in got] == [hex(v) for v in results]
+
+
+def test_every_twin_of_the_reduction_takes_its_bits_of_two_over_pi_from_the_right_place():
+    """All exponents, least and greatest mantissa: a window off by one bit would show in each."""
+    a = np.arange(126, 255, dtype=np.uint32)[:, None] << 23 | np.array([0, 1, 0x7FFFFF], np.uint32)
+    for name, function in {"sin": ref.sin, "cos": ref.cos}.items():
+        got = helpers.patterns(exact.FLOAT[name](helpers.tensor(a.ravel())))
+        expected = np.array([function(int(x)) for x in a.ravel()], np.uint32)
+        assert not helpers.disagreement(got, expected, a.ravel()), name
+
+
+def test_integer_constants_are_the_bits_of_pi():
+    """Against pi from Machin's formula, in integers."""
+
+    def arctan_of_inverse(n, unit):
+        total, term, k = 0, unit // n, 1
+        while term:
+            total += term // k if k % 4 == 1 else -(term // k)
+            term, k = term // (n * n), k + 2
+        return total
+
+    unit = 1 << 300
+    pi = 4 * (4 * arctan_of_inverse(5, unit) - arctan_of_inverse(239, unit))
+    assert (2 * unit << 198) // pi == coefficients.TWO_OVER_PI
+    assert ((pi << 31) // (2 * unit) + ((pi << 32) // (2 * unit) & 1)) == coefficients.HALF_PI
 
 
 def test_error_measure_sees_a_wrong_special_value():

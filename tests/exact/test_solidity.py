@@ -1,4 +1,4 @@
-"""Float32, exp and log in Solidity, by the million, on a native EVM.
+"""Float32 and the transcendental functions in Solidity, by the million, on a native EVM.
 
 Protects the court's verdict: one wrong bit in any operation convicts an honest solver.
 """
@@ -75,7 +75,8 @@ def test_unary_functions_equal_the_torch_twin(harness, name):
     sign = rng.integers(0, 2, count // 2, dtype=np.uint32) << 31
     a[: count // 2] = rng.integers(0x32000000, 0x42D80000, count // 2, dtype=np.uint32) | sign
     a[-len(cases.SPECIALS) :] = cases.SPECIALS
-    a[: len(cases.EXP_LOG_EDGES)] = cases.EXP_LOG_EDGES
+    edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+    a[: len(edges)] = edges
     got = helpers.unary_on_evm(harness, name, a)
     expected = helpers.patterns(exact.FLOAT[name](helpers.tensor(a)))
     assert not helpers.disagreement(got, expected, a)
@@ -98,24 +99,46 @@ def test_log_reduction_is_exact_where_solidity_uses_integers(harness):
     assert not helpers.disagreement(got, helpers.patterns(exact.log(helpers.tensor(a))), a)
 
 
-def test_the_constants_are_those_of_the_table():
-    source = (evm.CONTRACTS / "lib" / "ExpLog.sol").read_text()
-    found = {
-        name: int(value, 16)
-        for name, value in re.findall(r"uint32 internal constant (\w+) = (0x[0-9a-f]{8});", source)
-    }
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_the_reduction_where_solidity_has_its_own_integers(harness, name):
+    """Every exponent, and around every multiple of pi / 4 that dense f32 can tell apart."""
+    fields = np.arange(120, 255)[:, None] << 23
+    steps = np.concatenate([np.arange(64), (1 << 23) - 64 + np.arange(64)])
+    eighths = (np.arange(1, 400) * (np.pi / 4)).astype(np.float32).view(np.uint32).astype(np.int64)
+    a = np.concatenate([(fields + steps).ravel(), (eighths[:, None] + np.arange(-64, 65)).ravel()])
+    a = a.astype(np.uint32)
+    got = helpers.unary_on_evm(harness, name, a)
+    expected = helpers.patterns(exact.FLOAT[name](helpers.tensor(a)))
+    assert not helpers.disagreement(got, expected, a)
+
+
+CONSTANT = re.compile(r"\w+ internal constant (\w+) = (0x[0-9a-f]+);")
+
+
+def expected_constants():
+    """Every coefficient by the name it has in Solidity; a polynomial's have their places."""
     expected = {}
-    for name in found:
-        table, _, index = name.rpartition("_")
-        if table in ("EXP_Q", "LOG_P"):
-            expected[name] = getattr(coefficients, table)[int(index)]
-        else:
-            expected[name] = getattr(coefficients, name)
-    assert found == expected
-    for table in ("EXP_Q", "LOG_P"):
-        names = {f"{table}_{i}" for i in range(len(getattr(coefficients, table)))}
-        assert names == {n for n in found if n.startswith(f"{table}_")}
+    for name, value in vars(coefficients).items():
+        if isinstance(value, tuple):
+            expected |= {f"{name}_{i}": v for i, v in enumerate(value)}
+        elif isinstance(value, int):
+            expected[name] = value
+    return expected
+
+
+def test_the_constants_are_those_of_the_table():
+    """Each one that a library has is right, and each of the table is in one, 2^-62 apart."""
+    expected, found = expected_constants(), set()
+    for library in ("ExpLog", "Tanh", "Erf", "SinCos"):
+        source = (evm.CONTRACTS / "lib" / f"{library}.sol").read_text()
+        constants = {name: int(value, 16) for name, value in CONSTANT.findall(source)}
+        assert len(constants) == source.count(" constant ") and constants, library
+        for name, value in constants.items():
+            assert value == expected[name], (library, name)
+        found |= constants.keys()
+    assert expected.keys() - found == {"UNIT_62"}  # there a scale of integers
     # LN2_HIGH also stands as the integer of which it is 2^-16 times.
+    source = (evm.CONTRACTS / "lib" / "ExpLog.sol").read_text()
     assert f"k * {coefficients_ln2_high_units()}" in source
 
 

@@ -18,7 +18,8 @@ SUM, MAX, ARGMAX, EXPONENT = range(4)
 WHERE, AND, OR, NOT, XOR, CONVERT, QUANTISE = 30, 31, 32, 33, 34, 40, 41
 COMPARED = {20: "eq", 21: "ne", 22: "lt", 23: "le", 24: "gt", 25: "ge"}
 FLOATS = {1: "add", 2: "sub", 3: "mul", 4: "div", 5: "sqrt", 6: "neg", 7: "abs_", 8: "maximum",
-          9: "minimum", 10: "relu", 11: "exp", 12: "log"}  # fmt: skip
+          9: "minimum", 10: "relu", 11: "exp", 12: "log", 13: "tanh",
+          14: "erf", 15: "sin", 16: "cos"}  # fmt: skip
 WIDTH = {I32: 32, I64: 64}
 
 Bits = list[int]

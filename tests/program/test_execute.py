@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,8 +12,9 @@ from tests.program.helpers import bits, program_of, same
 from tests.program.models import TRAININGS, attention, seeded, tiny
 from tests.program.reference_run import reference_run
 from worker.exact.backends import BACKENDS, ENVIRONMENT
-from worker.program import Input, Kind, Map, Node, Program, Reduce, Source
+from worker.program import Input, Kind, MalformedProgram, Map, Node, Program, Reduce, Source
 from worker.program.codes import BOOL, F32, I32, I64
+from worker.program.wellformed import check_node
 
 NAN = 0x7FC00000
 
@@ -55,6 +58,20 @@ def test_steps_that_overflow_are_the_references_too():
     follow(program, small, [batch[0] * 1e-12, batch[1]])
 
 
+def signatures(fn: Map) -> list[tuple[int, ...]]:
+    """Every choice of output and operand dtypes that a MAP function has."""
+    found: list[tuple[int, ...]] = []
+    for arity in (1, 2, 3):
+        for dtypes in product((F32, I32, I64, BOOL), repeat=1 + arity):
+            operands = tuple(Input(0, d, (), ()) for d in dtypes[1:])
+            try:
+                check_node(Node(Kind.MAP, fn, dtypes[0], (), operands), 1)
+            except MalformedProgram:
+                continue
+            found.append(dtypes)
+    return found
+
+
 def everything() -> tuple[Program, list[Tensor]]:
     """One node of every function, on special values, through maps that lead out of bounds."""
     special = torch.tensor([0, 1 << 31, 1, 0x7F800000, -8388608, NAN, 0x3F800000, -1082130432])
@@ -72,26 +89,16 @@ def everything() -> tuple[Program, list[Tensor]]:
         return Input(source, codes[source], (8,), (turn, *steps), fill)
 
     fills = (0xC0490FDB, 0xFFFFFFFE, 2**64 - 3, 1)
-    unary = {Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG}
-    only_floats = {Map.DIV, Map.SQRT, Map.ABS, Map.RELU, Map.EXP, Map.LOG}
     for fn in Map:
-        if fn in (Map.CONVERT, Map.COPY):
-            pairs = [(s, t) for s in range(4) for t in range(4) if fn == Map.CONVERT or s == t]
-            for s, t in pairs:
-                operands = (operand(s, 3, fills[s]),)
-                nodes.append(Node(Kind.MAP, fn, codes[t], (8, 8), operands))
-        elif fn == Map.WHERE:
-            for s in range(4):
-                operands = (operand(3, 2, 1), operand(s, 0), operand(s, 5, fills[s]))
-                nodes.append(Node(Kind.MAP, fn, codes[s], (8, 8), operands))
-        elif fn in (Map.AND, Map.OR, Map.XOR, Map.NOT):
-            operands = (operand(3, 3, 1), operand(3, 4, 0))[: 1 if fn == Map.NOT else 2]
-            nodes.append(Node(Kind.MAP, fn, BOOL, (8, 8), operands))
-        elif fn != Map.QUANTISE:
-            for s in (0,) if fn in only_floats else (0, 1, 2):
-                operands = (operand(s, 3, fills[s]), operand(s, 6, 0))[: 1 if fn in unary else 2]
-                out = BOOL if Map.EQ <= fn <= Map.GE else codes[s]
-                nodes.append(Node(Kind.MAP, fn, out, (8, 8), operands))
+        if fn == Map.QUANTISE:
+            continue  # below, with exponents of its own
+        for out, *kinds in signatures(fn):
+            turns = ((3, fills), (6, (0,) * 4), (5, fills))
+            operands = tuple(
+                operand(codes.index(k), turn, fill[codes.index(k)])
+                for k, (turn, fill) in zip(kinds, turns, strict=False)
+            )
+            nodes.append(Node(Kind.MAP, fn, out, (8, 8), operands))
     for s in range(3):
         for shape in ((8, 1), (4, 2), (1, 8)):
             rows = (Input(s, codes[s], shape),)
@@ -170,8 +177,8 @@ def test_a_larger_step_does_not_depend_on_threads():
     x, y = seeded(5, lambda: (torch.randn(200, 300), torch.randn(300, 190)))
 
     def make(b, views):
-        product = b.dot(views[0], views[1].permute((1, 0)), 14)
-        return [product, b.sum(b.map(Map.EXP, product), 0), b.reduce(Reduce.MAX, product, 1)]
+        y = b.dot(views[0], views[1].permute((1, 0)), 14)
+        return [y, b.sum(b.map(Map.EXP, y), 0), b.reduce(Reduce.MAX, y, 1)]
 
     program = program_of(make, [x, y])
     before, found = torch.get_num_threads(), []
@@ -245,3 +252,21 @@ def test_an_axis_of_one_element_may_have_any_stride():
         Node(Kind.MAP, Map.COPY, F32, (1, 3), (operand,)),
     )
     follow(Program(nodes, (0, 1), ("x",)), [x], [])
+
+
+@pytest.mark.parametrize(
+    "fn", [f for f in Map if (F32, F32) in signatures(f)], ids=lambda f: f.name
+)
+def test_a_scalar_leaves_nothing_behind(fn):
+    """Protects later steps from earlier ones: a function of a scalar, which indexes its tables as a
+    view, must not write to them."""
+    x = torch.tensor([0.25, 1.5, 2.5, 30.0, 1e4])
+
+    def run(value: Tensor) -> list[Tensor]:
+        program = program_of(lambda b, views: [b.map(fn, views[0])], [value])
+        return program.run([value], [])[1]
+
+    first = run(x)
+    for scalar in x:
+        run(scalar.clone())
+    assert same(run(x), first)

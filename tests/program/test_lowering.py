@@ -94,7 +94,8 @@ cases(aten.mul.Scalar)(*SCALARS, (b(4), True))
 cases(aten.div.Tensor)(*PAIRS, (SPECIAL[:, None], SPECIAL), (b(4), b(4)))
 cases(aten.div.Scalar)(*SCALARS)
 cases(aten.maximum.default, aten.minimum.default)(*PAIRS[:8], PAIRS[8], (SPECIAL, SPECIAL.flip(0)))
-cases(aten.reciprocal.default, aten.exp.default, aten.sqrt.default, aten.sigmoid.default)(
+SMOOTH = (aten.exp.default, aten.tanh.default, aten.erf.default, aten.sin.default, aten.cos.default)
+cases(aten.reciprocal.default, aten.sqrt.default, aten.sigmoid.default, *SMOOTH)(
     (f(4, 5),), (SPECIAL,), (i(6, low=1, high=9),), (f(),), (b(4),)
 )
 cases(aten.log.default, aten.rsqrt.default)(
@@ -274,7 +275,7 @@ CLOSE = {
     aten.mm.default: 1e-3,
     aten.bmm.default: 1e-3,
     aten.addmm.default: 1e-3,
-    aten.exp.default: 1e-6,
+    **dict.fromkeys(SMOOTH, 1e-6),
     aten.log.default: 1e-6,
     aten.sigmoid.default: 1e-6,
     aten.rsqrt.default: 1e-6,

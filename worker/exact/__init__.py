@@ -12,7 +12,8 @@ from worker.exact.guard import SubnormalsFlushed, check_subnormals
 from worker.exact.order import argmax, max, maximum, minimum, relu
 from worker.exact.rows import exponent, quantise, sum, sum_finish, sum_quantised
 from worker.exact.scalar import BOOL, FLOAT, INTEGER, div, sqrt
-from worker.exact.transcendental import exp, log
+from worker.exact.transcendental import erf, exp, log, tanh
+from worker.exact.trigonometric import cos, sin
 
 check_subnormals()
 
@@ -28,9 +29,11 @@ __all__ = [
     "argmax",
     "canonical",
     "check_subnormals",
+    "cos",
     "div",
     "dot",
     "dot_quantised",
+    "erf",
     "exp",
     "exponent",
     "log",
@@ -39,9 +42,11 @@ __all__ = [
     "minimum",
     "quantise",
     "relu",
+    "sin",
     "sqrt",
     "sum",
     "sum_finish",
     "sum_quantised",
+    "tanh",
     "to",
 ]

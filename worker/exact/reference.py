@@ -298,7 +298,15 @@ def to_bool(a: int) -> int:
     return int(not is_zero(a))
 
 
-# --- exp and log --------------------------------------------------------------------------------
+# --- exp, log, tanh, erf, sin, cos --------------------------------------------------------------
+
+
+def _horner(coefficients: tuple[int, ...], x: int) -> int:
+    """The polynomial at x, highest coefficient first."""
+    result = coefficients[0]
+    for coefficient in coefficients[1:]:
+        result = add(mul(result, x), coefficient)
+    return result
 
 
 def exp(x: int) -> int:
@@ -311,9 +319,7 @@ def exp(x: int) -> int:
     high = sub(x, mul(n, table.LN2_HIGH))
     low = mul(n, table.LN2_LOW)
     r = sub(high, low)
-    q = table.EXP_Q[0]
-    for coefficient in table.EXP_Q[1:]:
-        q = add(mul(q, r), coefficient)
+    q = _horner(table.EXP_Q, r)
     tail = sub(mul(mul(r, r), q), low)
     y = add(table.ONE, add(high, tail))
     _, m, e = decode(y)
@@ -338,13 +344,77 @@ def log(x: int) -> int:
     f = sub((offset & 0x7FFFFF) + table.SQRT_HALF, table.ONE)
     s = div(f, add(f, table.TWO))
     z = mul(s, s)
-    p = table.LOG_P[0]
-    for coefficient in table.LOG_P[1:]:
-        p = add(mul(p, z), coefficient)
+    p = _horner(table.LOG_P, z)
     half_square = mul(mul(table.HALF, f), f)
     n = from_int(k)
     tail = add(mul(s, add(half_square, mul(z, p))), mul(n, table.LN2_LOW))
     return add(mul(n, table.LN2_HIGH), sub(f, sub(half_square, tail)))
+
+
+def tanh(x: int) -> int:
+    """tanh x as a fixed sequence of the functions above; see `transcendental.tanh`."""
+    if is_nan(x):
+        return NAN
+    a = abs_(x)
+    if a < table.TANH_SMALL:
+        z = mul(a, a)
+        y = add(mul(mul(_horner(table.TANH_P, z), z), a), a)
+    else:
+        y = sub(table.ONE, div(table.TWO, add(exp(add(a, a)), table.ONE)))
+    return y | (x & SIGN)
+
+
+def erf(x: int) -> int:
+    """erf x as a fixed sequence of the functions above; see `transcendental.erf`."""
+    if is_nan(x):
+        return NAN
+    a = abs_(x)
+    if a < table.ONE:
+        y = add(mul(_horner(table.ERF_P, mul(a, a)), a), a)
+    else:
+        a = minimum(a, table.ERF_END)
+        y = sub(table.ONE, exp(mul(_horner(table.ERF_Q, a), a)))
+    return y | (x & SIGN)
+
+
+def sin(x: int) -> int:
+    """sin x, through exact integers and then the functions above; see `trigonometric.sin`."""
+    if x & 0x7FFFFFFF >= INF:
+        return NAN
+    return _sine(abs_(x), 0) ^ (x & SIGN)
+
+
+def cos(x: int) -> int:
+    """cos x, through exact integers and then the functions above; see `trigonometric.cos`."""
+    if x & 0x7FFFFFFF >= INF:
+        return NAN
+    return _sine(abs_(x), 1)
+
+
+def _sine(a: int, quarters: int) -> int:
+    """sin(a + quarters * pi / 2) of a finite a >= +0.
+
+    a = (quarters + f) pi / 2 with f in [-1/2, 1/2) an integer in units of 2^-62. Of 2 / pi only the
+    bits are taken that are no multiple of 4 once multiplied with a, cut off 2^-94 of the last.
+    """
+    r, low = a, 0
+    if a > table.QUARTER_PI:
+        _, m, e = decode(a)
+        window = (table.TWO_OVER_PI >> (104 - e)) & ((1 << 96) - 1)
+        turned = ((m * window) >> 32) + (1 << 61)
+        quarters += turned >> 62
+        f = (turned & ((1 << 62) - 1)) - (1 << 61)
+        v = (f * table.HALF_PI) >> 31  # f pi / 2, in the same units
+        whole = from_int(v)
+        rest = from_int(v - to_int(whole, 64))
+        r, low = mul(whole, table.UNIT_62), mul(rest, table.UNIT_62)
+    z = mul(r, r)
+    if quarters & 1:
+        tail = sub(mul(mul(_horner(table.COS_P, z), z), z), mul(r, low))
+        y = sub(table.ONE, sub(mul(z, table.HALF), tail))
+    else:
+        y = add(add(mul(mul(_horner(table.SIN_P, z), z), r), low), r)
+    return neg(y) if quarters & 2 else y
 
 
 # --- rows: exponent, quantise, finish -----------------------------------------------------------

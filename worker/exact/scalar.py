@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from worker.exact.order import maximum, minimum, relu
-from worker.exact.transcendental import exp, log
+from worker.exact.transcendental import erf, exp, log, tanh
+from worker.exact.trigonometric import cos, sin
 
 Scalar = Callable[..., Tensor]
 
@@ -51,6 +52,10 @@ FLOAT: dict[str, Scalar] = {
     "relu": relu,
     "exp": exp,
     "log": log,
+    "tanh": tanh,
+    "erf": erf,
+    "sin": sin,
+    "cos": cos,
     **COMPARISONS,
 }
 

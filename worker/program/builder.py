@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from math import prod
+from math import isfinite, prod
 
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
@@ -30,7 +30,11 @@ def constant_bits(value: float | int | bool, dtype: int) -> int:
     if dtype == BOOL:
         return FALSE_TRUE[bool(value)]
     width = {I32: 32, I64: 64}[dtype]
-    if value != int(value) or not -(1 << width - 1) <= value < 1 << width - 1:
+    if (
+        not isfinite(value)
+        or value != int(value)
+        or not -(1 << width - 1) <= value < 1 << width - 1
+    ):
         raise ValueError(f"{value=} is not an integer of {width} bits")
     return int(value) & ((1 << width) - 1)
 

@@ -85,10 +85,10 @@ def capture_training(
         }
         # what a module writes into, such as running statistics, must not be the state's own
         buffers = {name: t.clone() for name, t in parts.buffers.items()}
-        with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-            loss = loss_fn(
-                functional_call(module, {**leaves, **buffers}, tuple(rows[:-1])), rows[-1]
-            )
+        kernels = sdpa_kernel(SDPBackend.MATH)
+        with torch.enable_grad(), kernels, torch.backends.mkldnn.flags(enabled=False):
+            outputs = functional_call(module, {**leaves, **buffers}, tuple(rows[:-1]))
+            loss = loss_fn(outputs, rows[-1])
         if loss.numel() != 1:
             raise ValueError(
                 f"the loss has shape {tuple(loss.shape)}; it must be one number: reduce it"

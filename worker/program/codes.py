@@ -46,6 +46,10 @@ class Map(IntEnum):
     RELU = 10
     EXP = 11
     LOG = 12
+    TANH = 13
+    ERF = 14
+    SIN = 15
+    COS = 16
     EQ = 20
     NE = 21
     LT = 22

@@ -33,6 +33,7 @@ EXPONENTS = range(-96, 129)
 NONFINITE = 0x7FFFFFFF
 
 _NUMBERS = (F32, I32, I64)
+_SMOOTH = (Map.SQRT, Map.EXP, Map.LOG, Map.TANH, Map.ERF, Map.SIN, Map.COS)
 _NAMES = {F32: "f32", I32: "i32", I64: "i64", BOOL: "bool"}
 _WIDTH = {F32: 32, I32: 32, I64: 64, BOOL: 1}
 
@@ -111,14 +112,6 @@ def _check_sources(nodes: Sequence[Node], outputs: Sequence[int], state_count: i
 
 def check_node(node: Node, index: int) -> None:
     """Raises MalformedProgram unless a record, alone, is sound at its place in a program."""
-    _check_shape(node.shape)
-    _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
-    for operand in node.inputs:
-        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
-        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
-        _check_shape(operand.shape)
-        if node.kind != Kind.MAP:
-            _require(not operand.map and operand.fill == 0, "only MAP has index maps")
     checks = {
         Kind.SOURCE: _check_source,
         Kind.MAP: _check_map,
@@ -128,6 +121,14 @@ def check_node(node: Node, index: int) -> None:
         Kind.SCATTER: _check_scatter,
     }
     _require(node.kind in checks, f"kind {node.kind}")
+    _check_shape(node.shape)
+    _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
+    for operand in node.inputs:
+        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
+        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
+        _check_shape(operand.shape)
+        if node.kind != Kind.MAP:
+            _require(not operand.map and operand.fill == 0, "only MAP has index maps")
     checks[Kind(node.kind)](node)
 
 
@@ -179,7 +180,7 @@ def _check_index_map(operand: Input, rank: int) -> None:
 def _check_map(node: Node) -> None:
     _require(node.fn in Map._value2member_map_, f"map function {node.fn}")
     fn = Map(node.fn)
-    unary = (Map.COPY, Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG, Map.NOT, Map.CONVERT)
+    unary = (Map.COPY, Map.NEG, Map.ABS, Map.RELU, Map.NOT, Map.CONVERT, *_SMOOTH)
     arity = 1 if fn in unary else 3 if fn == Map.WHERE else 2
     _arity(node, arity, 1 if fn == Map.QUANTISE else 0)
     for operand in node.inputs:
@@ -201,7 +202,7 @@ def _check_map(node: Node) -> None:
         sound = node.dtype == BOOL and kinds == (first, first) and first in _NUMBERS
     elif fn in (Map.AND, Map.OR, Map.XOR, Map.NOT):
         sound = {*kinds, node.dtype} == {BOOL}
-    elif fn in (Map.DIV, Map.SQRT, Map.EXP, Map.LOG, Map.RELU, Map.ABS):
+    elif fn in (Map.DIV, Map.RELU, Map.ABS, *_SMOOTH):
         sound = {*kinds, node.dtype} == {F32}
     else:
         sound = {*kinds, node.dtype} == {first} and first in _NUMBERS

@@ -105,6 +105,10 @@ for _operator, _fn in (
     (aten.exp.default, Map.EXP),
     (aten.log.default, Map.LOG),
     (aten.sqrt.default, Map.SQRT),
+    (aten.tanh.default, Map.TANH),
+    (aten.erf.default, Map.ERF),
+    (aten.sin.default, Map.SIN),
+    (aten.cos.default, Map.COS),
 ):
     _unary(_operator, _fn)
 

@@ -1,0 +1,353 @@
+"""Capturing: ordinary PyTorch in, the same training out, and refusals that say what and where."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.program.helpers import same
+from tests.program.models import Attention, seeded
+from worker.examples.digits import digits
+from worker.jobs import rows_of_step
+from worker.program import Unsupported, capture_training, training_state
+
+SGD = torch.optim.SGD
+
+
+def perceptron() -> nn.Sequential:
+    return seeded(5, lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)))
+
+
+def batch(rows: int = 4) -> list[Tensor]:
+    return seeded(6, lambda: [torch.randn(rows, 6), torch.randint(0, 3, (rows,))])
+
+
+def losses(
+    module: nn.Module,
+    loss_fn: Callable[..., Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: list[list[Tensor]],
+) -> tuple[list[float], list[float], dict[str, Tensor]]:
+    """The captured training's losses, plain PyTorch's, and the captured one's last state."""
+    program = capture_training(module, loss_fn, optimizer, batches[0])
+    state = training_state(module, optimizer)
+    ours, plain = [], []
+    for rows in batches:
+        state, (loss,) = program.run(state, rows)
+        ours.append(loss.item())
+        optimizer.zero_grad()
+        expected = loss_fn(module(*rows[:-1]), rows[-1])
+        expected.backward()
+        optimizer.step()
+        plain.append(expected.item())
+    return ours, plain, dict(zip(program.state_names, state, strict=True))
+
+
+def groups(module: nn.Sequential) -> list[dict]:
+    return [
+        {"params": module[2].parameters(), "lr": 0.01, "momentum": 0.5, "weight_decay": 0.1},
+        {"params": module[0].parameters(), "lr": 0.2, "nesterov": True, "momentum": 0.9},
+    ]
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Sequential], torch.optim.Optimizer]] = {
+    "plain": lambda m: SGD(m.parameters(), lr=0.1),
+    "momentum": lambda m: SGD(m.parameters(), lr=0.05, momentum=0.9),
+    "nesterov": lambda m: SGD(m.parameters(), lr=0.05, momentum=0.9, nesterov=True),
+    "decay": lambda m: SGD(m.parameters(), lr=0.1, weight_decay=0.01),
+    "maximize": lambda m: SGD(m.parameters(), lr=0.001, maximize=True),
+    "groups": lambda m: SGD(groups(m), lr=0.3),
+    "one layer": lambda m: SGD(m[2].parameters(), lr=0.1, momentum=0.9),
+    "fused": lambda m: SGD(m.parameters(), lr=0.1, momentum=0.9, fused=True),
+    "foreach": lambda m: SGD(m.parameters(), lr=0.1, momentum=0.9, foreach=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_setting_of_sgd_trains_as_in_pytorch(name):
+    """Protects the update: decay, momentum, nesterov, groups with rates of their own, in another
+    order than the module's, and frozen parameters do what the optimizer does, step after step."""
+    module = perceptron()
+    first = copy.deepcopy(module.state_dict())
+    optimizer = OPTIMIZERS[name](module)
+    data = seeded(7, lambda: [torch.randn(60, 6), torch.randint(0, 3, (60,))])
+    steps = [[t[rows_of_step(1, 60, 8, s)] for t in data] for s in range(20)]
+    ours, plain, state = losses(module, F.cross_entropy, optimizer, steps)
+    assert ours == pytest.approx(plain, rel=2e-3)
+    for key, tensor in module.state_dict().items():
+        torch.testing.assert_close(state[key], tensor, rtol=1e-2, atol=2e-3)
+        if name == "one layer" and key.startswith("0."):
+            assert same([state[key]], [first[key]]), "what is not trained stays, bit for bit"
+    slots = [k for k in state if k.startswith("optimizer.momentum_buffer.")]
+    for slot in slots:
+        parameter = dict(module.named_parameters())[slot.removeprefix("optimizer.momentum_buffer.")]
+        expected = optimizer.state[parameter]["momentum_buffer"]
+        torch.testing.assert_close(state[slot], expected, rtol=2e-2, atol=2e-3)
+
+
+def test_a_hundred_steps_on_digits_follow_plain_pytorch():
+    """Protects accuracy: the loss of a real training stays within half a percent of PyTorch's."""
+    job = digits(steps=100)
+    steps = [[t[rows_of_step(1, job.rows, 32, s)] for t in job.data] for s in range(100)]
+    ours, plain, _ = losses(job.module, job.loss_fn, job.optimizer, steps)
+    assert plain[-1] < plain[0] / 3
+    assert sum(ours) == pytest.approx(sum(plain), rel=5e-3)
+    assert ours == pytest.approx(plain, rel=2e-2)
+
+
+def test_attention_trains_as_in_pytorch():
+    """Protects batched products, softmax, masks, embeddings, frozen parameters and buffers."""
+    module = seeded(8, Attention)
+    optimizer = SGD([p for p in module.parameters() if p.requires_grad], lr=0.1)
+    tokens = seeded(9, lambda: torch.randint(0, 7, (30, 2, 4)))
+
+    def loss_fn(y: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(y.flatten(0, 1), target.flatten())
+
+    steps = [[t, t.roll(1, 1)] for t in tokens]
+    ours, plain, state = losses(module, loss_fn, optimizer, steps)
+    assert ours == pytest.approx(plain, rel=5e-3)
+    assert int(state["seen"]) == int(module.seen) == 30, "what forward writes to a buffer is kept"
+
+
+class Rebinds(nn.Module):
+    """Keeps a running mean by binding its buffer anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        return self.linear(x - self.mean)
+
+
+def test_a_buffer_that_is_bound_anew_is_kept():
+    """Protects running statistics that a module assigns instead of writing in place."""
+    module = seeded(10, Rebinds)
+    data = seeded(7, lambda: [torch.randn(10, 4, 6), torch.randint(0, 3, (10, 4))])
+    steps = [list(rows) for rows in zip(*data, strict=True)]
+    ours, plain, state = losses(module, F.cross_entropy, SGD(module.parameters(), lr=0.1), steps)
+    assert ours == pytest.approx(plain, rel=2e-3)
+    torch.testing.assert_close(state["mean"], module.mean)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+        self.b = nn.Linear(6, 6)
+        self.b.weight = self.a.weight
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.b(torch.relu(self.a(x))))
+
+
+def test_an_optimizer_in_another_order_gets_its_own_gradients():
+    """Protects against swapped gradients: layers of one shape would take each other's."""
+    module = seeded(12, lambda: nn.Sequential(*(nn.Linear(6, 6) for _ in range(3))))
+    optimizer = SGD(reversed(list(module.parameters())), lr=0.1, momentum=0.9)
+    ours, plain, _ = losses(module, F.cross_entropy, optimizer, [batch()] * 20)
+    assert ours == pytest.approx(plain, rel=2e-3)
+
+
+def test_tied_weights_are_one_tensor_of_the_state():
+    """Protects shared parameters: one tensor, and the sum of both gradients."""
+    module = seeded(11, Tied)
+    optimizer = SGD(module.parameters(), lr=0.1)
+    ours, plain, state = losses(module, F.cross_entropy, optimizer, [batch()] * 10)
+    assert ours == pytest.approx(plain, rel=2e-3)
+    assert "a.weight" in state and "b.weight" not in state
+
+
+def test_capture_leaves_everything_as_it_was():
+    """Protects the user's objects: parameters, gradients, buffers, optimizer, batch, grad mode,
+    training mode and random state are untouched, and so is the first state."""
+    module = seeded(8, Attention)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = SGD(trained, lr=0.1, momentum=0.9)
+    trained[0].grad = torch.ones_like(trained[0])
+    tokens = [torch.randint(0, 7, (2, 4)), torch.randint(0, 7, (2, 4))]
+    everything = [*module.parameters(), *module.buffers(), *tokens]
+    copies = [t.detach().clone() for t in everything]
+    identities = [id(t) for t in everything]
+    settings = copy.deepcopy(optimizer.param_groups[0] | {"params": None})
+    seed = torch.random.get_rng_state()
+    capture_training(
+        module, lambda y, t: F.cross_entropy(y.flatten(0, 1), t.flatten()), optimizer, tokens
+    )
+    after = [*module.parameters(), *module.buffers(), *tokens]
+    assert [id(t) for t in after] == identities and same(after, copies)
+    assert torch.equal(trained[0].grad, torch.ones_like(trained[0]))
+    assert all(p.grad is None for p in trained[1:])
+    assert not optimizer.state
+    assert optimizer.param_groups[0] | {"params": None} == settings
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in trained]
+    assert torch.equal(torch.random.get_rng_state(), seed)
+    assert module.training and torch.is_grad_enabled()
+    state = training_state(module, optimizer)
+    assert all(a.data_ptr() != b.data_ptr() for a, b in zip(state, after, strict=False))
+
+
+def test_capturing_twice_gives_one_program():
+    """Protects a task's name: the same job has the same root, also from a copy of the module and
+    within torch.no_grad()."""
+    roots = set()
+    for _ in range(2):
+        module = perceptron()
+        program = capture_training(module, F.cross_entropy, SGD(module.parameters(), 0.1), batch())
+        roots.add(program.root)
+    with torch.no_grad():
+        trained = SGD(module.parameters(), 0.1)
+        roots.add(capture_training(module, F.cross_entropy, trained, batch()).root)
+    assert len(roots) == 1
+
+
+def test_other_values_of_the_batch_give_the_same_program():
+    """Protects jobs: the example shows shapes and dtypes, its values are in no record."""
+    module = perceptron()
+    optimizer = SGD(module.parameters(), 0.1)
+    x, y = batch()
+    first = capture_training(module, F.cross_entropy, optimizer, [x, y])
+    other = capture_training(module, F.cross_entropy, optimizer, [x * 3, (y + 1) % 3])
+    assert first.root == other.root
+
+
+def test_nodes_remember_the_users_lines():
+    """Protects debugging: an operator's node names the operator and the line that asked for it."""
+    program = capture_training(
+        module := seeded(10, Rebinds), F.cross_entropy, SGD(module.parameters(), 0.1), batch()
+    )
+    assert len(program.origins) == len(program.nodes)
+    assert any(__file__ in o and "self.mean = 0.9" in o for o in program.origins)
+    assert program.origin(10**6) == ""
+
+
+# --- refusals ---
+
+
+class Calls(nn.Module):
+    """A layer, and then something that programs may not know."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.linear(x))
+
+
+def capture(module: nn.Module, loss_fn=F.cross_entropy, optimizer=None, rows=None):
+    optimizer = optimizer or SGD(module.parameters(), 0.1)
+    return capture_training(module, loss_fn, optimizer, rows or batch())
+
+
+OPERATORS = [
+    (lambda y: torch.cumsum(y, 1), "aten.cumsum.default"),
+    (lambda y: y @ torch.linalg.inv(y.T @ y), "linalg"),
+    (lambda y: F.dropout(y, 0.5), "aten"),
+    (lambda y: y + torch.randn(4, 3), "aten"),
+    (lambda y: torch.sort(y)[0], "aten.sort"),
+]
+
+
+@pytest.mark.parametrize(("function", "operator"), OPERATORS)
+def test_an_unknown_operator_is_refused_by_name_with_the_users_line(function, operator):
+    """Protects users: what cannot be expressed is named when the job is captured, and where."""
+    with pytest.raises(Unsupported) as caught:
+        capture(Calls(function))
+    assert operator in str(caught.value)
+    assert f"{__file__}:" in str(caught.value)
+
+
+def test_all_unknown_operators_are_named_at_once():
+    """Protects users from finding them one by one."""
+    with pytest.raises(Unsupported) as caught:
+        capture(Calls(lambda y: torch.cumsum(torch.erfinv(y), 1)))
+    assert "aten.cumsum.default" in str(caught.value) and "aten.erfinv" in str(caught.value)
+
+
+def test_a_row_that_is_too_long_is_refused_with_the_users_line():
+    """Protects users from a bare record: the limit, the operator and the line are named."""
+    with pytest.raises(Unsupported) as caught:
+        capture(Calls(lambda y: y + torch.zeros(5000, 1).add(y[0, 0]).sum()))
+    message = str(caught.value)
+    assert "aten.sum" in message and "a row of 5000 elements; at most 4096" in message
+    assert f"{__file__}:" in message
+
+
+def test_a_constant_tensor_is_refused_with_what_to_do():
+    """Protects users from a tensor that no state would hold."""
+    held = torch.randn(3)
+    with pytest.raises(Unsupported, match="register it as a buffer"):
+        capture(Calls(lambda y: y * held))
+
+
+def stepped() -> tuple[nn.Module, torch.optim.Optimizer]:
+    module = perceptron()
+    optimizer = SGD(module.parameters(), lr=0.1, momentum=0.9)
+    module(batch()[0]).sum().backward()
+    optimizer.step()
+    return module, optimizer
+
+
+def test_optimizers_that_programs_do_not_know_are_refused_by_name():
+    """Protects users: another optimizer, one with dampening, a tensor as a rate, one that has made
+    steps, or one of another module is refused with what to do."""
+    m = perceptron()
+    cases: list[tuple[type[Exception], str, torch.optim.Optimizer]] = [
+        (Unsupported, "the optimizer Adam: use one of SGD", torch.optim.Adam(m.parameters())),
+        (Unsupported, "set dampening=0", SGD(m.parameters(), 0.1, 0.9, dampening=0.5)),
+        (Unsupported, "use Python numbers", SGD(m.parameters(), torch.tensor(0.1), foreach=False)),
+        (ValueError, "not a parameter of the module", SGD(perceptron().parameters(), 0.1)),
+    ]
+    for kind, message, optimizer in cases:
+        with pytest.raises(kind, match=message):
+            capture(m, optimizer=optimizer)
+    module, optimizer = stepped()
+    with pytest.raises(Unsupported, match="an optimizer that has made steps: pass a fresh one"):
+        capture(module, optimizer=optimizer)
+
+
+class Typed(nn.Module):
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.register_buffer("odd", torch.zeros(2, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def test_dtypes_that_programs_do_not_know_are_refused_by_name():
+    """Protects users from a silent change of precision: parameter, buffer and batch are named."""
+    with pytest.raises(Unsupported, match=r"dtype torch.float64 of 0.weight: use float32"):
+        capture(perceptron().double())
+    with pytest.raises(Unsupported, match=r"dtype torch.float16 of odd"):
+        capture(Typed(torch.float16))
+    with pytest.raises(Unsupported, match=r"dtype torch.float64 of a batch tensor"):
+        capture(perceptron(), rows=[batch()[0].double(), batch()[1]])
+    with pytest.raises(Unsupported, match=r"dtype torch.float64 .*asked for at") as caught:
+        capture(Calls(lambda y: y.double().float()))
+    assert f"{__file__}:" in str(caught.value)
+
+
+def test_batches_and_losses_that_make_no_step_are_refused():
+    """Protects users: a step needs inputs and a target with the same rows, and one number."""
+    x, y = batch()
+    with pytest.raises(ValueError, match=r"the loss has shape \(4,\); it must be one number"):
+        capture(perceptron(), lambda p, t: F.cross_entropy(p, t, reduction="none"))
+    with pytest.raises(ValueError, match="example batch has 1 tensors"):
+        capture(perceptron(), rows=[x])
+    with pytest.raises(ValueError, match="first axis of each must count the same rows"):
+        capture(perceptron(), rows=[x, y[:3]])
+    with pytest.raises(ValueError, match="first axis of each must count the same rows"):
+        capture(perceptron(), rows=[x, torch.tensor(1)])
