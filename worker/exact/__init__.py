@@ -10,7 +10,7 @@ from worker.exact.convert import to
 from worker.exact.dot import dot, dot_quantised
 from worker.exact.guard import SubnormalsFlushed, check_subnormals
 from worker.exact.order import argmax, max, maximum, minimum, relu
-from worker.exact.rows import exponent, quantise, sum, sum_quantised
+from worker.exact.rows import exponent, quantise, sum, sum_finish, sum_quantised
 from worker.exact.scalar import BOOL, FLOAT, INTEGER, div, sqrt
 from worker.exact.transcendental import erf, exp, log, tanh
 from worker.exact.trigonometric import cos, sin
@@ -45,6 +45,7 @@ __all__ = [
     "sin",
     "sqrt",
     "sum",
+    "sum_finish",
     "sum_quantised",
     "tanh",
     "to",

@@ -99,6 +99,13 @@ def finish(total: Tensor, n: Tensor, nonfinite: Tensor) -> Tensor:
     return result.masked_fill_(nonfinite, float("nan"))
 
 
+def sum_finish(total: Tensor, e: Tensor) -> Tensor:
+    """round_f32(total * 2^(e - 30)): i64 sums of 31-bit integers under exponents that broadcast."""
+    check_exponents(e)
+    e = e.expand(total.shape)
+    return finish(total, e - (SUM_BITS - 1), e == NONFINITE)
+
+
 def sum_quantised(q: Tensor, e: Tensor, dim: int = -1) -> Tensor:
     """The f32 sums along `dim` of 31-bit integers `q` (i32) of rows with i32 exponents `e`.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from worker.chain.types import Job
 from worker.commit import state_root
 from worker.jobs.sampling import MAX_ROWS, rows_of_step
-from worker.program import Kind, Program, Source
+from worker.program import Kind, Program, Source, Tamper
 from worker.program.codes import DTYPES
 
 Progress = Callable[[int], None]  # told how many steps are done
@@ -51,11 +51,13 @@ class Computation:
 
     def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         """S_{step+1} and the report of `step`, from S_step."""
-        return self.program.run(state, self.batch(step))
+        return self.program.run(state, self.batch(step), seed=self.job.seed, step=step)
 
-    def trace(self, state: Sequence[Tensor], step: int) -> list[Tensor]:
+    def trace(
+        self, state: Sequence[Tensor], step: int, tamper: Tamper | None = None
+    ) -> list[Tensor]:
         """Every node's output in `step`, from S_step."""
-        return self.program.trace(state, self.batch(step))
+        return self.program.trace(state, self.batch(step), tamper, seed=self.job.seed, step=step)
 
     def run_segment(
         self, segment: int, state: Sequence[Tensor], progress: Progress | None = None

@@ -1,7 +1,13 @@
 """Programs: PyTorch captured as the canonical graph of one step, run and traced exactly."""
 
-from worker.program.capture import capture_training, training_state
+from worker.program.capture import (
+    capture_inference,
+    capture_training,
+    inference_state,
+    training_state,
+)
 from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.execute import Tamper
 from worker.program.lower import Unsupported
 from worker.program.program import Program
 from worker.program.records import Header, Input, Node
@@ -17,7 +23,10 @@ __all__ = [
     "Program",
     "Reduce",
     "Source",
+    "Tamper",
     "Unsupported",
+    "capture_inference",
     "capture_training",
+    "inference_state",
     "training_state",
 ]

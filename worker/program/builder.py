@@ -8,7 +8,7 @@ from math import isfinite, prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View, row_major
-from worker.program.wellformed import check_node
+from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
 
@@ -37,6 +37,11 @@ def constant_bits(value: float | int | bool, dtype: int) -> int:
     ):
         raise ValueError(f"{value=} is not an integer of {width} bits")
     return int(value) & ((1 << width) - 1)
+
+
+def least_bits(dtype: int) -> int:
+    """The element that a maximum never prefers to another."""
+    return {F32: 0xFF800000, I32: 1 << 31, I64: 1 << 63}[dtype]
 
 
 class Builder:
@@ -85,6 +90,12 @@ class Builder:
         """0 .. length - 1."""
         return self.add(Node(Kind.SOURCE, Source.IOTA, dtype, (length,)))
 
+    def random(self, shape: tuple[int, ...]) -> View:
+        """Uniform f32 in [0, 1), new in every step. Never one node for two: its number matters."""
+        self.nodes.append(Node(Kind.SOURCE, Source.RANDOM, F32, shape))
+        self.origins.append(self.origin)
+        return View.of(len(self.nodes) - 1, F32, shape)
+
     # maps
 
     def map(
@@ -118,9 +129,24 @@ class Builder:
         rest = moved.shape[:-1]
         return self.reshape(moved, (prod(rest), moved.shape[-1])), rest
 
+    def parts_of(self, rows: View, fill: int) -> View:
+        """[rows, length] as [rows, parts, part] with parts that one transaction can read.
+
+        The last part is filled up with elements that do not count.
+        """
+        count, length = rows.shape
+        parts = -(-length // MAX_ROW)
+        part = -(-length // parts)
+        if parts * part != length:
+            rows = self.plain(rows).pad((0, 0), (0, parts * part - length), fill)
+        return self.reshape(rows, (count, parts, part))
+
     def reduce(self, fn: Reduce, view: View, axis: int) -> View:
-        """MAX, ARGMAX or EXPONENT over one axis."""
+        """MAX, ARGMAX or EXPONENT over one axis; a long MAX by parts, which changes nothing."""
         rows, rest = self.rows_of(view, axis)
+        if fn == Reduce.MAX and rows.shape[1] > MAX_ROW:
+            parts = self.parts_of(rows, least_bits(rows.dtype))
+            return self.reduce(fn, self.reduce(fn, parts, 2), 1).reshape(rest)
         dtype = {Reduce.MAX: view.dtype, Reduce.ARGMAX: I64, Reduce.EXPONENT: I32}[fn]
         inputs = (Input(rows.node, rows.dtype, rows.shape),)
         node = self.add(Node(Kind.REDUCE, fn, dtype, rows.shape[:1], inputs))
@@ -132,22 +158,60 @@ class Builder:
         return self.map(Map.QUANTISE, rows, e.unsqueeze(1), dtype=I32, attributes=(bits,)), e
 
     def sum(self, view: View, axis: int) -> View:
-        """Exact sum over one axis of f32, rounded once."""
+        """Exact sum over one axis of f32, rounded once; of a long one, by parts, each rounded."""
         rows, rest = self.rows_of(view, axis)
+        if rows.shape[1] > MAX_ROW:
+            return self.sum(self.sum(self.parts_of(rows, 0), 2), 1).reshape(rest)
         q, e = self.quantised(rows, SUM_BITS)
         inputs = (Input(q.node, I32, q.shape), Input(e.node, I32, e.shape))
         node = self.add(Node(Kind.REDUCE, Reduce.SUM, F32, rows.shape[:1], inputs))
         return node.reshape(rest)
 
     def dot(self, a: View, b: View, bits: int) -> View:
-        """[..., M, K] and [..., N, K] with equal batch axes -> [..., M, N]."""
+        """[..., M, K] and [..., N, K] with equal batch axes -> [..., M, N].
+
+        A long K is contracted by parts, each rounded, which are summed.
+        """
         batch, (m, k), n = a.shape[:-2], a.shape[-2:], b.shape[-2]
         count = prod(batch)
+        if k > MAX_ROW:
+            left = self.parts_of(self.reshape(a, (count * m, k)), 0)
+            right = self.parts_of(self.reshape(b, (count * n, k)), 0)
+            parts, part = left.shape[1:]
+            left = left.reshape((count, m, parts, part)).permute((0, 2, 1, 3))
+            right = right.reshape((count, n, parts, part)).permute((0, 2, 1, 3))
+            return self.sum(self.dot(left, right, bits), 1).reshape((*batch, m, n))
         qa, ea = self.quantised(self.reshape(a, (count * m, k)), bits)
         qb, eb = self.quantised(self.reshape(b, (count * n, k)), bits)
         inputs = tuple(Input(v.node, I32, v.shape) for v in (qa, ea, qb, eb))
         node = Node(Kind.DOT, 0, F32, (*batch, m, n), inputs, (count, m, n, k, bits))
         return self.add(node)
+
+    def scatter(self, values: View, index: View, rows: int) -> View:
+        """Sums rows of f32 [L, D] by their i64 index [L] -> [rows, D]; others are dropped.
+
+        A long L goes by parts, each rounded.
+        """
+        length, width = values.shape
+        if length > MAX_ROW:
+            half = length // 2
+            first = self.scatter(values.slice(0, 0, half), index.slice(0, 0, half), rows)
+            rest = values.slice(0, half, length - half), index.slice(0, half, length - half)
+            return self.map(Map.ADD, first, self.scatter(*rest, rows))
+        columns = self.plain(values.permute((1, 0)))
+        # one exponent for all: of the greatest of the columns' greatest magnitudes
+        most = self.reduce(Reduce.MAX, self.map(Map.ABS, columns), 1)
+        if width > 1:
+            most = self.reduce(Reduce.MAX, most.reshape((1, width)), 1)
+        e = self.reduce(Reduce.EXPONENT, most.reshape((1, 1)), 1)
+        q = self.map(Map.QUANTISE, columns, e, dtype=I32, attributes=(SUM_BITS,))
+        index = self.plain(index)
+        inputs = (
+            Input(q.node, I32, q.shape),
+            Input(e.node, I32, (1,)),
+            Input(index.node, index.dtype, (length,)),
+        )
+        return self.add(Node(Kind.SCATTER, 0, F32, (rows, width), inputs, (rows, width, length)))
 
     def gather(self, x: View, index: View) -> View:
         """x [A, V, D], index [A, L] -> [A, L, D]."""

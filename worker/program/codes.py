@@ -27,6 +27,7 @@ class Source(IntEnum):
     BATCH = 1
     CONSTANT = 2
     IOTA = 3
+    RANDOM = 4
 
 
 class Map(IntEnum):

@@ -7,6 +7,7 @@ from its floats at once, without the exponents and integers that are nodes of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +26,14 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a step happens, for its random numbers: the job's seed, and the step's number."""
+
+    seed: int = 0
+    step: int = 0
+
+
 class Executor:
     """Evaluates the nodes of one well-formed program."""
 
@@ -34,13 +43,13 @@ class Executor:
         self._steps = [_step(node) for node in self.nodes]
         self._fast = _plan(self.nodes, self.outputs, self._steps)
 
-    def run(self, state: Sequence[Tensor], batch: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, state: Sequence[Tensor], batch: Sequence[Tensor], moment: Moment) -> list[Tensor]:
         """The outputs alone. state: one tensor per state, any shape of the right count."""
         values: list[Tensor | None] = [None] * len(self.nodes)
         for index, operands, evaluate, dead in self._fast:
             node = self.nodes[index]
             if node.kind == Kind.SOURCE:
-                values[index] = _source(node, state, batch, evaluate)
+                values[index] = _source(node, index, state, batch, moment, evaluate)
             else:
                 values[index] = evaluate(*(values[o] for o in operands)).contiguous()
             for gone in dead:
@@ -49,13 +58,17 @@ class Executor:
         return [r.view(self.nodes[n].shape) for r, n in zip(results, self.outputs, strict=True)]  # type: ignore[union-attr]
 
     def trace(
-        self, state: Sequence[Tensor], batch: Sequence[Tensor], tamper: Tamper | None = None
+        self,
+        state: Sequence[Tensor],
+        batch: Sequence[Tensor],
+        moment: Moment,
+        tamper: Tamper | None = None,
     ) -> list[Tensor]:
         """Every node's output, in order, NaNs canonical."""
         values: list[Tensor] = []
         for index, (node, evaluate) in enumerate(zip(self.nodes, self._steps, strict=True)):
             if node.kind == Kind.SOURCE:
-                value = _source(node, state, batch, evaluate)
+                value = _source(node, index, state, batch, moment, evaluate)
             else:
                 value = evaluate(*(values[i.node] for i in node.inputs))
             value = value.contiguous().view(node.shape)
@@ -66,14 +79,25 @@ class Executor:
 
 
 def _source(
-    node: Node, state: Sequence[Tensor], batch: Sequence[Tensor], evaluate: Evaluate
+    node: Node,
+    index: int,
+    state: Sequence[Tensor],
+    batch: Sequence[Tensor],
+    moment: Moment,
+    evaluate: Evaluate,
 ) -> Tensor:
     if node.fn == Source.STATE:
         value = state[node.attributes[0]]
     elif node.fn == Source.BATCH:
         value = batch[node.attributes[0]]
     else:
-        return evaluate((state[0] if state else batch[0]).device)
+        device = (state[0] if state else batch[0]).device
+        if node.fn == Source.RANDOM:
+            numbers = exact.uniform(
+                node.count, seed=moment.seed, step=moment.step, node=index, device=device
+            )
+            return numbers.view(node.shape)
+        return evaluate(device)
     if value.dtype != DTYPES[node.dtype] or value.numel() != node.count:
         raise ValueError(
             f"{node.name} {node.attributes[0]} is {value.dtype} of shape {tuple(value.shape)}; "
@@ -93,6 +117,7 @@ def _step(node: Node) -> Evaluate:
         Kind.REDUCE: _reduce,
         Kind.DOT: _dot,
         Kind.GATHER: _gather,
+        Kind.SCATTER: _scatter,
     }
     return kinds[Kind(node.kind)](node)
 
@@ -172,6 +197,20 @@ def _gather(node: Node) -> Evaluate:
         found = x.gather(1, index.clamp(0, v - 1).unsqueeze(-1).expand(a, length, d))
         outside = torch.full_like(found, torch.nan if x.is_floating_point() else 0)
         return torch.where(inside.unsqueeze(-1), found, outside)
+
+    return evaluate
+
+
+def _scatter(node: Node) -> Evaluate:
+    v, d, length = node.attributes
+
+    def evaluate(q: Tensor, e: Tensor, index: Tensor) -> Tensor:
+        index = index.view(length).long()
+        inside = (index >= 0) & (index < v)
+        # one more row takes what is dropped; integers add up to the same in any order
+        total = torch.zeros(v + 1, d, dtype=torch.int64, device=q.device)
+        total.index_add_(0, torch.where(inside, index, v), q.view(d, length).t().long())
+        return exact.sum_finish(total[:v], e.view(1, 1))
 
     return evaluate
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from worker.commit import Tree, list_tree
-from worker.program.execute import Executor, Tamper
+from worker.program.execute import Executor, Moment, Tamper
 from worker.program.records import Header, Node, decode_program, encode_program, output_item
 from worker.program.wellformed import check_program
 from worker.untrusted import parse_json
@@ -76,21 +76,30 @@ class Program:
         return Executor(self.nodes, self.outputs)
 
     def run(
-        self, state: Sequence[Tensor], batch: Sequence[Tensor]
+        self, state: Sequence[Tensor], batch: Sequence[Tensor], *, seed: int = 0, step: int = 0
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The next state and the report, without what only a dispute needs."""
-        results = self._executor.run(state, batch)
+        """The next state and the report, without what only a dispute needs.
+
+        seed, step: of the job, and the number of this step in it; random numbers depend on both.
+        """
+        results = self._executor.run(state, batch, Moment(seed, step))
         return results[: self.state_count], results[self.state_count :]
 
     def trace(
-        self, state: Sequence[Tensor], batch: Sequence[Tensor], tamper: Tamper | None = None
+        self,
+        state: Sequence[Tensor],
+        batch: Sequence[Tensor],
+        tamper: Tamper | None = None,
+        *,
+        seed: int = 0,
+        step: int = 0,
     ) -> list[Tensor]:
         """Every node's output, bit for bit what `run` computes.
 
         tamper: called with a node's number and its output, returns what takes its place; this is
         how tests and the demo cheat.
         """
-        return self._executor.trace(state, batch, tamper)
+        return self._executor.trace(state, batch, Moment(seed, step), tamper)
 
     def split(self, trace: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """The next state and the report within a trace."""

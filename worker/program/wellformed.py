@@ -88,6 +88,8 @@ def _check_integers(nodes: Sequence[Node], node: Node) -> None:
                 quantised and q.attributes[0] <= node.attributes[4],
                 f"node {operand.node} is not quantised to {node.attributes[4]} bits",
             )
+    elif node.kind == Kind.SCATTER:
+        exponents = node.inputs[1:2]
     for operand in exponents:
         e = nodes[operand.node]
         _require(
@@ -116,6 +118,7 @@ def check_node(node: Node, index: int) -> None:
         Kind.REDUCE: _check_reduce,
         Kind.DOT: _check_dot,
         Kind.GATHER: _check_gather,
+        Kind.SCATTER: _check_scatter,
     }
     _require(node.kind in checks, f"kind {node.kind}")
     _check_shape(node.shape)
@@ -145,8 +148,8 @@ def _arity(node: Node, inputs: int, attributes: int) -> None:
 
 def _check_source(node: Node) -> None:
     _require(node.fn in Source._value2member_map_, f"source function {node.fn}")
-    counts = {Source.STATE: 1, Source.BATCH: 3, Source.CONSTANT: 1, Source.IOTA: 0}
-    _arity(node, 0, counts[Source(node.fn)])
+    counts = {Source.STATE: 1, Source.BATCH: 3, Source.CONSTANT: 1}
+    _arity(node, 0, counts.get(Source(node.fn), 0))
     if node.fn == Source.BATCH:
         _, rows, width = node.attributes
         _require(rows * width == node.count and rows > 0, "rows times width is the count")
@@ -156,6 +159,8 @@ def _check_source(node: Node) -> None:
     elif node.fn == Source.IOTA:
         _require(node.dtype in (I32, I64), "iota is i32 or i64")
         _require(node.dtype == I64 or node.count <= 1 << 31, "iota fits its dtype")
+    elif node.fn == Source.RANDOM:
+        _require(node.dtype == F32, "random numbers are f32")
 
 
 def _check_bits(bits: int, dtype: int) -> None:
@@ -250,3 +255,16 @@ def _check_gather(node: Node) -> None:
     _require(x.shape == (a, v, d) and index.shape == (a, length), "operand shapes")
     _require(node.count == a * length * d, "A * L * D is the count")
     _require(index.dtype in (I32, I64) and node.dtype == x.dtype, "operand dtypes")
+
+
+def _check_scatter(node: Node) -> None:
+    _require(node.fn == 0, f"scatter function {node.fn}")
+    _arity(node, 3, 3)
+    v, d, length = node.attributes
+    _check_row(length)
+    q, e, index = node.inputs
+    shapes = (q.shape, e.shape, index.shape)
+    _require(shapes == ((d, length), (1,), (length,)), "operand shapes")
+    _require(node.count == v * d, "V * D is the count")
+    sound = (q.dtype, e.dtype, node.dtype) == (I32, I32, F32) and index.dtype in (I32, I64)
+    _require(sound, "operand dtypes")

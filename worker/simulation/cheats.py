@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.chain.types import Job
 from worker.jobs import Computation
-from worker.program import Program
+from worker.program import Program, Tamper
 
 ComputationOf = Callable[[Job, Program, Sequence[Tensor]], Computation]
 
@@ -58,9 +58,10 @@ class WrongElement(Computation):
             return super().advance(state, step)
         return self.program.split(self.trace(state, step))
 
-    def trace(self, state: Sequence[Tensor], step: int) -> list[Tensor]:
-        tamper = self._tamper if step == self.step else None
-        return self.program.trace(state, self.batch(step), tamper)
+    def trace(
+        self, state: Sequence[Tensor], step: int, tamper: Tamper | None = None
+    ) -> list[Tensor]:
+        return super().trace(state, step, self._tamper if step == self.step else None)
 
 
 class WrongState(Computation):

@@ -4,7 +4,16 @@ Each module beside this one registers the operators of one family. An operator w
 refused by name, with the line of the user's module that asked for it.
 """
 
-from worker.program.lower import indexing, movement, pointwise, products, reductions
+from worker.program.lower import (
+    indexing,
+    joining,
+    movement,
+    pointwise,
+    products,
+    random,
+    reductions,
+    windows,
+)
 from worker.program.lower.graph import Lowered, lower_graph
 from worker.program.lower.registry import RULES, Unsupported
 
@@ -13,9 +22,12 @@ __all__ = [
     "Lowered",
     "Unsupported",
     "indexing",
+    "joining",
     "lower_graph",
     "movement",
     "pointwise",
     "products",
+    "random",
     "reductions",
+    "windows",
 ]

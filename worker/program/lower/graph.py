@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +66,10 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     target: Any = node.target
     if node.op == "get_attr":
         return _constant(builder, node)
-    args = fx.node.map_arg(node.args, lambda n: values[n])
-    kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
+    args: Any = fx.node.map_arg(node.args, lambda n: values[n])
+    if target is operator.getitem:
+        return args[0][args[1]]
+    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: values[n])
     builder.origin = f"{target}  {user_line(node)}".strip()
     try:
         return RULES[target](builder, *args, **kwargs)
@@ -95,7 +98,8 @@ def _is_nothing(node: fx.Node) -> bool:
 def _refuse_unknown(graph: fx.Graph) -> None:
     unknown: dict[str, str] = {}
     for node in graph.nodes:
-        if node.op != "call_function" or node.target in RULES or _is_nothing(node):
+        known = node.target in RULES or node.target is operator.getitem
+        if node.op != "call_function" or known or _is_nothing(node):
             continue
         unknown.setdefault(str(node.target), user_line(node))
     if unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from worker.program.codes import BOOL, Map
+from worker.program.codes import BOOL, F32, Map
 from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
 
 aten = torch.ops.aten
@@ -64,3 +64,28 @@ def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> V
         places = places.unsqueeze(len(places.shape))
     here = b.map(Map.EQ, places, index, dtype=BOOL)
     return b.map(Map.WHERE, here, b.constant(value, x.dtype), x, dtype=x.dtype)
+
+
+@rule(aten.index_put.default)
+def index_put(
+    b: Builder, x: View, indices: list[View | None], values: View, accumulate: bool = False
+) -> View:
+    """Sums rows into a tensor by one index along its first axis: an embedding's gradient."""
+    index = indices[0]
+    if not accumulate or len(indices) != 1 or index is None or x.dtype != F32:
+        raise Unsupported("index_put other than a sum of rows by one index")
+    rest = x.shape[1:]
+    width = x.count // x.shape[0]
+    flat = b.reshape(values.expand((*index.shape, *rest)), (index.count, width))
+    wrapped = b.reshape(index, (index.count,))
+    total = b.scatter(flat, wrapped, x.shape[0]).reshape(x.shape)
+    return b.map(Map.ADD, x, total)
+
+
+@rule(aten.index.Tensor)
+def index_tensor(b: Builder, x: View, indices: list[View | None]) -> View:
+    """Rows by one index along the first axis."""
+    index = indices[0]
+    if len([i for i in indices if i is not None]) != 1 or index is None or index.dtype == BOOL:
+        raise Unsupported("an index of another form than rows by one integer tensor")
+    return embedding(b, x, index)

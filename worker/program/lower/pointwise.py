@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -172,6 +173,56 @@ def logical_not(b: Builder, x: View) -> View:
     return b.map(Map.NOT, truth(b, x))
 
 
+@rule(aten.bitwise_not.default)
+def bitwise_not(b: Builder, x: View) -> View:
+    if x.dtype != BOOL:
+        raise Unsupported("bitwise_not of integers")
+    return b.map(Map.NOT, x)
+
+
+@rule(aten.clamp.default)
+def clamp(b: Builder, x: View, least: float | None = None, most: float | None = None) -> View:
+    if least is not None:
+        x = b.map(Map.MAXIMUM, *promoted(b, x, least))
+    return x if most is None else b.map(Map.MINIMUM, *promoted(b, x, most))
+
+
+@rule(aten.sign.default)
+def sign(b: Builder, x: View) -> View:
+    zero = b.constant(0, x.dtype)
+    above = b.convert(b.map(Map.GT, x, zero, dtype=BOOL), x.dtype)
+    below = b.convert(b.map(Map.LT, x, zero, dtype=BOOL), x.dtype)
+    return b.map(Map.SUB, above, below)
+
+
+@rule(aten.pow.Tensor_Scalar)
+def pow_scalar(b: Builder, x: View, exponent: float) -> View:
+    x = floating(b, x) if not isinstance(exponent, int) else x
+    if exponent in (0.5, -0.5):
+        root = b.map(Map.SQRT, floating(b, x))
+        return root if exponent > 0 else b.map(Map.DIV, b.constant(1.0, F32), root)
+    if exponent != int(exponent) or not 0 < abs(exponent) <= 64:
+        raise Unsupported(f"a power of {exponent}")
+    if exponent < 0:
+        return b.map(Map.DIV, b.constant(1.0, F32), pow_scalar(b, floating(b, x), -int(exponent)))
+    # square and multiply, from the exponent's highest bit down
+    power = x
+    for bit in bin(int(exponent))[3:]:
+        power = b.map(Map.MUL, power, power)
+        if bit == "1":
+            power = b.map(Map.MUL, power, x)
+    return power
+
+
+@rule(aten.pow.Scalar)
+def scalar_pow(b: Builder, base: float, x: View) -> View:
+    """base^x as exp(x * ln base)."""
+    if not base > 0:
+        raise Unsupported(f"a power of the base {base}")
+    scale = b.constant(math.log(base), F32)
+    return b.map(Map.EXP, b.map(Map.MUL, floating(b, x), scale))
+
+
 @rule(aten.logical_and.default)
 def logical_and(b: Builder, x: View, y: View) -> View:
     return b.map(Map.AND, truth(b, x), truth(b, y))
@@ -197,6 +248,17 @@ def where(b: Builder, condition: View, x: View, y: View) -> View:
 @rule(aten._to_copy.default)
 def to_copy(b: Builder, x: View, dtype: torch.dtype | None = None, **ignored: Any) -> View:
     return x if dtype is None else b.convert(x, dtype_code(dtype))
+
+
+@rule(aten.copy.default)
+def copy(b: Builder, x: View, source: View, non_blocking: bool = False) -> View:
+    return b.convert(source.expand(x.shape), x.dtype)
+
+
+@rule(aten.empty_permuted.default)
+def empty_permuted(b: Builder, size: list[int], order: list[int], **kwargs: Any) -> View:
+    """Whatever a module does with memory it has not written: here it holds zeros."""
+    return full(b, size, 0.0, kwargs.get("dtype") or torch.float32)
 
 
 @rule(aten.full.default)

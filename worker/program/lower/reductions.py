@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from worker.program.codes import BOOL, F32, I64, Map, Reduce
+from worker.program.codes import BOOL, F32, I32, I64, Map, Reduce
 from worker.program.lower.pointwise import dtype_code
 from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
 
@@ -76,11 +76,53 @@ def mean_all(b: Builder, x: View, dtype: Any = None) -> View:
     return mean(b, x, None, dtype=dtype)
 
 
+def spread(
+    b: Builder, x: View, dims: list[int] | None, correction: float | None, keepdim: bool
+) -> tuple[View, View]:
+    """Variance and mean: the mean of squared distances from the mean, n - correction in number."""
+    center = mean(b, x, dims, True)
+    distance = b.map(Map.SUB, x, center)
+    total = sum_(b, b.map(Map.MUL, distance, distance), dims, keepdim)
+    count = x.count // total.count - (1 if correction is None else correction)
+    variance = b.map(Map.DIV, total, b.constant(float(count), F32))
+    return variance, b.reshape(center, total.shape)
+
+
+@rule(aten.var_mean.correction)
+def var_mean(
+    b: Builder,
+    x: View,
+    dims: list[int] | None = None,
+    *,
+    correction: float | None = None,
+    keepdim: bool = False,
+) -> tuple[View, View]:
+    return spread(b, x, dims, correction, keepdim)
+
+
+@rule(aten.var.correction)
+def var(
+    b: Builder,
+    x: View,
+    dims: list[int] | None = None,
+    *,
+    correction: float | None = None,
+    keepdim: bool = False,
+) -> View:
+    return spread(b, x, dims, correction, keepdim)[0]
+
+
 @rule(aten.amax.default)
 def amax(b: Builder, x: View, dims: list[int] | None = None, keepdim: bool = False) -> View:
     flat, axis, kept = merged(b, x, dims)
     shape = kept if keepdim else dropped(kept, x, dims)
     return b.reduce(Reduce.MAX, flat, axis).reshape(shape)
+
+
+@rule(aten.any.dim)
+def any_(b: Builder, x: View, dim: int, keepdim: bool = False) -> View:
+    truths = b.convert(b.convert(x, BOOL), I32)
+    return b.convert(amax(b, truths, [dim], keepdim), BOOL)
 
 
 @rule(aten.argmax.default)

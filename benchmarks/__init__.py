@@ -1,0 +1,1 @@
+"""What the README's numbers come from. Each prints a table, or JSON with --json."""

@@ -1,0 +1,58 @@
+"""Timing side by side: two functions in turn, so that a noisy machine disturbs both alike."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: medians in seconds."""
+
+    name: str
+    ours: float
+    theirs: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs
+
+
+def compare(
+    name: str, ours: Callable[[], object], theirs: Callable[[], object], seconds: float = 4.0
+) -> Row:
+    """Runs both in turn for about `seconds`, at least five times each, after one warm-up."""
+    ours(), theirs()
+    mine: list[float] = []
+    other: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(mine) < 5 or time.perf_counter() < end:
+        for function, times in ((ours, mine), (theirs, other)):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+    return Row(name, median(mine), median(other))
+
+
+def machine() -> dict[str, object]:
+    """What the numbers were taken on."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "vnni": "avx512_vnni" in _flags() or "avx_vnni" in _flags(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return set(next((line for line in file if line.startswith("flags")), "").split())
+    except OSError:
+        return set()
