@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ExpLog} from "../lib/ExpLog.sol";
 import {Float32} from "../lib/Float32.sol";
+import {Philox} from "../lib/Philox.sol";
 import {Quantised} from "../lib/Quantised.sol";
 
 /// @title The arithmetic libraries, callable from tests
@@ -43,6 +44,18 @@ contract ArithmeticHarness {
         }
     }
 
+    function philox(uint256[4] calldata counter, uint256 keyLow, uint256 keyHigh)
+        external
+        pure
+        returns (uint256[4] memory)
+    {
+        return Philox.words(counter, keyLow, keyHigh);
+    }
+
+    function uniform(uint64 seed, uint64 step, uint32 node, uint64 element) external pure returns (uint32) {
+        return Philox.uniform(seed, step, node, element);
+    }
+
     /// @notice The gas of one function, without the call and the reading of its operands.
     function gasOf(bool two, uint8 code, uint32 a, uint32 b) external view returns (uint256) {
         function(uint32) pure returns (uint32) none = _same;
@@ -70,13 +83,7 @@ contract ArithmeticHarness {
 
     /// @notice a as i32, as i64, whether it is finite, whether NaN, and its canonical form.
     function convert(uint32 a) external pure returns (int32, int64, bool, bool, uint32) {
-        return (
-            Float32.toInt32(a),
-            Float32.toInt64(a),
-            Float32.isFinite(a),
-            Float32.isNan(a),
-            Float32.canonical(a)
-        );
+        return (Float32.toInt32(a), Float32.toInt64(a), Float32.isFinite(a), Float32.isNan(a), Float32.canonical(a));
     }
 
     function exceeds(uint32 b, uint32 a) external pure returns (bool) {
@@ -104,11 +111,7 @@ contract ArithmeticHarness {
         return Quantised.quantise(x, e, bits);
     }
 
-    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits)
-        external
-        pure
-        returns (uint32)
-    {
+    function dotFinish(int256 total, int32 ea, int32 eb, uint256 bits) external pure returns (uint32) {
         return Quantised.dotFinish(total, ea, eb, bits);
     }
 
@@ -126,11 +129,7 @@ contract ArithmeticHarness {
         revert UnknownFunction(code);
     }
 
-    function _binary(uint8 code)
-        private
-        pure
-        returns (function(uint32, uint32) pure returns (uint32))
-    {
+    function _binary(uint8 code) private pure returns (function(uint32, uint32) pure returns (uint32)) {
         if (code == 0) return Float32.add;
         if (code == 1) return Float32.sub;
         if (code == 2) return Float32.mul;

@@ -11,6 +11,7 @@ import torch
 from tests import evm
 from tests.contracts.court_fixtures import (
     BATCH,
+    CHECKERS,
     FIRST,
     ROWS,
     SEED,
@@ -36,8 +37,7 @@ TORCH = {F32: torch.float32, I32: torch.int32, I64: torch.int64, BOOL: torch.boo
 
 @pytest.fixture(scope="module")
 def checkers():
-    names = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
-    return [evm.deploy(name) for name in names]
+    return [evm.deploy(name) for name in CHECKERS]
 
 
 @pytest.fixture(scope="module")
