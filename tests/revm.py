@@ -1,8 +1,8 @@
 """The worker's own chain clients on a native EVM, in process.
 
 `RevmChain` answers the few things that `worker.chain` asks of a `Web3`, and `RevmSender` stands
-where its `Sender` does. So whole games, roles and all, run at some thousand transactions a second; the
-tests that go through ape and eth-tester, and through a JSON-RPC server, check the real ones.
+where its `Sender` does. So whole games, roles and all, run at some thousand transactions a second;
+the tests that go through ape and eth-tester, and through a JSON-RPC server, check the real ones.
 """
 
 from __future__ import annotations

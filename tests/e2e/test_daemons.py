@@ -186,7 +186,7 @@ class Place:
         return chains.wait_for(alive, what, DEADLINE)
 
     def draw(self, number: int) -> None:
-        """Blocks come until somebody has drawn: a node that nobody sends anything to stands still."""
+        """Blocks come until somebody has drawn: a node that nobody sends to stands still."""
 
         def drawn() -> bool:
             self.mine()
