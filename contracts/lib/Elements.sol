@@ -209,11 +209,22 @@ library Elements {
             uint256 x = lanes(start, i, length);
             assembly ("memory-safe") {
                 let size := shr(3, sub(256, drop))
-                for { let lane := 256 } lane {} {
-                    lane := sub(lane, 32)
-                    if eq(shr(drop, mload(at)), pattern) { total := add(total, signextend(3, shr(lane, x))) }
-                    at := add(at, size)
-                }
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(224, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(192, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(160, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(128, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(96, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(64, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(32, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, x)))
+                at := add(at, size)
             }
         }
     }
