@@ -393,7 +393,9 @@ class Game:
             return []
         trace, tree = t.traces[d.lo], t.trace_tree(d.lo)
         ranges = {
-            3: [],  # of another program than the miniature: its test gives the openings
+            # of another program than the miniature: its test gives the openings
+            3: [],
+            4: [],
             5: [(element, 1), (0, 1)],
             6: [(element, 1), (element, 1)],
             7: [(element * WIDTH, WIDTH)],
