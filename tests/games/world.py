@@ -41,6 +41,21 @@ def small_training() -> tuple[Program, list[Tensor], list[Tensor]]:
         nn.ReLU(),
         nn.Linear(16, 3),
     )
+    return _training(module, x, y)
+
+
+@cache
+def training_on_floats() -> tuple[Program, list[Tensor], list[Tensor]]:
+    """A perceptron on 20 floats a row."""
+    torch.manual_seed(1)
+    x = torch.randn(50, 20)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    return _training(nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 3)), x, y)
+
+
+def _training(
+    module: nn.Module, x: Tensor, y: Tensor
+) -> tuple[Program, list[Tensor], list[Tensor]]:
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     program = capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8]))
     return program, training_state(module, optimizer), [x, y]
