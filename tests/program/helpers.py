@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as operators
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,10 +33,16 @@ def program_of(
     return Program(tuple(builder.nodes), outputs, tuple(f"x{i}" for i in range(len(tensors))))
 
 
-def lowered(operator: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Program, list]:
+def lowered(
+    operator: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    results: Sequence[int] | None = None,
+) -> tuple[Program, list]:
     """A program of one ATen operator, and its state: the tensors among the arguments.
 
-    The state begins with a tensor of its own, so that operators without operands have one too.
+    results: which of several results the program reports; None where the operator has one. The
+    state begins with a tensor of its own, so that operators without operands have one too.
     """
     graph = fx.Graph()
     tensors = [torch.zeros(1)]
@@ -46,14 +53,24 @@ def lowered(operator: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple
             tensors.append(value)
             places.append(graph.placeholder(f"x{len(places)}"))
             return places[-1]
-        return value
+        return [place(v) for v in value] if isinstance(value, list) else value
 
     call = graph.call_function(operator, tuple(place(a) for a in args), kwargs)
-    graph.output([*places, call])
+    taken = (
+        [call]
+        if results is None
+        else [graph.call_function(operators.getitem, (call, k)) for k in results]
+    )
+    graph.output([*places, *taken])
+    return finished(graph, tensors), tensors
+
+
+def finished(graph: fx.Graph, tensors: Sequence[Tensor]) -> Program:
+    """A graph whose placeholders are `tensors`, and whose outputs are those and then reports."""
     builder = Builder()
     low = lower_graph(graph, builder, sources(builder, tensors))
     names = tuple(f"x{i}" for i in range(len(tensors)))
-    return Program(low.nodes, low.outputs, names, low.origins), tensors
+    return Program(low.nodes, low.outputs, names, low.origins)
 
 
 def bits(tensor: Tensor) -> Tensor:

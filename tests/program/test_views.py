@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.program.helpers import program_of, same
 from worker.program.builder import Builder, broadcast, constant_bits, f32_bits
 from worker.program.codes import BOOL, F32, I32, I64
-from worker.program.execute import Executor
+from worker.program.execute import Executor, Moment
 from worker.program.views import View, row_major
 
 
@@ -56,14 +56,14 @@ def test_compositions_of_views_are_pytorchs(seed):
         view, y = step(rng, view, y)
         assert view.shape == tuple(y.shape)
     copy = builder.map(0, view)  # COPY, even of a plain view
-    found = Executor(builder.nodes, [0, copy.node]).run([x], [])
+    found = Executor(builder.nodes, [0, copy.node]).run([x], [], Moment())
     assert same([found[1]], [y])
     if view.is_plain:
         assert torch.equal(x.flatten(), y.flatten())
         assert builder.reshape(view, (y.numel(),)).node == 0, "a plain view is reshaped for nothing"
     else:
         again = builder.reshape(view, (y.numel(),))
-        (moved,) = Executor(builder.nodes, [again.node]).run([x], [])
+        (moved,) = Executor(builder.nodes, [again.node]).run([x], [], Moment())
         assert torch.equal(moved.flatten(), y.flatten())
 
 

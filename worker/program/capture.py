@@ -83,11 +83,11 @@ def capture_training(
             name: p.detach().requires_grad_(name in layout.trained)
             for name, p in parts.parameters.items()
         }
-        # what a module writes into, such as running statistics, must not be the state's own
-        buffers = {name: t.clone() for name, t in parts.buffers.items()}
+        # copies: a module may write to its buffers, and the state that came in stays what it was
+        tensors = {**leaves, **{name: t.clone() for name, t in parts.buffers.items()}}
         kernels = sdpa_kernel(SDPBackend.MATH)
         with torch.enable_grad(), kernels, torch.backends.mkldnn.flags(enabled=False):
-            outputs = functional_call(module, {**leaves, **buffers}, tuple(rows[:-1]))
+            outputs = functional_call(module, tensors, tuple(rows[:-1]))
             loss = loss_fn(outputs, rows[-1])
         if loss.numel() != 1:
             raise ValueError(
@@ -97,7 +97,9 @@ def capture_training(
         named = dict(zip(layout.trained, gradients, strict=True))
         with torch.no_grad():
             after = layout.update(parts, named, clip_norm)
-        return [*after.parameters.values(), *buffers.values(), *after.slots, loss.detach()]
+        # the call leaves in `tensors` what the module has bound anew
+        buffers = [tensors[name] for name in layout.buffers]
+        return [*after.parameters.values(), *buffers, *after.slots, loss.detach()]
 
     state = layout.initial()
     return _lowered(traced(step, state, batch), state, batch, layout.names)
