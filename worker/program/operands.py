@@ -41,7 +41,53 @@ def reader(operand: Input, shape: tuple[int, ...]) -> Reader:
         if (offset, strides) == (0, plain) and prod(shape) == operand.count:
             return lambda x: x.view(shape)
         return lambda x: x.reshape(-1).as_strided(shape, strides, offset + x.storage_offset())
-    return _indexed(operand, axes, shape)
+    return _padded(operand, axes, shape) or _indexed(operand, axes, shape)
+
+
+def _padded(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader | None:
+    """A strided view of the operand with the fill around it; None where there is no such view.
+
+    An output axis along which every operand axis runs backwards is read forwards and flipped.
+    """
+    if operand.dtype == BOOL or not shape or not operand.shape:
+        return None
+    flips = [
+        o
+        for o, n in enumerate(shape)
+        if n > 1 and any(a.strides[o] < 0 for a in axes) and all(a.strides[o] <= 0 for a in axes)
+    ]
+    forwards = [
+        Axis(
+            a.size,
+            a.offset + sum(a.strides[o] * (shape[o] - 1) for o in flips),
+            tuple(-s if o in flips else s for o, s in enumerate(a.strides)),
+        )
+        for a in axes
+    ]
+    used = [o for o, n in enumerate(shape) if n > 1]
+    if any(a.strides[o] < 0 for a in forwards for o in used):
+        return None
+    spans = [a.reach(shape) for a in forwards]
+    before = [max(0, -low) for low, _ in spans]
+    after = [max(0, high - a.size + 1) for a, (_, high) in zip(forwards, spans, strict=True)]
+    sizes = [b + a.size + e for a, b, e in zip(forwards, before, after, strict=True)]
+    if prod(sizes) > 4 * max(operand.count, prod(shape)) + 1024:
+        return None  # mostly fill
+    weights = row_major(tuple(sizes))
+    offset = sum(w * (a.offset + b) for w, a, b in zip(weights, forwards, before, strict=True))
+    strides = tuple(
+        sum(w * a.strides[o] for w, a in zip(weights, forwards, strict=True)) if n > 1 else 0
+        for o, n in enumerate(shape)
+    )
+    pads = [p for b, e in zip(reversed(before), reversed(after), strict=True) for p in (b, e)]
+    fill = _element(operand.fill, operand.dtype).item()
+
+    def read(x: Tensor) -> Tensor:
+        around = torch.nn.functional.pad(x.reshape(operand.shape), pads, value=fill).contiguous()
+        seen = around.as_strided(shape, strides, offset + around.storage_offset())
+        return seen.flip(flips) if flips else seen
+
+    return read
 
 
 def _along(offset: int, strides: Sequence[int], shape: tuple[int, ...]) -> Tensor:
