@@ -37,12 +37,13 @@ contract Court is ICourt {
     IChecker private immutable _reduceChecker;
     IChecker private immutable _dotChecker;
     IChecker private immutable _gatherChecker;
+    IChecker private immutable _scatterChecker;
 
     mapping(uint256 id => Dispute) private _disputes;
     uint256 private _count;
 
-    /// @param checkers by kind of node: source, map, reduce, dot, gather
-    constructor(uint8 arityBits_, uint32 clockSeconds, IChecker[5] memory checkers) {
+    /// @param checkers by kind of node: source, map, reduce, dot, gather, scatter
+    constructor(uint8 arityBits_, uint32 clockSeconds, IChecker[6] memory checkers) {
         if (arityBits_ == 0 || arityBits_ > 8 || clockSeconds == 0) revert BadParameters();
         arityBits = arityBits_;
         clock = clockSeconds;
@@ -51,6 +52,7 @@ contract Court is ICourt {
         _reduceChecker = checkers[2];
         _dotChecker = checkers[3];
         _gatherChecker = checkers[4];
+        _scatterChecker = checkers[5];
     }
 
     // --- opening and closing ---
@@ -332,6 +334,7 @@ contract Court is ICourt {
         if (kind == 2) return _reduceChecker;
         if (kind == 3) return _dotChecker;
         if (kind == 4) return _gatherChecker;
+        if (kind == 5) return _scatterChecker;
         revert UnknownKind(kind);
     }
 

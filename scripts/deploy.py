@@ -23,7 +23,14 @@ from worker.chain import Deployment
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
 
 # In the order of the kinds of node (contracts/court/Codes.sol).
-CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+CHECKERS = (
+    "SourceChecker",
+    "MapChecker",
+    "ReduceChecker",
+    "DotChecker",
+    "GatherChecker",
+    "ScatterChecker",
+)
 # What a deployment fills in itself.
 FILLED_IN = {"checkers", "token", "stakes", "court", "randomness"}
 # Where anyone may be given play money: chains of one's own, and public test networks.

@@ -15,7 +15,14 @@ SOURCES = {
     "Court": ["Court"],
     "Stakes": ["Stakes"],
     "Token": ["TestToken"],
-    "Checker": ["SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker"],
+    "Checker": [
+        "SourceChecker",
+        "MapChecker",
+        "ReduceChecker",
+        "DotChecker",
+        "GatherChecker",
+        "ScatterChecker",
+    ],
     "Randomness": ["BlockhashRandomness"],
 }
 

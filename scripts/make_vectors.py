@@ -138,9 +138,21 @@ def rows() -> Vectors:
     return vectors
 
 
+def uniform() -> Vectors:
+    """`seed step node element result` of random numbers."""
+    rng = random.Random(f"{SEED} uniform")
+    edges = [(0, 0, 0, 0), ((1 << 64) - 1, (1 << 64) - 1, (1 << 32) - 1, (1 << 40) - 1)]
+    edges += [(1 << 32, 7, 3, 1 << 34), (1, (1 << 32) + 7, 3, (1 << 34) - 1), (1, 7, 3, 5)]
+    places = edges + [
+        (rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(20), rng.randrange(64))
+        for _ in range(100)
+    ]
+    return {"uniform": [" ".join(map(str, p)) + f" {ref.uniform(*p):08x}" for p in places]}
+
+
 def contents() -> Iterable[tuple[Path, str]]:
     """Each vector file with what it should hold."""
-    for make in (unary, binary, convert, rows):
+    for make in (unary, binary, convert, rows, uniform):
         text = json.dumps(make(), indent=0) + "\n"
         yield FOLDER / f"{make.__name__}.json", text
 

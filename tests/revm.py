@@ -169,7 +169,14 @@ class Deployed:
         "floorStake": 100,
         "bond": 50,
     }
-    KINDS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+    KINDS = (
+        "SourceChecker",
+        "MapChecker",
+        "ReduceChecker",
+        "DotChecker",
+        "GatherChecker",
+        "ScatterChecker",
+    )
 
     def __init__(self, arity_bits: int = 4, clock: int = CLOCK) -> None:
         chain = self.chain = RevmChain()

@@ -143,10 +143,16 @@ class JobsConfig:
     max_steps: int = 1_000_000
     max_segment_steps: int = 100_000
     max_state_bytes: int = 1 << 34
+    max_trace_elements: int = 1 << 32
 
     def __post_init__(self) -> None:
         _at_least("jobs.min_price", self.min_price, 0)
-        for name in ("max_steps", "max_segment_steps", "max_state_bytes"):
+        for name in (
+            "max_steps",
+            "max_segment_steps",
+            "max_state_bytes",
+            "max_trace_elements",
+        ):
             _at_least(f"jobs.{name}", getattr(self, name), 1)
 
 
@@ -365,6 +371,7 @@ min_price = 0                            # tasks that pay at most less are passe
 max_steps = 1000000
 max_segment_steps = 100000
 max_state_bytes = 17179869184            # what one state may take in memory
+max_trace_elements = 4294967296          # elements that a step may compute in all
 
 # [key]
 # keystore = "keystore.json"             # its password: ASSAY_PASSWORD_FILE or ASSAY_PASSWORD

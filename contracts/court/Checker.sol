@@ -24,18 +24,20 @@ abstract contract Checker is IChecker {
     ) external view returns (uint64 bits) {
         uint64 count = _check(index, node);
         if (element >= count) revert NoSuchElement(element, count);
-        return _recompute(context, node, element, openings);
+        return _recompute(context, index, node, element, openings);
     }
 
     /// The rules of the kind; gives the output's element count.
     function _check(uint32 index, Node calldata node) internal pure virtual returns (uint64 count);
 
     /// The element, of a record that passed `_check`.
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        virtual
-        returns (uint64 bits);
+    function _recompute(
+        Context calldata context,
+        uint32 index,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view virtual returns (uint64 bits);
 
     function _expectOpenings(Opening[] calldata openings, uint256 count) internal pure {
         if (openings.length != count) Elements.refuse("openings");

@@ -22,6 +22,7 @@ library Codes {
     uint8 internal constant BATCH = 1; // attributes: [data tensor, rows a step, elements a row]
     uint8 internal constant CONSTANT = 2; // attributes: [bits]; one element
     uint8 internal constant IOTA = 3; // attributes: []; element i is i (i32 or i64)
+    uint8 internal constant RANDOM = 4; // attributes: []; uniform f32 in [0, 1), see Philox
 
     // MAP functions
     uint8 internal constant COPY = 0;
@@ -63,4 +64,5 @@ library Codes {
 
     // DOT: (qa [B*M, K], ea [B*M], qb [B*N, K], eb [B*N]); attributes: [B, M, N, K, bits]
     // GATHER: (x [A, V, D], index [A, L]) -> [A, L, D]; attributes: [A, V, L, D]
+    // SCATTER: (31-bit integers [D, L], exponent [1], index [L]) -> [V, D]; attributes: [V, D, L]
 }

@@ -28,12 +28,13 @@ contract DotChecker is Checker {
         Records.checkRows(node.inputs[3], Codes.I32, b * n);
     }
 
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        override
-        returns (uint64)
-    {
+    function _recompute(
+        Context calldata context,
+        uint32,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view override returns (uint64) {
         _expectOpenings(openings, 4);
         (uint256 left, uint256 right) = _rows(node, element);
         int256 total = _product(context, node, openings, left, right);

@@ -26,12 +26,13 @@ contract GatherChecker is Checker {
         Records.checkRows(indices, indices.dtype, a, l);
     }
 
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        override
-        returns (uint64)
-    {
+    function _recompute(
+        Context calldata context,
+        uint32,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view override returns (uint64) {
         _expectOpenings(openings, 2);
         (, uint256 v, uint256 l, uint256 d) = _sizes(node);
         uint256 place = element / d; // a * L + l

@@ -74,12 +74,13 @@ contract MapChecker is Checker {
         return fn == Codes.MAXIMUM || fn == Codes.MINIMUM;
     }
 
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        override
-        returns (uint64)
-    {
+    function _recompute(
+        Context calldata context,
+        uint32,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view override returns (uint64) {
         uint256 arity = node.inputs.length;
         _expectOpenings(openings, arity);
         int256[] memory place = Records.coordinates(element, node.shape);

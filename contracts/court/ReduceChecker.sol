@@ -38,12 +38,13 @@ contract ReduceChecker is Checker {
         Records.checkRows(node.inputs[0], dtype, count, length);
     }
 
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        override
-        returns (uint64)
-    {
+    function _recompute(
+        Context calldata context,
+        uint32,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view override returns (uint64) {
         _expectOpenings(openings, node.inputs.length);
         uint256 length = node.inputs[0].shape[1];
         Elements.Row row = _readRow(context, node.inputs[0], openings[0], element, length);

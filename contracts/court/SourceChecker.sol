@@ -3,16 +3,18 @@ pragma solidity ^0.8.30;
 
 import {Context, Node, Opening} from "../interfaces/Types.sol";
 import {Elements} from "../lib/Elements.sol";
+import {Philox} from "../lib/Philox.sol";
 import {Records} from "../lib/Records.sol";
 import {Sampling} from "../lib/Sampling.sol";
 import {Checker} from "./Checker.sol";
 import {Codes} from "./Codes.sol";
 
-/// SOURCE: a tensor of the state, rows of the data set, a constant, or the element's own number.
+/// SOURCE: a tensor of the state, rows of the data set, a constant, the element's own number, or a
+/// random one.
 contract SourceChecker is Checker {
     function _check(uint32 index, Node calldata node) internal pure override returns (uint64 count) {
         uint8 fn = node.fn;
-        if (fn > Codes.IOTA) revert UnknownFunction(node.kind, fn);
+        if (fn > Codes.RANDOM) revert UnknownFunction(node.kind, fn);
         count = Records.checkNode(index, node, Codes.SOURCE, 0);
         uint64[] calldata attributes = node.attributes;
         if (fn == Codes.STATE) {
@@ -25,6 +27,9 @@ contract SourceChecker is Checker {
             Records.checkAttributes(node, 1);
             if (count != 1) Records.malformed("constant shape");
             if (!Records.isElement(attributes[0], node.dtype)) Records.malformed("constant");
+        } else if (fn == Codes.RANDOM) {
+            Records.checkAttributes(node, 0);
+            if (node.dtype != Codes.F32) Records.malformed("output type");
         } else {
             Records.checkAttributes(node, 0);
             if (node.dtype != Codes.I32 && node.dtype != Codes.I64) Records.malformed("output type");
@@ -32,12 +37,13 @@ contract SourceChecker is Checker {
         }
     }
 
-    function _recompute(Context calldata context, Node calldata node, uint64 element, Opening[] calldata openings)
-        internal
-        view
-        override
-        returns (uint64)
-    {
+    function _recompute(
+        Context calldata context,
+        uint32 index,
+        Node calldata node,
+        uint64 element,
+        Opening[] calldata openings
+    ) internal view override returns (uint64) {
         uint64[] calldata attributes = node.attributes;
         if (node.fn == Codes.STATE) {
             _expectOpenings(openings, 1);
@@ -54,6 +60,7 @@ contract SourceChecker is Checker {
         }
         _expectOpenings(openings, 0);
         if (node.fn == Codes.CONSTANT) return attributes[0];
+        if (node.fn == Codes.RANDOM) return Philox.uniform(context.seed, context.step, index, element);
         return node.dtype == Codes.I32 ? uint32(element) : element;
     }
 

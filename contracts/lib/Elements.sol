@@ -191,6 +191,44 @@ library Elements {
         }
     }
 
+    /// The signed sum of those of a row of i32 whose element of `index`, a row of i32 or i64 (`dtype`),
+    /// is `wanted`, a number below 2^63.
+    function sumWhere(Row start, Row index, uint8 dtype, uint256 wanted, uint256 length)
+        internal
+        pure
+        returns (int256 total)
+    {
+        bool wide = dtype == Codes.I64;
+        if (!wide && wanted > uint32(type(int32).max)) return 0; // it would pass for a negative one
+        // Indices are compared as they stand in memory. Behind the last of them anything may stand:
+        // the lanes there are zero.
+        uint256 drop = wide ? 192 : 224;
+        uint256 pattern = (wide ? swap64(wanted << 192) : swap32(wanted << 224)) >> drop;
+        uint256 at = Row.unwrap(index);
+        for (uint256 i = 0; i < length; i += 8) {
+            uint256 x = lanes(start, i, length);
+            assembly ("memory-safe") {
+                let size := shr(3, sub(256, drop))
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(224, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(192, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(160, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(128, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(96, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(64, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(32, x))))
+                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, x)))
+                at := add(at, size)
+            }
+        }
+    }
+
     /// The signed sum of products of two rows of i32. Exact: a product is below 2^62 in magnitude, and
     /// a row has at most 2^12 elements.
     function dot(Row a, Row b, uint256 length) internal pure returns (int256 total) {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Erf} from "../lib/Erf.sol";
 import {ExpLog} from "../lib/ExpLog.sol";
 import {Float32} from "../lib/Float32.sol";
+import {Philox} from "../lib/Philox.sol";
 import {Quantised} from "../lib/Quantised.sol";
 import {SinCos} from "../lib/SinCos.sol";
 import {Tanh} from "../lib/Tanh.sol";
@@ -45,6 +46,18 @@ contract ArithmeticHarness {
             }
             _store(out, i, f(a, b));
         }
+    }
+
+    function philox(uint256[4] calldata counter, uint256 keyLow, uint256 keyHigh)
+        external
+        pure
+        returns (uint256[4] memory)
+    {
+        return Philox.words(counter, keyLow, keyHigh);
+    }
+
+    function uniform(uint64 seed, uint64 step, uint32 node, uint64 element) external pure returns (uint32) {
+        return Philox.uniform(seed, step, node, element);
     }
 
     /// @notice The gas of one function, without the call and the reading of its operands.

@@ -19,7 +19,14 @@ from tests import evm
 from worker.chain import Deployment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+CHECKERS = (
+    "SourceChecker",
+    "MapChecker",
+    "ReduceChecker",
+    "DotChecker",
+    "GatherChecker",
+    "ScatterChecker",
+)
 CHAIN_ID = 1337
 DEADLINE = 60.0
 

@@ -393,7 +393,9 @@ class Game:
             return []
         trace, tree = t.traces[d.lo], t.trace_tree(d.lo)
         ranges = {
-            3: [],  # of another program than the miniature: its test gives the openings
+            # of another program than the miniature: its test gives the openings
+            3: [],
+            4: [],
             5: [(element, 1), (0, 1)],
             6: [(element, 1), (element, 1)],
             7: [(element * WIDTH, WIDTH)],
@@ -468,11 +470,18 @@ class Game:
                 self.challenger_move(d)
 
 
-CHECKERS = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
+CHECKERS = (
+    "SourceChecker",
+    "MapChecker",
+    "ReduceChecker",
+    "DotChecker",
+    "GatherChecker",
+    "ScatterChecker",
+)
 
 
 def deploy_court(project: Any, deployer: Any, arity_bits: int, clock: int) -> tuple[Any, Any]:
-    """A court with its five checkers, and a client of it."""
+    """A court with its checkers, and a client of it."""
     checkers = [deployer.deploy(getattr(project, name)) for name in CHECKERS]
     court = deployer.deploy(project.Court, arity_bits, clock, checkers)
     return court, deployer.deploy(project.StubClient, court)
@@ -534,6 +543,9 @@ def read_order(node: Node, element: int, indices: Sequence[int] = ()) -> list[tu
         b, i, j = element // (m * n), element // n % m, element % n
         left, right = b * m + i, b * n + j
         return [(left * k, k), (left, 1), (right * k, k), (right, 1)]
+    if node.kind == Kind.SCATTER:
+        _, d, length = node.attributes
+        return [((element % d) * length, length), (0, 1), (0, length)]
     assert node.kind == Kind.GATHER
     _, v, length, d = node.attributes
     a, place, column = element // (length * d), element // d, element % d

@@ -7,6 +7,7 @@ import pytest
 
 from tests import evm
 from tests.exact import cases, helpers
+from tests.exact.test_random import ANSWERS, words
 from worker.exact import reference as ref
 
 
@@ -74,6 +75,20 @@ def test_row_vectors(harness):
         assert got == int(r, 16), (total, ea, eb, bits)
     for total, e, r in helpers.vectors("rows", "sum_finish"):
         assert harness.call("sumFinish", int(total), int(e)) == int(r, 16), (total, e)
+
+
+def test_philox_gives_the_papers_answers(harness):
+    for counter, key, output in ANSWERS:
+        assert harness.call("philox", words(counter), *words(key)) == words(output)
+
+
+def test_random_numbers(harness):
+    for *place, expected in helpers.vectors("uniform", "uniform"):
+        assert harness.call("uniform", *map(int, place)) == int(expected, 16), place
+    rng = random.Random(4)
+    for _ in range(500):
+        place = [rng.getrandbits(rng.randrange(1, width + 1)) for width in (64, 64, 32, 40)]
+        assert harness.call("uniform", *place) == ref.uniform(*place), place
 
 
 @pytest.mark.parametrize("e", [-97, 129, -(1 << 31), (1 << 31) - 2])

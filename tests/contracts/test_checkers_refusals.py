@@ -14,7 +14,7 @@ from eth_abi import encode
 from eth_utils import function_signature_to_4byte_selector
 
 from tests import evm
-from tests.contracts.court_fixtures import Bench, mapped, plain, read_order
+from tests.contracts.court_fixtures import CHECKERS, Bench, mapped, plain, read_order
 from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.records import NODE_TYPE, Node
 from worker.program.wellformed import MalformedProgram, check_node
@@ -48,17 +48,25 @@ DOT = Node(
 GATHER = Node(
     Kind.GATHER, 0, F32, (1, 2, 3), (plain(0, F32, 1, 2, 3), plain(4, I32, 1, 2)), (1, 2, 2, 3)
 )
+SCATTER = Node(
+    Kind.SCATTER,
+    0,
+    F32,
+    (2, 3),
+    (plain(3, I32, 3, 2), plain(5, I32, 1), plain(4, I32, 2)),
+    (2, 3, 2),
+)
 STATE = Node(Kind.SOURCE, Source.STATE, F32, (6,), (), (0,))
 BATCH = Node(Kind.SOURCE, Source.BATCH, F32, (2, 3), (), (0, 2, 3))
 CONSTANT = Node(Kind.SOURCE, Source.CONSTANT, F32, (1,), (), (7,))
 IOTA = Node(Kind.SOURCE, Source.IOTA, I32, (6,))
+RANDOM = Node(Kind.SOURCE, Source.RANDOM, F32, (2, 3))
 SOUND = {name: node for name, node in list(globals().items()) if isinstance(node, Node)}
 
 
 @pytest.fixture(scope="module")
 def checkers():
-    names = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
-    return [evm.deploy(name) for name in names]
+    return [evm.deploy(name) for name in CHECKERS]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,8 @@ def bench():
     floats = torch.tensor([1.5, -2.0, 0.0, 3.25, -0.5, 9.0])
     integers = torch.tensor([1, -2, 3, 40, -50, 60], dtype=torch.int32)
     flags = torch.tensor([True, False] * 3)
-    trace = [floats, floats * 2, flags, integers, torch.tensor([1, 0], dtype=torch.int32)]
+    index, exponent = torch.tensor([1, 0]).int(), torch.tensor([3]).int()
+    trace = [floats, floats * 2, flags, integers, index, exponent]
     return Bench(trace, [floats], [torch.randn(5, 3, generator=torch.Generator().manual_seed(1))])
 
 
@@ -221,7 +230,40 @@ MALFORMED = [
     ("operand type", with_input(GATHER, 1, dtype=F32)),
     ("operand type", with_input(GATHER, 0, dtype=I32)),
     ("map", with_input(GATHER, 0, map=(0,))),
+    # SCATTER
+    ("inputs", replace(SCATTER, inputs=SCATTER.inputs[:2])),
+    ("attributes", replace(SCATTER, attributes=(2, 3))),
+    ("attributes", replace(SCATTER, attributes=(2, 3, 2, 0))),
+    ("output type", replace(SCATTER, dtype=I32)),
+    ("output shape", replace(SCATTER, shape=(7,))),
+    ("output shape", replace(SCATTER, attributes=(3, 3, 2))),
+    ("output shape", replace(SCATTER, attributes=(0, 3, 2))),
+    ("output shape", replace(SCATTER, attributes=(2**63, 2, 2))),
+    ("output shape", replace(SCATTER, attributes=(2**64 - 1, 2**64 - 1, 2))),
+    ("row length", replace(SCATTER, attributes=(2, 3, 4097))),
+    ("operand shape", replace(SCATTER, attributes=(3, 2, 2))),
+    ("operand shape", replace(SCATTER, attributes=(2, 3, 3))),
+    ("operand shape", replace(SCATTER, attributes=(2, 3, 0))),
+    ("operand shape", with_input(SCATTER, 0, shape=(2, 3))),
+    ("operand shape", with_input(SCATTER, 0, shape=(6,))),
+    ("operand shape", with_input(SCATTER, 1, shape=(2,))),
+    ("operand shape", with_input(SCATTER, 1, shape=())),
+    ("operand shape", with_input(SCATTER, 2, shape=(3,))),
+    ("operand shape", with_input(SCATTER, 2, shape=(1, 2))),
+    ("operand type", with_input(SCATTER, 0, dtype=F32)),
+    ("operand type", with_input(SCATTER, 0, dtype=I64)),
+    ("operand type", with_input(SCATTER, 1, dtype=F32)),
+    ("operand type", with_input(SCATTER, 2, dtype=F32)),
+    ("operand type", with_input(SCATTER, 2, dtype=BOOL)),
+    ("map", with_input(SCATTER, 2, map=SAME)),
+    ("fill", with_input(SCATTER, 0, fill=1)),
+    ("order", with_input(SCATTER, 2, node=INDEX)),
     # SOURCE
+    ("attributes", replace(RANDOM, attributes=(0,))),
+    ("inputs", replace(RANDOM, inputs=(VECTOR,))),
+    ("output type", replace(RANDOM, dtype=I32)),
+    ("output type", replace(RANDOM, dtype=I64)),
+    ("output type", replace(RANDOM, dtype=BOOL)),
     ("batch shape", replace(BATCH, attributes=(0, 3, 3))),
     ("batch shape", replace(BATCH, attributes=(0, 2**63, 2**63))),
     ("batch shape", replace(BATCH, attributes=(0, 0, 6))),
@@ -485,6 +527,11 @@ def test_an_exponent_that_no_row_has_convicts_nobody(checkers, bench):
         openings = [odd.traced(0, 0), odd.traced(3, element)]
         arguments = (odd.context, INDEX, node.to_abi(), 0, openings)
         assert refusal(checkers[Kind.MAP], "recompute", *arguments)[0] == "MalformedExponent"
+    for wrong in (129, -97):
+        q, e = torch.ones(3, 2).int(), torch.tensor([wrong]).int()
+        odd = Bench([q, q, q, q, torch.tensor([1, 0]).int(), e])
+        arguments = (odd.context, INDEX, SCATTER.to_abi(), 0, sound_openings(odd, SCATTER, 0))
+        assert refusal(checkers[Kind.SCATTER], "recompute", *arguments)[0] == "MalformedExponent"
 
 
 def test_a_record_with_dirty_bits_does_not_decode(checkers):

@@ -11,6 +11,7 @@ import torch
 from tests import evm
 from tests.contracts.court_fixtures import (
     BATCH,
+    CHECKERS,
     FIRST,
     ROWS,
     SEED,
@@ -36,8 +37,7 @@ TORCH = {F32: torch.float32, I32: torch.int32, I64: torch.int64, BOOL: torch.boo
 
 @pytest.fixture(scope="module")
 def checkers():
-    names = ("SourceChecker", "MapChecker", "ReduceChecker", "DotChecker", "GatherChecker")
-    return [evm.deploy(name) for name in names]
+    return [evm.deploy(name) for name in CHECKERS]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,10 @@ FLOAT_FUNCTIONS = {
     Map.RELU: reference.relu,
     Map.EXP: reference.exp,
     Map.LOG: reference.log,
+    Map.TANH: reference.tanh,
+    Map.ERF: reference.erf,
+    Map.SIN: reference.sin,
+    Map.COS: reference.cos,
     Map.EQ: reference.eq,
     Map.NE: reference.ne,
     Map.LT: reference.lt,
@@ -89,6 +93,7 @@ FLOAT_FUNCTIONS = {
     Map.GE: reference.ge,
 }
 UNARY = {Map.SQRT, Map.NEG, Map.ABS, Map.RELU, Map.EXP, Map.LOG}
+UNARY |= {Map.TANH, Map.ERF, Map.SIN, Map.COS}
 
 
 @pytest.mark.parametrize("fn", FLOAT_FUNCTIONS, ids=lambda fn: fn.name)
@@ -384,6 +389,72 @@ def test_gathers(recompute, dtype, index_dtype):
         assert recompute(bench, node, element, indices) == expected
 
 
+# --- scatter ---
+
+
+def scatter(v, d, length, index_dtype, shape=None):
+    inputs = (plain(0, I32, d, length), plain(1, I32, 1), plain(2, index_dtype, length))
+    return Node(Kind.SCATTER, 0, F32, shape or (v, d), inputs, (v, d, length))
+
+
+@pytest.mark.parametrize("index_dtype", [I32, I64])
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 130, 300])
+def test_scatters(recompute, index_dtype, length):
+    """Rows that come up often, once and never; indices that lead nowhere are dropped."""
+    rng = random.Random(length * index_dtype)
+    v, d, limit = 5, 3, 2**30 - 1
+    q = [[rng.randrange(-limit, limit + 1) for _ in range(length)] for _ in range(d)]
+    q[1] = [-(2**31)] * length  # of a dishonest trace
+    wide = [2**32, 2**32 + 1, -(2**63), 2**63 - 1] if index_dtype == I64 else []
+    nowhere = [-1, -2, -(2**31), 2**31 - 1, v, v + 1, *wide]
+    index = [rng.choice([0, 0, 1, 2, v - 1, rng.choice(nowhere)]) for _ in range(length)]
+    node = scatter(v, d, length, index_dtype)
+    for e in (-96, 5, 128, reference.NONFINITE):
+        tensors = [torch.tensor(t, dtype=torch.int32) for t in (q, [e])]
+        bench = Bench([*tensors, torch.tensor(index, dtype=TORCH[index_dtype])])
+        for element, (row, column) in enumerate(itertools.product(range(v), range(d))):
+            total = sum(x for x, i in zip(q[column], index, strict=True) if i == row)
+            expected = reference.sum_finish(total, e)
+            assert recompute(bench, node, element) == expected, (e, row, column)
+            assert (expected == NAN) == (e == reference.NONFINITE)
+
+
+def test_a_scatter_of_nothing_to_a_row_is_zero_there(recompute):
+    q = torch.tensor([[5, 6, 7]], dtype=torch.int32)
+    bench = Bench([q, torch.tensor([0], dtype=torch.int32), torch.tensor([-1, 2, 9])])
+    node = scatter(2, 1, 3, I64)
+    assert [recompute(bench, node, e) for e in range(2)] == [0, 0]
+
+
+@pytest.mark.parametrize("index_dtype", [I32, I64])
+def test_rows_of_a_scatter_are_no_negative_indices(recompute, index_dtype):
+    """With 2^32 rows, row 2^32 - 1 has the bits of the i32 -1, which names no row."""
+    q = torch.tensor([[1, 2, 4, 8]], dtype=torch.int32)
+    index = [-1, -(2**31), 2**31 - 1, 0]
+    if index_dtype == I64:
+        index[:2] = [2**32 - 1, 2**31]
+    bench = Bench([q, torch.tensor([30]).int(), torch.tensor(index, dtype=TORCH[index_dtype])])
+    node = scatter(2**32, 1, 4, index_dtype, (2**16, 2**16))
+    found = [recompute(bench, node, e) for e in (2**32 - 1, 2**31, 2**31 - 1, 0)]
+    named = [1, 2, 4, 8] if index_dtype == I64 else [0, 0, 4, 8]
+    assert found == [reference.from_int(n) for n in named]
+
+
+@pytest.mark.parametrize("index_dtype", [I32, I64])
+def test_gas_of_the_longest_scatter(recompute, checkers, index_dtype):
+    """A row of 4096 out of a large operand, its leaves astride, and every index the same."""
+    length, d, v = 4096, 64, 1000
+    q = torch.randint(-(2**30), 2**30, (d, length), dtype=torch.int32)
+    index = torch.full((length,), 999, dtype=TORCH[index_dtype])
+    bench = Bench([q, torch.tensor([3], dtype=torch.int32), index])
+    node = scatter(v, d, length, index_dtype)
+    expected = reference.sum_finish(int(q[5].long().sum()), 3)
+    assert recompute(bench, node, 999 * d + 5) == expected
+    used = checkers[Kind.SCATTER].evm.result.gas_used
+    print("scatter", index_dtype, used)
+    assert used <= 3_000_000
+
+
 # --- source ---
 
 
@@ -421,6 +492,23 @@ def test_sources(checkers):
         node = Node(Kind.SOURCE, Source.IOTA, dtype, (count >> 20, 1 << 20))
         for element in (0, 5, count - 1):
             assert source.call("recompute", bench.context, 9, node.to_abi(), element, []) == element
+
+
+def test_random_sources(checkers):
+    """A number depends on the seed, the step, the node's place and the element, on nothing else."""
+    rng, source = random.Random(6), checkers[Kind.SOURCE]
+    seeds = [0, 1, 2**32, 2**64 - 1, *(rng.getrandbits(64) for _ in range(40))]
+    for seed in seeds:
+        step = rng.getrandbits(rng.choice([4, 32, 64]))
+        index = rng.choice([0, 9, rng.getrandbits(32)])
+        shape = rng.choice([(7,), (2**20, 2**20), (3, 1, 5), ()])
+        node = Node(Kind.SOURCE, Source.RANDOM, F32, shape)
+        bench = Bench(seed=seed, step=step)
+        for element in {0, node.count - 1, rng.randrange(node.count)}:
+            arguments = (bench.context, index, node.to_abi(), element, [])
+            given = source.call("recompute", *arguments)
+            assert given == reference.uniform(seed, step, index, element)
+    print("random", source.evm.result.gas_used)
 
 
 def test_a_strangers_tensors_read_as_definite_elements(checkers):

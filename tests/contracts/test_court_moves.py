@@ -415,16 +415,16 @@ def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challen
 
 @pytest.mark.parametrize("arity_bits, clock", [(0, 1), (9, 1), (1, 0)])
 def test_a_court_without_fan_out_or_time_is_not_deployed(project, deployer, arity_bits, clock):
-    nobody = ["0x" + "00" * 20] * 5
+    nobody = ["0x" + "00" * 20] * len(fx.CHECKERS)
     with ape.reverts(project.Court.BadParameters):
         deployer.deploy(project.Court, arity_bits, clock, nobody)
 
 
 def test_the_court_says_what_it_was_made_with(court):
     assert (court.arityBits(), court.clock()) == (ARITY_BITS, CLOCK)
-    assert len({court.checker(kind) for kind in range(5)}) == 5
-    with ape.reverts(court.UnknownKind, kind=5):
-        court.checker(5)
+    assert len({court.checker(kind) for kind in range(6)}) == 6
+    with ape.reverts(court.UnknownKind, kind=6):
+        court.checker(6)
 
 
 def test_every_contract_fits_the_size_limit(project):

@@ -12,7 +12,7 @@ from eth_utils import keccak
 
 from tests.contracts import court_fixtures as fx
 from tests.contracts.court_fixtures import Game, Transcript
-from worker.program.codes import F32, I32, Kind, Map, Reduce, Source
+from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 from worker.program.records import Node
 
@@ -482,6 +482,7 @@ def test_what_a_dispute_costs(start, court, honest):
 
 
 DOT_LENGTH = 1024
+LONGEST = 4096
 
 
 def dots():
@@ -513,3 +514,38 @@ def test_what_a_proof_of_a_long_dot_costs(start, court, honest, solver, verdict)
     assert verdict(game) is True
     print("dot", receipt.gas_used)
     assert receipt.gas_used <= 1_000_000
+
+
+def scatter():
+    """The sum of one state tensor's elements by the other's indices."""
+    elements = fx.mapped(0, F32, (1, LONGEST), 0, 1, 0, 0, 0, 1)
+    exponent = fx.mapped(2, I32, (1,), 0, 1, 0)
+    operands = (fx.plain(3, I32, 1, LONGEST), fx.plain(2, I32, 1), fx.plain(1, I64, LONGEST))
+    nodes = (
+        Node(Kind.SOURCE, Source.STATE, F32, (1, LONGEST), (), (0,)),
+        Node(Kind.SOURCE, Source.STATE, I64, (LONGEST,), (), (1,)),
+        Node(Kind.REDUCE, Reduce.EXPONENT, I32, (1,), (fx.plain(0, F32, 1, LONGEST),)),
+        Node(Kind.MAP, Map.QUANTISE, I32, (1, LONGEST), (elements, exponent), (31,)),
+        Node(Kind.SCATTER, 0, F32, (50_000, 1), operands, (50_000, 1, LONGEST)),
+    )
+    return Program(nodes, (0, 1, 4), ("x", "index"))
+
+
+def test_what_a_proof_of_the_longest_scatter_costs(start, court, honest, solver, verdict):
+    generator = torch.Generator().manual_seed(3)
+    index = torch.randint(0, 50_000, (LONGEST,), generator=generator)
+    index[7] = 2
+    state = [torch.randn(1, LONGEST, generator=generator), index]
+    own = Transcript.compute(scatter(), state, fx.data_set(), solver.address)
+    cheat = own.copy()
+    cheat.traces[STEP][4] = fx.changed(cheat.traces[STEP][4], 8, b"\x11\x22\x33")
+    game = start(cheat, own)
+    game.play(until=fx.PROOF)
+    name, arguments = game.element_proof(2)
+    trace, tree = cheat.traces[STEP], cheat.trace_tree(STEP)
+    spans = [(3, 0, LONGEST), (2, 0, 1), (1, 0, LONGEST)]
+    openings = [fx.opening(trace[n], tree.path(n), *span) for n, *span in spans]
+    receipt = game.send(name, *arguments[:6], openings, sender=game.challenger)
+    assert verdict(game) is True
+    print("scatter", receipt.gas_used)
+    assert receipt.gas_used <= 3_000_000

@@ -82,6 +82,17 @@ def test_functions_leave_their_operands_alone():
         assert torch.equal(x, before), name
 
 
+def test_a_scalar_tensor_changes_nothing_for_the_next_call():
+    """Indexing a table by a scalar gives a view of it, which no step may write to."""
+    x = torch.linspace(-20, 20, 999)
+    for name in helpers.UNARY:
+        function = exact.FLOAT[name]
+        before = function(x)
+        one = torch.stack([function(v) for v in x[::100]])
+        assert np.array_equal(helpers.patterns(one), helpers.patterns(before[::100])), name
+        assert np.array_equal(helpers.patterns(function(x)), helpers.patterns(before)), name
+
+
 def test_division_by_a_zero_dimensional_tensor_is_a_division():
     x = torch.arange(1.0, 100.0)
     assert torch.equal(scalar.div(x, torch.tensor(3.0)), x / torch.full_like(x, 3.0))

@@ -65,6 +65,14 @@ def test_conversion_of_integers(dtype):
     assert got.tolist() == [r for _, r in fields]
 
 
+def test_uniform():
+    for *place, expected in helpers.vectors("uniform", "uniform"):
+        seed, step, node, element = map(int, place)
+        if element < 64:
+            got = exact.uniform(element + 1, seed=seed, step=step, node=node)
+            assert helpers.patterns(got)[-1] == int(expected, 16), place
+
+
 def test_exponent():
     for *row, e in helpers.vectors("rows", "exponent"):
         x = helpers.tensor([int(a, 16) for a in row])

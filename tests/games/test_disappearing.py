@@ -19,7 +19,7 @@ from tests.games.players import (
     verdicts,
     with_data,
 )
-from tests.games.world import FEE, PRICE, STAKED, World, small_training
+from tests.games.world import FEE, PRICE, STAKED, World, small_training, training_on_floats
 from worker.chain.errors import ContractError
 from worker.chain.types import Job, Phase, Status
 from worker.dispute import SolverPlayer
@@ -226,7 +226,7 @@ class Zeroed(Computation):
 
 def test_a_nan_with_a_payload_is_convicted(world):
     """There is one NaN: another bit pattern of it is a wrong element."""
-    program, state, data = small_training()
+    program, state, data = training_on_floats()
     x = data[0].clone()
     row = int(rows_of_step(7, 50, 8, STEP)[0])
     x[row] = float("nan")  # this row is first seen in STEP

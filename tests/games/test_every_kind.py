@@ -56,7 +56,7 @@ def telling(name: str) -> tuple[int, int, int]:
     for node in (i for i, n in enumerate(program.nodes) if n.name == name):
         count = program.nodes[node].count
         for element in torch.randperm(count, generator=generator)[:8].tolist():
-            for bit in (0, 12, 20):
+            for bit in (0, 12, 20, 30):  # the last one takes a random number past a threshold
                 cheat = WrongElement(
                     honest.job, program, data, step=STEP, node=node, element=element, bit=bit
                 )

@@ -26,14 +26,36 @@ ROLES = ("requester", "solver", "verifier", "outsider")
 
 @cache
 def small_training() -> tuple[Program, list[Tensor], list[Tensor]]:
-    """A perceptron with every kind of node there is, its first state, and a data set.
+    """A perceptron on words, with every kind of node there is, its first state, and a data set.
 
     Its first layer has more than 256 weights, so that some tensors have several leaves.
     """
     torch.manual_seed(1)
+    x = torch.randint(0, 9, (50, 5))
+    y = (x[:, 0] > 4).long() + (x[:, 1] > 4).long()
+    module = nn.Sequential(
+        nn.Embedding(9, 4),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(20, 16),
+        nn.ReLU(),
+        nn.Linear(16, 3),
+    )
+    return _training(module, x, y)
+
+
+@cache
+def training_on_floats() -> tuple[Program, list[Tensor], list[Tensor]]:
+    """A perceptron on 20 floats a row."""
+    torch.manual_seed(1)
     x = torch.randn(50, 20)
     y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
-    module = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 3))
+    return _training(nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 3)), x, y)
+
+
+def _training(
+    module: nn.Module, x: Tensor, y: Tensor
+) -> tuple[Program, list[Tensor], list[Tensor]]:
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     program = capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8]))
     return program, training_state(module, optimizer), [x, y]

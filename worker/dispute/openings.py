@@ -90,6 +90,9 @@ def _ranges(node: Node, element: int, trace: CommittedList) -> list[tuple[int, i
         if not 0 <= found < v:
             return [(0, 0), (place, 1)]
         return [((outer * v + found) * d + rest % d, 1), (place, 1)]
+    if node.kind == Kind.SCATTER:
+        _, d, length = node.attributes
+        return [(element % d * length, length), (0, 1), (0, length)]
     raise AssertionError(f"no operands are known for {node.name}")
 
 

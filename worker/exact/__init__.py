@@ -10,6 +10,7 @@ from worker.exact.convert import to
 from worker.exact.dot import dot, dot_quantised
 from worker.exact.guard import SubnormalsFlushed, check_subnormals
 from worker.exact.order import argmax, max, maximum, minimum, relu
+from worker.exact.random import uniform
 from worker.exact.rows import exponent, quantise, sum, sum_finish, sum_quantised
 from worker.exact.scalar import BOOL, FLOAT, INTEGER, div, sqrt
 from worker.exact.transcendental import erf, exp, log, tanh
@@ -49,4 +50,5 @@ __all__ = [
     "sum_quantised",
     "tanh",
     "to",
+    "uniform",
 ]

@@ -488,3 +488,32 @@ def row_sum(row: list[int]) -> int:
     """The sum of a row, through 31-bit integers."""
     e = exponent(row)
     return sum_finish(sum(quantise(x, e, 31) for x in row), e)
+
+
+# --- random numbers -----------------------------------------------------------------------------
+
+
+def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Philox-4x32-10: four random words from a counter and a key, all of 32 bits.
+
+    Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3" (2011).
+    """
+    a, b, c, d = counter
+    low, high = key
+    for _ in range(10):
+        first, second = a * 0xD2511F53, c * 0xCD9E8D57
+        a, c = second >> 32 ^ b ^ low, first >> 32 ^ d ^ high
+        b, d = second & 0xFFFFFFFF, first & 0xFFFFFFFF
+        low, high = low + 0x9E3779B9 & 0xFFFFFFFF, high + 0xBB67AE85 & 0xFFFFFFFF
+    return a, b, c, d
+
+
+def uniform(seed: int, step: int, node: int, element: int) -> int:
+    """The f32 in [0, 1) that an element of a node gets in a step of the job with this seed.
+
+    seed and step: below 2^64. One of 2^24 equidistant values: the upper 24 bits of a word.
+    """
+    block = element >> 2
+    low = 0xFFFFFFFF
+    words = philox((block & low, block >> 32, node, step & low), (seed & low, seed >> 32))
+    return from_scaled(words[element & 3] >> 8, -24)

@@ -47,7 +47,8 @@ def _reduce(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     i = (bits >> 23).sub_(_FIRST_FIELD).clamp_(0, _FIELDS - 1).to(torch.int64)
     m = bits.bitwise_and(0x7FFFFF).bitwise_or_(0x800000).to(torch.int64)
     high, low = _windows(a.device)
-    turned = (low[i].mul_(m) >> 32).add_(high[i].mul_(m)).add_(_HALF)
+    # (The index of a scalar gives a view of the table, so no product in place.)
+    turned = ((low[i] * m) >> 32).add_(high[i] * m).add_(_HALF)
     n = turned >> 62
     f = turned.bitwise_and_(_FRACTION).sub_(_HALF)
     # f * HALF_PI has 94 bits: in two parts.
@@ -76,7 +77,8 @@ def _sine(a: Tensor, quarters: int) -> Tensor:
 
 @in_blocks
 def sin(x: Tensor) -> Tensor:
-    """sin x of an f32 tensor. Worst error in samples so far: 1.02 ulp.
+    """sin x of an f32 tensor. Worst error over all 2^32 inputs: 1.029 ulp,
+    at 7.941956e15 (0x59e1b956).
 
     Odd to the bit; NaN of an infinity. With x = n pi / 2 + r + low: r + (low + r z p(z)) for even
     n, z = r^2, the cosine's polynomial for odd n.
@@ -87,7 +89,8 @@ def sin(x: Tensor) -> Tensor:
 
 @in_blocks
 def cos(x: Tensor) -> Tensor:
-    """cos x of an f32 tensor. Worst error in samples so far: 1.02 ulp.
+    """cos x of an f32 tensor. Worst error over all 2^32 inputs: 1.029 ulp,
+    at 1.6197991e35 (0x79f991cf).
 
     Even to the bit; NaN of an infinity. As `sin` one quarter turn on; its polynomial is
     1 - (z / 2 - (z^2 p(z) - r low)).

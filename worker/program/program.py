@@ -14,8 +14,9 @@ from torch import Tensor
 
 from worker.commit import Tree, list_tree
 from worker.program.execute import Executor, Moment, Tamper
-from worker.program.records import Header, Node, decode_program, encode_program, output_item
+from worker.program.records import Header, Node, from_document, numbers_of, output_item, to_document
 from worker.program.wellformed import check_program
+from worker.untrusted import parse_json
 
 FORMAT = "assay-program-1"
 
@@ -74,6 +75,11 @@ class Program:
     def _executor(self) -> Executor:
         return Executor(self.nodes, self.outputs)
 
+    @property
+    def trace_elements(self) -> int:
+        """Elements of all nodes together: no run ever holds more."""
+        return sum(n.count for n in self.nodes)
+
     def run(
         self, state: Sequence[Tensor], batch: Sequence[Tensor], *, seed: int = 0, step: int = 0
     ) -> tuple[list[Tensor], list[Tensor]]:
@@ -106,10 +112,11 @@ class Program:
         return results[: self.state_count], results[self.state_count :]
 
     def to_bytes(self) -> bytes:
-        """The serialised form: the ABI-encoded records in JSON, with the names for people."""
+        """The serialised form: the records in JSON, with the names for people."""
         document = {
             "format": FORMAT,
-            "records": encode_program(self.nodes, self.outputs, self.state_count).hex(),
+            "records": to_document(self.nodes),
+            "outputs": list(self.outputs),
             "state_names": list(self.state_names),
             "origins": list(self.origins),
         }
@@ -122,16 +129,15 @@ class Program:
         Raises ValueError when the data is no program, or not the one with this root.
         """
         try:
-            document = json.loads(data)
+            document = parse_json(data)
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']!r}; this version reads {FORMAT!r}")
-            nodes, outputs, count = decode_program(bytes.fromhex(document["records"]))
+            nodes = from_document(document["records"])
+            outputs = numbers_of(document["outputs"])
             names = tuple(str(n) for n in document["state_names"])
             origins = tuple(str(o) for o in document["origins"])
-        except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a serialised program: {error!r}") from error
-        if count != len(names):
-            raise ValueError(f"the program has {count} state tensors, but {len(names)} names")
         program = Program(nodes, outputs, names, origins)
         if root is not None and program.root != root:
             raise ValueError(f"the program's root is {program.root.hex()}, not {root.hex()}")
@@ -158,7 +164,7 @@ class Program:
             "root": self.root.hex(),
             "nodes": len(self.nodes),
             "functions": dict(sorted(kinds.items())),
-            "trace_elements": sum(n.count for n in self.nodes),
+            "trace_elements": self.trace_elements,
             "multiply_adds": products,
             "states": self.state_count,
             "reports": self.report_count,

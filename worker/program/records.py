@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import prod
+from typing import Any
 
-from eth_abi import decode, encode
+from eth_abi import encode
 
 from worker.program.codes import function_of
 
@@ -63,12 +64,6 @@ class Node:
         inputs = tuple(i.to_abi() for i in self.inputs)
         return (self.kind, self.fn, self.dtype, self.shape, inputs, self.attributes)
 
-    @staticmethod
-    def from_abi(fields: tuple) -> Node:
-        kind, fn, dtype, shape, inputs, attributes = fields
-        operands = tuple(Input(n, d, tuple(s), tuple(m), f) for n, d, s, m, f in inputs)
-        return Node(kind, fn, dtype, tuple(shape), operands, tuple(attributes))
-
     @cached_property
     def encoded(self) -> bytes:
         """`abi.encode(node)`."""
@@ -104,21 +99,66 @@ def output_item(node: int) -> bytes:
     return node.to_bytes(32, "big")
 
 
-def encode_program(nodes: tuple[Node, ...], outputs: tuple[int, ...], state_count: int) -> bytes:
-    """All records of a program in one ABI-encoded byte string."""
-    return encode(
-        [f"{NODE_TYPE}[]", "uint32[]", "uint32"],
-        [[n.to_abi() for n in nodes], outputs, state_count],
+def to_document(nodes: tuple[Node, ...]) -> list[Any]:
+    """Records as nested lists of integers, in the order of their fields."""
+    return [
+        [
+            n.kind,
+            n.fn,
+            n.dtype,
+            list(n.shape),
+            [[i.node, i.dtype, list(i.shape), list(i.map), i.fill] for i in n.inputs],
+            list(n.attributes),
+        ]
+        for n in nodes
+    ]
+
+
+def from_document(document: Any) -> tuple[Node, ...]:
+    """Inverse of `to_document`, in time linear in its size. ValueError for anything else.
+
+    A program's artifact is not its ABI encoding: offsets there may point anywhere, many to the same
+    place, so that a few thousand bytes of a stranger's decode for hours.
+    """
+    return tuple(_node(fields) for fields in _list(document))
+
+
+def numbers_of(document: Any) -> tuple[int, ...]:
+    """A list of node numbers. ValueError for anything else."""
+    return tuple(_integer(n, 32) for n in _list(document))
+
+
+def _node(fields: Any) -> Node:
+    kind, fn, dtype, shape, inputs, attributes = _list(fields, 6)
+    return Node(
+        _integer(kind, 8),
+        _integer(fn, 8),
+        _integer(dtype, 8),
+        tuple(_integer(n, 32) for n in _list(shape)),
+        tuple(_operand(i) for i in _list(inputs)),
+        tuple(_integer(a, 64) for a in _list(attributes)),
     )
 
 
-def decode_program(data: bytes) -> tuple[tuple[Node, ...], tuple[int, ...], int]:
-    """Inverse of `encode_program`; ValueError where `data` is not exactly such an encoding."""
-    try:
-        nodes, outputs, states = decode([f"{NODE_TYPE}[]", "uint32[]", "uint32"], data)
-        result = tuple(Node.from_abi(n) for n in nodes), tuple(outputs), states
-    except Exception as error:  # eth_abi raises several kinds for malformed data
-        raise ValueError(f"these {len(data)} bytes do not decode as a program: {error}") from error
-    if encode_program(*result) != data:
-        raise ValueError("these bytes decode as a program, but are not its canonical encoding")
-    return result
+def _operand(fields: Any) -> Input:
+    node, dtype, shape, index_map, fill = _list(fields, 5)
+    return Input(
+        _integer(node, 32),
+        _integer(dtype, 8),
+        tuple(_integer(n, 32) for n in _list(shape)),
+        tuple(_integer(v, 64, signed=True) for v in _list(index_map)),
+        _integer(fill, 64),
+    )
+
+
+def _list(value: Any, length: int | None = None) -> list[Any]:
+    if not isinstance(value, list) or length not in (None, len(value)):
+        raise ValueError(f"a record has {str(value)[:80]} where a list should be")
+    return value
+
+
+def _integer(value: Any, bits: int, signed: bool = False) -> int:
+    low, high = (-(1 << bits - 1), 1 << bits - 1) if signed else (0, 1 << bits)
+    if type(value) is not int or not low <= value < high:
+        raise ValueError(f"a record has {str(value)[:80]} where {bits} bits should be")
+    return value

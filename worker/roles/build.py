@@ -45,7 +45,9 @@ def build(
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )
     made: dict[str, Role] = {
-        "solver": Solver(desk, pricing_of(config), config.jobs.max_state_bytes),
+        "solver": Solver(
+            desk, pricing_of(config), config.jobs.max_state_bytes, config.jobs.max_trace_elements
+        ),
         "verifier": Verifier(desk),
         "challenger": Verifier(desk, volunteer=True),
     }

@@ -26,8 +26,15 @@ class Solver:
 
     name = "solver"
 
-    def __init__(self, desk: Desk, pricing: Pricing, max_state_bytes: int = 1 << 34) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        pricing: Pricing,
+        max_state_bytes: int = 1 << 34,
+        max_trace_elements: int = 1 << 32,
+    ) -> None:
         self.desk, self.pricing, self.max_state_bytes = desk, pricing, max_state_bytes
+        self.max_trace_elements = max_trace_elements
         self._refused: set[int] = set()
         self._computations: dict[int, Computation] = {}
         self._players: dict[int, SolverPlayer] = {}
@@ -64,6 +71,9 @@ class Solver:
             return False
         try:
             computation = self._computation(number)
+            elements = computation.program.trace_elements
+            if elements > self.max_trace_elements:
+                return self._refuse(number, f"a step of it has {elements} elements")
             state = load_state(self.desk.store, computation.program, job.state)
             size = sum(t.numel() * t.element_size() for t in state)
             if size > self.max_state_bytes:
