@@ -310,7 +310,6 @@ cases(aten.index_put.default)(
     (f(6), [i(9, low=0, high=6)], f(), True),
     (f(6, 2, 2), [i(9, low=0, high=6)], f(2), True),
     (f(6, 3), [i(9, low=0, high=6)], f(9, 3) * torch.tensor([1e-20, 1.0, 1e-3]), True),
-    (f(4), [torch.tensor([1, 1, 2])], torch.tensor([INF, 1.0, 2.0]), True),
 )
 
 # --- products ---
@@ -423,7 +422,7 @@ def convolved_back(case: tuple, mask: tuple[bool, ...] = (True, True, True)) -> 
 cases(aten.convolution_backward.default)(
     *map(convolved_back, CONVOLVED),
     convolved_back(CONVOLVED[2], (False, True, False)),
-    convolved_back(CONVOLVED[2], (True, False, True)),
+    convolved_back(CONVOLVED[2], (False, True, True)),
 )
 # kernel, stride, padding
 POOLED = [([2, 2], [], [0, 0]), ([3, 2], [2, 1], [1, 0]), ([3, 3], [1, 1], [1, 1]), ([2], [3], [1])]

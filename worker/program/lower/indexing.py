@@ -66,6 +66,13 @@ def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> V
     return b.map(Map.WHERE, here, b.constant(value, x.dtype), x, dtype=x.dtype)
 
 
+def wrapped(b: Builder, index: View, length: int) -> View:
+    """Indices from the end as PyTorch counts them, -1 the last, as indices from the start."""
+    negative = b.map(Map.LT, index, b.constant(0, index.dtype), dtype=BOOL)
+    from_start = b.map(Map.ADD, index, b.constant(length, index.dtype))
+    return b.map(Map.WHERE, negative, from_start, index, dtype=index.dtype)
+
+
 @rule(aten.index_put.default)
 def index_put(
     b: Builder, x: View, indices: list[View | None], values: View, accumulate: bool = False
@@ -77,8 +84,8 @@ def index_put(
     rest = x.shape[1:]
     width = x.count // x.shape[0]
     flat = b.reshape(values.expand((*index.shape, *rest)), (index.count, width))
-    wrapped = b.reshape(index, (index.count,))
-    total = b.scatter(flat, wrapped, x.shape[0]).reshape(x.shape)
+    row = b.reshape(wrapped(b, index, x.shape[0]), (index.count,))
+    total = b.scatter(flat, row, x.shape[0]).reshape(x.shape)
     return b.map(Map.ADD, x, total)
 
 
@@ -88,4 +95,4 @@ def index_tensor(b: Builder, x: View, indices: list[View | None]) -> View:
     index = indices[0]
     if len([i for i in indices if i is not None]) != 1 or index is None or index.dtype == BOOL:
         raise Unsupported("an index of another form than rows by one integer tensor")
-    return embedding(b, x, index)
+    return embedding(b, x, wrapped(b, index, x.shape[0]))

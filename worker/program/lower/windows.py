@@ -96,8 +96,10 @@ def _planes(*views: View | None) -> list[View | None]:
     return [v.unsqueeze(2) if v is not None and len(v.shape) == 3 else v for v in views]
 
 
-def _window(weight: View, stride: list[int], padding: list[int], dilation: list[int]) -> Window:
-    if len(stride) == 1 and weight.shape[2] == 1:  # a sequence
+def _window(
+    weight: View, sequence: bool, stride: list[int], padding: list[int], dilation: list[int]
+) -> Window:
+    if sequence:
         return Window(weight.shape[2:], (1, stride[0]), (0, padding[0]), (1, dilation[0]))  # type: ignore[arg-type]
     return Window(
         weight.shape[2:],  # type: ignore[arg-type]
@@ -140,7 +142,7 @@ def convolution(
         raise Unsupported(f"a convolution of {len(x.shape) - 2} dimensions")
     sequence = len(x.shape) == 3
     plane, kernel = (v for v in _planes(x, weight) if v is not None)
-    w = _window(kernel, stride, padding, dilation)
+    w = _window(kernel, sequence, stride, padding, dilation)
     size = w.outputs(plane.shape[2:])  # type: ignore[arg-type]
     o = kernel.shape[0]
     rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
@@ -170,7 +172,7 @@ def convolution_backward(
         raise Unsupported("a transposed convolution")
     sequence = len(x.shape) == 3
     gy, plane, kernel = (v for v in _planes(gy, x, weight) if v is not None)
-    w = _window(kernel, stride, padding, dilation)
+    w = _window(kernel, sequence, stride, padding, dilation)
     n, _, *size = plane.shape
     o, cg, kh, kw = kernel.shape
     gx = gw = gb = None
