@@ -67,4 +67,29 @@ def attention() -> tuple[Program, list[Tensor], list[Tensor]]:
     return program, training_state(module, optimizer), batch
 
 
-TRAININGS = [tiny, attention]
+class Picture(nn.Module):
+    """Tokens embedded as a small picture, a convolution, poolings and a dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 2)
+        self.convolution = nn.Conv2d(2, 3, 2, stride=2, padding=1)
+        self.out = nn.Linear(3, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embedding(tokens).permute(0, 3, 1, 2)
+        x = F.max_pool2d(F.gelu(self.convolution(x)), 2, stride=1)
+        return self.out(F.dropout(F.avg_pool2d(x, 2).flatten(1), 0.25))
+
+
+@cache
+def picture() -> tuple[Program, list[Tensor], list[Tensor]]:
+    """As `tiny`: windows, a gradient that is scattered, random numbers, and Adam."""
+    module = seeded(5, Picture)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.05)
+    batch = seeded(6, lambda: [torch.randint(0, 5, (2, 4, 4)), torch.randint(0, 3, (2,))])
+    program = capture_training(module, F.cross_entropy, optimizer, batch)
+    return program, training_state(module, optimizer), batch
+
+
+TRAININGS = [tiny, attention, picture]

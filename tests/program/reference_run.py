@@ -12,8 +12,8 @@ from typing import Any
 from worker.exact import reference as exact
 
 F32, I32, I64, BOOL = 1, 2, 3, 4
-SOURCE, MAP, REDUCE, DOT, GATHER = range(5)
-STATE, BATCH, CONSTANT, IOTA = range(4)
+SOURCE, MAP, REDUCE, DOT, GATHER, SCATTER = range(6)
+STATE, BATCH, CONSTANT, IOTA, RANDOM = range(5)
 SUM, MAX, ARGMAX, EXPONENT = range(4)
 WHERE, AND, OR, NOT, XOR, CONVERT, QUANTISE = 30, 31, 32, 33, 34, 40, 41
 COMPARED = {20: "eq", 21: "ne", 22: "lt", 23: "le", 24: "gt", 25: "ge"}
@@ -33,12 +33,20 @@ def unsigned(value: int, dtype: int) -> int:
     return value & (1 << WIDTH[dtype]) - 1 if dtype in WIDTH else value
 
 
-def reference_run(nodes: Sequence[Any], state: Sequence[Bits], batch: Sequence[Bits]) -> list[Bits]:
+def reference_run(
+    nodes: Sequence[Any],
+    state: Sequence[Bits],
+    batch: Sequence[Bits],
+    seed: int = 0,
+    step: int = 0,
+) -> list[Bits]:
     """The bits of every element of every node. batch: the rows of the step, per data tensor."""
     values: list[Bits] = []
-    for node in nodes:
-        kinds = {SOURCE: _source, MAP: _map, REDUCE: _reduce, DOT: _dot, GATHER: _gather}
-        if node.kind == SOURCE:
+    kinds = {MAP: _map, REDUCE: _reduce, DOT: _dot, GATHER: _gather, SCATTER: _scatter}
+    for number, node in enumerate(nodes):
+        if node.kind == SOURCE and node.fn == RANDOM:
+            values.append([exact.uniform(seed, step, number, e) for e in range(node.count)])
+        elif node.kind == SOURCE:
             values.append(_source(node, state, batch))
         else:
             values.append(kinds[node.kind](node, [values[i.node] for i in node.inputs]))
@@ -172,4 +180,17 @@ def _gather(node: Any, operands: list[Bits]) -> Bits:
                     out.append(x[(a * v + row) * width + d])
                 else:
                     out.append(exact.NAN if node.dtype == F32 else 0)
+    return out
+
+
+def _scatter(node: Any, operands: list[Bits]) -> Bits:
+    rows, width, length = node.attributes
+    q, (e,), index = operands
+    at = [signed(i, node.inputs[2].dtype) for i in index]
+    out = []
+    for v in range(rows):
+        for d in range(width):
+            column = q[d * length : (d + 1) * length]
+            total = sum(signed(x, I32) for x, i in zip(column, at, strict=True) if i == v)
+            out.append(exact.sum_finish(total, signed(e, I32)))
     return out

@@ -25,13 +25,15 @@ def plain(tensor: Tensor) -> list[int]:
     return [int(v) & mask for v in bits(tensor).flatten().tolist()]
 
 
-def follow(program: Program, state, batch) -> list[Tensor]:
+def follow(program: Program, state, batch, seed: int = 0, step: int = 0) -> list[Tensor]:
     """The trace, after every element of every node was compared with the reference."""
-    trace = program.trace(state, batch)
-    expected = reference_run(program.nodes, [plain(t) for t in state], [plain(t) for t in batch])
+    trace = program.trace(state, batch, seed=seed, step=step)
+    expected = reference_run(
+        program.nodes, [plain(t) for t in state], [plain(t) for t in batch], seed, step
+    )
     for n, (node, found, right) in enumerate(zip(program.nodes, trace, expected, strict=True)):
         assert plain(found) == right, f"node {n}: {node}"
-    after, reports = program.run(state, batch)
+    after, reports = program.run(state, batch, seed=seed, step=step)
     assert same([*after, *reports], [trace[n] for n in program.outputs])
     return trace
 
@@ -41,8 +43,8 @@ def test_every_element_of_a_training_step_is_the_references(training):
     """Protects an honest worker from the court: trace and fast run are the definition, bit for bit,
     at every element of three steps."""
     program, state, batch = training()
-    for _ in range(2):
-        trace = follow(program, state, batch)
+    for step in range(2):
+        trace = follow(program, state, batch, seed=2**63 + 5, step=step)
         state, _ = program.split(trace)
 
 
@@ -124,6 +126,20 @@ def everything() -> tuple[Program, list[Tensor]]:
         for s in range(4):
             operands = (Input(s, codes[s], (2, 2, 2)), Input(index, codes[index], (2, 4)))
             nodes.append(Node(Kind.GATHER, 0, codes[s], (2, 4, 2), operands, (2, 2, 4, 2)))
+    finite = len(nodes)
+    nodes.append(Node(Kind.MAP, Map.CONVERT, F32, (8,), (Input(1, I32, (8,), (0, 1)),)))
+    for values in (0, finite):
+        # indices outside and one that comes twice; rows that none reaches
+        e = len(nodes)
+        nodes.append(Node(Kind.REDUCE, Reduce.EXPONENT, I32, (1,), (Input(values, F32, (1, 8)),)))
+        maps = Input(values, F32, (8,), (0, 3, 1)), Input(e, I32, (1,), (0, 0, 0))
+        nodes.append(Node(Kind.MAP, Map.QUANTISE, I32, (2, 8), maps, (31,)))
+        for index in (1, 2):
+            for rows in (1, 8):
+                q, where = Input(e + 1, I32, (2, 8)), Input(index, codes[index], (8,))
+                inputs = (q, Input(e, I32, (1,)), where)
+                nodes.append(Node(Kind.SCATTER, 0, F32, (rows, 2), inputs, (rows, 2, 8)))
+    nodes.append(Node(Kind.SOURCE, Source.RANDOM, F32, (3, 5)))
     nodes.append(Node(Kind.SOURCE, Source.CONSTANT, I64, (1, 1), (), (2**64 - 5,)))
     nodes.append(Node(Kind.SOURCE, Source.IOTA, I32, (2, 3)))
     nodes.append(Node(Kind.SOURCE, Source.IOTA, I64, (6,)))
@@ -137,6 +153,7 @@ def test_every_function_on_special_values_is_the_references():
     functions = {(n.kind, n.fn) for n in program.nodes}
     assert {fn for kind, fn in functions if kind == Kind.MAP} == set(Map)
     assert {fn for kind, fn in functions if kind == Kind.REDUCE} == set(Reduce)
+    assert {kind for kind, _ in functions} == set(Kind)
     follow(program, state, [])
 
 
@@ -168,7 +185,8 @@ def test_backends_and_threads_do_not_matter(monkeypatch, name, threads):
                 runs.append([t for part in program.run(state, batch) for t in part])
         finally:
             torch.set_num_threads(before)
-    for a, b in zip(runs[:4], runs[4:], strict=True):
+    half = len(runs) // 2
+    for a, b in zip(runs[:half], runs[half:], strict=True):
         assert same(a, b)
 
 

@@ -609,6 +609,67 @@ def test_memory_that_was_never_written_holds_zeros():
     assert same(program.run(state, [])[1], [torch.zeros(2, dtype=torch.int64)])
 
 
+# --- random numbers ---
+
+MANY = 40_000
+
+
+def drawn(operator: Any, *args: Any, seed: int = 3, step: int = 0) -> Tensor:
+    """What the operator gives in a step; the trace gives the same."""
+    program, state = lowered(operator, args, {})
+    (found,) = program.run(state, [], seed=seed, step=step)[1]
+    trace = program.trace(state, [], seed=seed, step=step)
+    assert same(program.split(trace)[1], [found])
+    return found
+
+
+@pytest.mark.parametrize("step", [0, 7])
+def test_uniform_numbers_are_uniform(step):
+    """Protects initialisations and masks: every part of [0, 1) is as likely as any other."""
+    x = drawn(aten.rand.default, [200, 200], step=step)
+    assert (x.dtype, x.shape) == (torch.float32, (200, 200))
+    assert 0 <= x.min() < 1e-3 and 1 - 1e-3 < x.max() < 1
+    assert float(x.mean()) == pytest.approx(0.5, abs=5 * (1 / 12 / MANY) ** 0.5)
+    assert float(x.var()) == pytest.approx(1 / 12, abs=1e-3)
+    counts = torch.histc(x, 16, 0, 1)
+    assert ((counts - MANY / 16) ** 2 / (MANY / 16)).sum() < 45, "chi squared, 15 degrees: 1e-4"
+    for a, b in ((x[:, :-1], x[:, 1:]), (x[:-1], x[1:])):
+        correlation = ((a - 0.5) * (b - 0.5)).mean() * 12
+        assert abs(correlation) < 5 / MANY**0.5, "neighbours know nothing of each other"
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_bernoulli_is_one_as_often_as_it_says(p):
+    """Protects dropout's rate, to its ends: never at 0 and always at 1."""
+    x = drawn(aten.bernoulli.p, torch.zeros(MANY), p)
+    assert set(x.unique().tolist()) <= {0.0, 1.0} and x.dtype == torch.float32
+    assert abs(float(x.mean()) - p) <= 5 * (p * (1 - p) / MANY) ** 0.5
+    assert drawn(aten.bernoulli.p, b(9), p).dtype == torch.bool
+
+
+def test_random_numbers_depend_on_seed_and_step_alone():
+    """Protects every verifier: the same step gives the same numbers, and no two steps do."""
+    like = torch.zeros(50)
+    first = drawn(aten.rand_like.default, like)
+    assert same([first], [drawn(aten.rand_like.default, like + 9)])
+    others = [
+        drawn(aten.rand_like.default, like, seed=seed, step=step)
+        for seed, step in ((3, 1), (3, 2), (4, 0), (2**64 - 1, 0), (3 + 2**32, 0), (0, 3))
+    ]
+    assert len({tuple(t.tolist()) for t in (first, *others)}) == 7
+
+
+def test_two_random_operators_of_a_step_differ():
+    """Protects masks from repeating: equal operators are one node, except these."""
+    graph = fx.Graph()
+    x = graph.placeholder("x")
+    draws = [graph.call_function(aten.rand.default, ([50],)) for _ in range(3)]
+    graph.output([x, *draws])
+    program = finished(graph, [torch.zeros(1)])
+    reports = program.run([torch.zeros(1)], [])[1]
+    assert len({tuple(t.tolist()) for t in reports}) == 3
+
+
 REFUSED = [
     (aten.index_select.default, (f(3, 4), 1, i(2, low=0, high=4)), "another axis"),
     (aten.scatter.value, (f(3, 4), 1, i(3, 2, low=0, high=4), 1.0), "more than one index a row"),

@@ -46,10 +46,16 @@ DOT = Node(
 GATHER = Node(
     Kind.GATHER, 0, F32, (2, 5, 3), (Input(0, F32, (2, 4, 3)), Input(1, I64, (2, 5))), (2, 4, 5, 3)
 )
+SCATTER = Node(
+    Kind.SCATTER, 0, F32, (4, 2),
+    (Input(1, I32, (2, 5)), Input(2, I32, (1,)), Input(3, I64, (5,))), (4, 2, 5),
+)  # fmt: skip
+RANDOM = Node(Kind.SOURCE, Source.RANDOM, F32, (6,))
 SOUND = {
     "STATE": STATE, "BATCH": BATCH, "CONSTANT": CONSTANT, "IOTA": IOTA, "ADD": ADD, "COPY": COPY,
     "LESS": LESS, "NOT": NOT, "WHERE": WHERE, "QUANTISE": QUANTISE, "SUM": SUM, "MAX": MAX,
     "ARGMAX": ARGMAX, "EXPONENT": EXPONENT, "DOT": DOT, "GATHER": GATHER,
+    "SCATTER": SCATTER, "RANDOM": RANDOM,
 }  # fmt: skip
 INDEX = 9
 
@@ -63,7 +69,6 @@ def operand(node: Node, k: int, /, **changes: Any) -> Node:
 WIDE = 1 << 12
 MALFORMED = [
     # every kind
-    (replace(COPY, kind=5), "kind 5"),
     (replace(COPY, kind=6), "kind 6"),
     (replace(COPY, dtype=0), "dtype code 0"),
     (replace(STATE, dtype=5), "dtype code 5"),
@@ -77,7 +82,9 @@ MALFORMED = [
     (operand(MAX, 0, map=(0,)), "only MAP has index maps"),
     (operand(MAX, 0, fill=1), "only MAP has index maps"),
     # SOURCE
-    (replace(STATE, fn=4), "source function 4"),
+    (replace(STATE, fn=5), "source function 5"),
+    (replace(RANDOM, dtype=I32), "random numbers are f32"),
+    (replace(RANDOM, attributes=(0,)), "1 attributes; expected 0"),
     (replace(STATE, attributes=()), "0 attributes; expected 1"),
     (replace(STATE, inputs=(replace(X, map=()),)), "1 operands; expected 0"),
     (replace(BATCH, attributes=(0, 2)), "2 attributes; expected 3"),
@@ -147,6 +154,23 @@ MALFORMED = [
     (replace(GATHER, shape=(2, 5, 4)), r"A \* L \* D is the count"),
     (operand(GATHER, 1, dtype=F32), "operand dtypes"),
     (replace(GATHER, dtype=I32), "operand dtypes"),
+    # SCATTER
+    (replace(SCATTER, fn=1), "scatter function 1"),
+    (replace(SCATTER, attributes=(4, 2)), "2 attributes; expected 3"),
+    (replace(SCATTER, attributes=(4, 5, 2)), "operand shapes"),
+    (operand(SCATTER, 1, shape=(2,)), "operand shapes"),
+    (replace(SCATTER, shape=(4, 3)), r"V \* D is the count"),
+    (operand(SCATTER, 0, dtype=F32), "operand dtypes"),
+    (operand(SCATTER, 1, dtype=F32), "operand dtypes"),
+    (operand(SCATTER, 2, dtype=F32), "operand dtypes"),
+    (replace(SCATTER, dtype=I64), "operand dtypes"),
+    (
+        replace(
+            operand(operand(SCATTER, 0, shape=(2, WIDE + 1)), 2, shape=(WIDE + 1,)),
+            attributes=(4, 2, WIDE + 1),
+        ),
+        "a row of 4097 elements",
+    ),
 ]
 
 CHECKERS = {
@@ -155,6 +179,7 @@ CHECKERS = {
     Kind.REDUCE: "ReduceChecker",
     Kind.DOT: "DotChecker",
     Kind.GATHER: "GatherChecker",
+    Kind.SCATTER: "ScatterChecker",
 }
 
 
@@ -216,6 +241,10 @@ LIMITS = [
     operand(MAX, 0, shape=(2, WIDE)),
     operand(replace(GATHER, dtype=BOOL), 0, dtype=BOOL),
     operand(GATHER, 1, dtype=I32),
+    operand(SCATTER, 2, dtype=I32),
+    replace(
+        operand(operand(SCATTER, 0, shape=(2, WIDE)), 2, shape=(WIDE,)), attributes=(4, 2, WIDE)
+    ),
 ]
 
 
