@@ -26,7 +26,7 @@ class Residual(nn.Module):
         self.c1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.b1 = nn.BatchNorm2d(width)
         self.c2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.b2 = nn.BatchNorm2d(width, momentum=None)
+        self.b2 = nn.BatchNorm2d(width, momentum=0.3)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.b2(self.c2(F.relu(self.b1(self.c1(x))))))
@@ -196,7 +196,7 @@ def linear(loss: Loss, target: Callable[..., Tensor] = torch.rand) -> Family:
 
 
 def perceptron() -> nn.Module:
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    return nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
 
 
 def optimized(make: MakeOptimizer) -> Family:
@@ -290,14 +290,21 @@ def train(
 def follows(course: Course) -> None:
     """Every loss, and what the module holds at the end."""
     assert course.ours == pytest.approx(course.plain, rel=5e-3, abs=1e-4)
-    held = {**dict(course.module.named_parameters()), **dict(course.module.named_buffers())}
-    for name, tensor in held.items():
-        found = course.state[name].view(tensor.shape)
-        if tensor.is_floating_point():
-            scale = float(tensor.abs().max())
-            torch.testing.assert_close(found, tensor.detach(), rtol=0, atol=2e-2 * max(scale, 0.1))
+    # of what moved, all together: a single gradient that ought to be zero is noise, and Adam takes
+    # steps of one size by noise too
+    started = dict(zip(course.program.state_names, course.first, strict=True))
+    moved = missed = 0.0
+    for name, parameter in course.module.named_parameters():
+        found = course.state[name].view(parameter.shape)
+        moved += float((parameter.detach() - started[name]).square().sum())
+        missed += float((parameter.detach() - found).square().sum())
+    assert missed**0.5 < 0.05 * moved**0.5
+    for name, buffer in course.module.named_buffers():
+        found = course.state[name].view(buffer.shape)
+        if buffer.is_floating_point():
+            torch.testing.assert_close(found, buffer, rtol=1e-2, atol=1e-3)
         else:
-            assert torch.equal(found, tensor), name
+            assert torch.equal(found, buffer), name
 
 
 def repeats(course: Course) -> None:

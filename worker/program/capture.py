@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from worker.program.codes import DTYPE_CODES
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.optimizers import UPDATES, clipped, slots_of
 from worker.program.program import Program
+from worker.program.views import row_major
 
 aten = torch.ops.aten
 
@@ -295,12 +297,22 @@ def _check_rows(batch: list[Tensor]) -> None:
             raise Unsupported(f"dtype {t.dtype} of a batch tensor: use float32, int64 or bool")
 
 
+def _in_order(
+    x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """as_strided where it is a reshape, as in group norm; elsewhere it is refused by name later."""
+    if x.is_contiguous() and not storage_offset and tuple(stride) == row_major(tuple(size)):
+        return x.view(size) if x.numel() == prod(size) else NotImplemented
+    return NotImplemented
+
+
 def traced(
     step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
     """The step as a graph of core ATen operators without mutation."""
     state = [t.detach().clone() for t in state]
     table: Any = {**core_aten_decompositions(), **get_decompositions(_ALSO)}
+    table[aten.as_strided.default] = _in_order
     # batch norm's own operators change their operands in secret: they go before functionalization
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     first = make_fx(step, decomposition_table=early, tracing_mode="real", record_stack_traces=True)(
