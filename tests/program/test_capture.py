@@ -255,7 +255,7 @@ OPERATORS = [
     (lambda y: y @ torch.linalg.inv(y.T @ y), "linalg"),
     (lambda y: y + torch.randn(4, 3), "aten"),
     (lambda y: torch.sort(y)[0], "aten.sort"),
-    (lambda y: y.as_strided((2, 2), (1, 2)), "aten.as_strided"),
+    (lambda y: y.as_strided((4, 3), (1, 4)), "aten.as_strided"),
 ]
 
 
