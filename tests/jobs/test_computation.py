@@ -32,6 +32,30 @@ def test_a_step_sees_the_rows_that_the_seed_draws():
         assert equal(c.batch(step), [t[rows] for t in c.data])
 
 
+def test_random_numbers_are_of_the_jobs_seed_and_the_steps_number():
+    """Protects trainings with dropout: run, trace and replay draw the same numbers in a step, other
+    ones in another step, and another job's are others."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        module = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(40, 3))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    data = [torch.ones(10, 40), torch.zeros(10, dtype=torch.int64)]  # every batch is the same
+    found = []
+    for seed in (11, 12):
+        job = training(module=module, optimizer=optimizer, data=data, seed=seed)
+        c = Computation(job.job(job.capture()), job.capture(), job.data)
+        state = job.initial_state()
+        for step in (0, 1):
+            after, reports = c.advance(state, step)
+            assert equal(c.advance(state, step)[0], after)
+            traced = c.program.split(c.trace(state, step))
+            assert equal(traced[0], after) and equal(traced[1], reports)
+            found.append(after[0])
+        replay = Replay(c, 0, state)
+        assert equal(replay.state(2), c.advance(c.advance(state, 0)[0], 1)[0])
+    assert not any(torch.equal(a, b) for k, a in enumerate(found) for b in found[:k])
+
+
 def test_a_segment_is_its_steps_one_after_another():
     """Protects checkpoints: the state at a segment's end is that of single steps, and so are its
     reports; the last segment may be short."""

@@ -255,6 +255,7 @@ OPERATORS = [
     (lambda y: y @ torch.linalg.inv(y.T @ y), "linalg"),
     (lambda y: y + torch.randn(4, 3), "aten"),
     (lambda y: torch.sort(y)[0], "aten.sort"),
+    (lambda y: y.as_strided((4, 3), (1, 4)), "aten.as_strided"),
 ]
 
 
@@ -281,6 +282,18 @@ def test_a_row_that_is_too_long_is_refused_with_the_users_line():
     message = str(caught.value)
     assert "aten.argmax" in message and "a row of 5000 elements; at most 4096" in message
     assert f"{__file__}:" in message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda y: y * y.max().item(), lambda y: y if y.sum() > 0 else -y, lambda y: y * int(y[0, 0])],
+)
+def test_python_that_looks_at_a_value_is_refused_with_the_users_line(function):
+    """Protects users: a program has no value to look at while it is captured, and the line that
+    asked for one is named, with what to do."""
+    with pytest.raises(Unsupported, match=r"use torch\.where; asked for at") as caught:
+        capture(Calls(function))
+    assert f"{__file__}:" in str(caught.value)
 
 
 def test_a_constant_tensor_is_refused_with_what_to_do():

@@ -144,6 +144,7 @@ def sequences() -> nn.Module:
         nn.Conv1d(6, 6, 3, groups=3, dilation=2),
         nn.GroupNorm(2, 6),
         nn.LeakyReLU(),
+        nn.ReLU6(),
         nn.Flatten(),
         nn.Linear(24, 4),
     )

@@ -113,7 +113,7 @@ for name in ("eq", "ne", "lt", "le", "gt", "ge"):
 LOGICAL = [(b(9), b(9)), (b(3, 1), b(4)), (i(9, low=0, high=2), b(9)), (SPECIAL, b(10))]
 cases(aten.logical_and.default, aten.logical_or.default)(*LOGICAL)
 cases(aten.logical_not.default)((b(9),), (i(9, low=0, high=2),), (SPECIAL,))
-cases(aten.bitwise_and.Tensor)(*LOGICAL[:2])
+cases(aten.bitwise_and.Tensor, aten.bitwise_or.Tensor)(*LOGICAL[:2])
 cases(aten.where.self)(
     (b(3, 4), f(3, 4), f(4)),
     (b(4), i(3, 1), i(4)),
@@ -687,6 +687,7 @@ REFUSED = [
     (aten.maximum.default, (b(3), b(3)), "bool"),
     (aten.full_like.default, (i(3), 0.5), "0.5"),
     (aten.bitwise_not.default, (i(3),), "bitwise_not of integers"),
+    (aten.bitwise_or.Tensor, (i(3), i(3)), "bitwise_or of integers"),
     (aten.pow.Tensor_Scalar, (f(3), 1.7), "a power of 1.7"),
     (aten.pow.Tensor_Scalar, (f(3), 0), "a power of 0"),
     (aten.pow.Scalar, (-2.0, f(3)), "a power of the base -2.0"),

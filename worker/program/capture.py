@@ -6,7 +6,9 @@ of ATen operators, which is then lowered to the six kinds of node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -87,8 +89,7 @@ def capture_training(
         }
         # copies: a module may write to its buffers, and the state that came in stays what it was
         tensors = {**leaves, **{name: t.clone() for name, t in parts.buffers.items()}}
-        kernels = sdpa_kernel(SDPBackend.MATH)
-        with torch.enable_grad(), kernels, torch.backends.mkldnn.flags(enabled=False):
+        with torch.enable_grad(), _plain_kernels():
             outputs = functional_call(module, tensors, tuple(rows[:-1]))
             loss = loss_fn(outputs, rows[-1])
         if loss.numel() != 1:
@@ -128,8 +129,7 @@ def capture_inference(module: nn.Module, example_batch: Sequence[Tensor]) -> Pro
     def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
         given = dict(zip(names, state, strict=True))
         tensors = {n: given[n].clone() if n in buffers else given[n] for n in names}
-        kernels = sdpa_kernel(SDPBackend.MATH)
-        with torch.no_grad(), kernels, torch.backends.mkldnn.flags(enabled=False):
+        with torch.no_grad(), _plain_kernels():
             outputs = functional_call(module, tensors, tuple(rows))
         returned = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         return [*tensors.values(), *returned]
@@ -306,6 +306,27 @@ def _in_order(
     return NotImplemented
 
 
+@contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """Attention and recurrent layers as the operators they are made of, not as one kernel."""
+    # allow_tf32=None: left as it is; to set it makes torch warn
+    plain = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)
+    with sdpa_kernel(SDPBackend.MATH), plain:
+        yield
+
+
+def _looked_at(error: RuntimeError) -> Unsupported:
+    """The refusal of a module whose Python looks at a number that only a run has."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if "/torch/" not in frame.filename and "/worker/program/" not in frame.filename:
+            place = f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return Unsupported(
+        "Python looks at a tensor's value (item(), int(), float(), if), which only a run has; "
+        f"compute with the tensor instead, or use torch.where; asked for at {place}"
+    )
+
+
 def traced(
     step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
@@ -315,9 +336,14 @@ def traced(
     table[aten.as_strided.default] = _in_order
     # batch norm's own operators change their operands in secret: they go before functionalization
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
-    first = make_fx(step, decomposition_table=early, tracing_mode="real", record_stack_traces=True)(
-        state, batch
-    )
+    try:
+        first = make_fx(
+            step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
+        )(state, batch)
+    except RuntimeError as error:
+        if "_local_scalar_dense" not in str(error):
+            raise
+        raise _looked_at(error) from error
 
     def again(*args: Any) -> Any:
         # an interpreter hands the user's lines on to the decomposed operators

@@ -240,6 +240,13 @@ def bitwise_and(b: Builder, x: View, y: View) -> View:
     return b.map(Map.AND, x, y)
 
 
+@rule(aten.bitwise_or.Tensor)
+def bitwise_or(b: Builder, x: View, y: View) -> View:
+    if x.dtype != BOOL or y.dtype != BOOL:
+        raise Unsupported("bitwise_or of integers")
+    return b.map(Map.OR, x, y)
+
+
 @rule(aten.where.self)
 def where(b: Builder, condition: View, x: View, y: View) -> View:
     return b.map(Map.WHERE, truth(b, condition), *(p := promoted(b, x, y)), dtype=p[0].dtype)
