@@ -7,7 +7,7 @@ from math import isfinite, prod
 
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
-from worker.program.views import View, row_major
+from worker.program.views import View
 from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
@@ -233,6 +233,3 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
             raise ValueError(f"shapes {shapes} do not broadcast against each other")
         out.append(large.pop() if large else 1)
     return tuple(out)
-
-
-__all__ = ["Builder", "broadcast", "constant_bits", "f32_bits", "row_major"]

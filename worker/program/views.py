@@ -7,6 +7,7 @@ is free only where the elements already stand in row-major order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -141,6 +142,10 @@ class View:
         shape = tuple(b + n + a for b, n, a in zip(before, self.shape, after, strict=True))
         return View(self.node, self.dtype, shape, axes, fill)
 
-    def _rebuild(self, shape, strides) -> View:  # type: ignore[no-untyped-def]
+    def _rebuild(
+        self,
+        shape: tuple[int, ...],
+        strides: Callable[[tuple[int, ...]], tuple[int, ...]],
+    ) -> View:
         axes = tuple(Axis(a.size, a.offset, strides(a.strides)) for a in self.axes)
-        return replace(self, shape=tuple(shape), axes=axes)
+        return replace(self, shape=shape, axes=axes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from worker.chain.contracts import Receipt
 from worker.chain.errors import ContractError, Failed
 from worker.chain.types import Status, Task
@@ -59,9 +61,9 @@ class Keeper:
         # the block that the next transaction stands in, at the least
         return self.desk.w3.eth.block_number + 1
 
-    def _try(self, what: str, call, *arguments: int) -> bool:  # type: ignore[no-untyped-def]
+    def _try(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
         try:
-            receipt: Receipt = call(*arguments)
+            receipt = call(*arguments)
         except (ContractError, Failed) as error:
             self.desk.log.debug("%s %s was refused: %s", what, arguments, error)
             return False
