@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from worker.exact.native import coefficients
+
 HERE = Path(__file__).parent
 CACHE_ENVIRONMENT = "ASSAY_CACHE"
 FLAGS = (
@@ -93,7 +95,7 @@ def library(
     chosen = compiler()
     command = [*chosen.command, *FLAGS, *([chosen.native] if native else []), *flags]
     texts = [s.read_text() if isinstance(s, Path) else s for s in sources]
-    headers = "".join(path.read_text() for path in sorted(HERE.glob("*.h")))
+    headers = "".join(path.read_text() for path in sorted(HERE.glob("*.h"))) + coefficients.header()
     base = (chosen.identity, shlex.join(command), headers)
     objects = [cache_folder() / f"{_digest(*base, text)}.o" for text in texts]
     whole = cache_folder() / f"{_digest(*(path.name for path in objects))}.so"
@@ -107,10 +109,11 @@ def library(
 
 
 def _compile(command: list[str], text: str, target: Path) -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".c") as source:
-        source.write(text)
-        source.flush()
-        _make([*command, "-I", str(HERE), "-c", source.name], target)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source.c"
+        source.write_text(text)
+        (Path(folder) / coefficients.NAME).write_text(coefficients.header())
+        _make([*command, "-I", folder, "-I", str(HERE), "-c", str(source)], target)
 
 
 def _make(command: list[str], target: Path) -> None:
