@@ -22,7 +22,7 @@ from worker.exact.native import build
 from worker.exact.native import coefficients as native_coefficients
 from worker.program.codes import Map
 
-HEADER = build.HERE / "scalar.h"
+HEADERS = ("bits", "scalar", "transcendental", "rows", "random")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 DTYPES = {"f32": torch.float32, "i32": torch.int32, "i64": torch.int64, "bool": torch.bool}
@@ -103,6 +103,9 @@ void canonical(int64_t n, const float *restrict x, float *restrict out) {
 }
 void uniform(int64_t groups, uint64_t seed, uint64_t step, uint32_t node, float *restrict out) {
     for (int64_t g = 0; g < groups; g++) ax_uniform_group(seed, step, node, g, out + 4 * g);
+}
+void uniform_each(int64_t n, uint64_t seed, uint64_t step, uint32_t node, float *restrict out) {
+    for (int64_t k = 0; k < n; k++) out[k] = ax_uniform(seed, step, node, k);
 }
 float uniform_one(uint64_t seed, uint64_t step, uint32_t node, uint64_t element) {
     return ax_uniform(seed, step, node, element);
@@ -368,6 +371,9 @@ def test_uniform(library):
         out = torch.empty(4 * 65_537)
         call(library, "uniform", len(out) // 4, seed, step, node, out)
         equal(out, exact.uniform(len(out), seed=seed, step=step, node=node))
+        each = torch.empty(50_003)
+        call(library, "uniform_each", len(each), seed, step, node, each)
+        equal(each, out[: len(each)])
 
 
 def test_constants_in_c_are_those_of_the_table(library):
@@ -388,7 +394,8 @@ def test_a_changed_coefficient_changes_the_header(monkeypatch):
 
 def test_no_constant_of_the_table_is_repeated_in_the_code():
     """The code may only spell what IEEE-754 itself fixes: halves, ones, limits of integers."""
-    code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
+    code = "".join((build.HERE / f"{name}.h").read_text() for name in HEADERS)
+    code = re.sub(r"/\*.*?\*/", "", code, flags=re.S)
     floats = {float.fromhex(v) for v in re.findall(r"\b(0x[0-9a-f.]+p[-+]?\d+)f?\b", code)}
     floats |= {float(v) for v in re.findall(r"(?<![\w.])(\d+\.\d*(?:e[-+]?\d+)?)f?\b", code)}
     assert floats == {0.0, 0.5, 1.0, 2.0, 2.0**31, 2.0**63, 2.0**-24}
