@@ -39,8 +39,13 @@ class Access:
 
 def access(operand: Input, shape: tuple[int, ...]) -> Access:
     """A MAP operand's access, over the axes of the output's `shape`."""
-    axes = [_canonical(a, shape) for a in axes_of(operand, len(shape))]
-    weights = row_major(operand.shape)
+    return _access(axes_of(operand, len(shape)), shape, operand.shape, operand.fill)
+
+
+def _access(axes: Sequence[Axis], shape: tuple[int, ...], of: tuple[int, ...], fill: int) -> Access:
+    """The access of a tensor seen under shape `of` through these axes."""
+    axes = [_canonical(a, shape) for a in axes]
+    weights = row_major(of)
     offset = sum(w * a.offset for w, a in zip(weights, axes, strict=True))
     strides = tuple(
         sum(w * a.strides[o] for w, a in zip(weights, axes, strict=True)) for o in range(len(shape))
@@ -50,7 +55,7 @@ def access(operand: Input, shape: tuple[int, ...]) -> Access:
         low, high = axis.reach(shape)
         if low < 0 or high >= axis.size:
             bounds.append((Form(axis.offset, axis.strides), axis.size))
-    return Access(Form(offset, strides), tuple(bounds), operand.fill)
+    return Access(Form(offset, strides), tuple(bounds), fill)
 
 
 def _canonical(axis: Axis, shape: tuple[int, ...]) -> Axis:
@@ -93,21 +98,62 @@ def composed(
     None where the coordinates within the copy are not affine, or some fall outside it.
     """
     found = access(outer, shape)
-    if found.bounds or found.flat.offset < 0 or any(s < 0 for s in found.flat.strides):
+    if found.bounds:
+        return None
+    axes = _followed(found.flat, shape, copy, middle)
+    if axes is None:
+        return None
+    index_map = tuple(v for axis in axes for v in (axis.offset, *axis.strides))
+    return Input(copy.node, copy.dtype, copy.shape, index_map, copy.fill)
+
+
+def followed(
+    found: Access, loops: Loops, copy: Input, middle: tuple[int, ...]
+) -> tuple[Access, Loops] | None:
+    """An access, over `loops`, of a copy of shape `middle`, as one of what `copy` reads.
+
+    Loops are split where they cross an axis of the copy. None where that does not make the
+    coordinates affine.
+    """
+    if found.bounds:
+        return None
+    cuts = set(loops.cuts)
+    for weight, size, stride in zip(loops.weights, loops.sizes, found.flat.strides, strict=True):
+        for edge in row_major(middle):
+            if 0 < stride < edge < stride * size:
+                if edge % stride or size % (edge // stride):
+                    return None
+                cuts.add(weight * (edge // stride))
+    finer = Loops(cuts)
+    strides = []
+    for w in finer.weights:
+        k = next(k for k, weight in enumerate(loops.weights) if weight <= w)
+        strides.append(found.flat.strides[k] * (w // loops.weights[k]))
+    axes = _followed(Form(found.flat.offset, tuple(strides)), finer.sizes, copy, middle)
+    if axes is None:
+        return None
+    return _access(axes, finer.sizes, copy.shape, copy.fill), finer
+
+
+def _followed(
+    flat: Form, shape: tuple[int, ...], copy: Input, middle: tuple[int, ...]
+) -> list[Axis] | None:
+    """The axes of what `copy` reads, where `flat` reads a copy of shape `middle`."""
+    if flat.offset < 0 or any(s < 0 for s in flat.strides):
         return None
     weights = row_major(middle)
-    start = _digits(found.flat.offset, weights)
-    steps = [_digits(s, weights) for s in found.flat.strides]
+    start = _digits(flat.offset, weights)
+    steps = [_digits(s, weights) for s in flat.strides]
     for j, size in enumerate(middle):
         most = start[j] + sum(step[j] * (n - 1) for step, n in zip(steps, shape, strict=True))
         if most >= size:
             return None
-    index_map: list[int] = []
+    axes = []
     for axis in axes_of(copy, len(middle)):
         offset = axis.offset + sum(s * d for s, d in zip(axis.strides, start, strict=True))
-        along = [sum(s * d for s, d in zip(axis.strides, step, strict=True)) for step in steps]
-        index_map += [offset, *along]
-    return Input(copy.node, copy.dtype, copy.shape, tuple(index_map), copy.fill)
+        along = (sum(s * d for s, d in zip(axis.strides, step, strict=True)) for step in steps)
+        axes.append(Axis(axis.size, offset, tuple(along)))
+    return axes
 
 
 def _digits(value: int, weights: Sequence[int]) -> list[int]:

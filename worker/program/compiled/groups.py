@@ -8,9 +8,9 @@ of its own group stands at the same place; everything else is in memory when the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from worker.program.codes import DTYPES, SUM_BITS, Kind, Map, Reduce, Source
+from worker.program.codes import DTYPES, F32, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.compiled.affine import (
     access,
     composed,
@@ -19,6 +19,7 @@ from worker.program.compiled.affine import (
     is_per_row,
     is_plain,
 )
+from worker.program.compiled.products import Rows, rows_of
 from worker.program.execute import float_rows
 from worker.program.records import Input, Node
 
@@ -27,14 +28,17 @@ from worker.program.records import Input, Node
 class Graph:
     """The nodes that a run needs, copies seen through, products and sums over their floats.
 
-    operands: what each node reads. floats: the node whose rows a SUM adds (None where the SUM is of
-    integers that something else made), and the two whose rows a DOT multiplies.
+    operands: what each node reads. floats: the node whose rows a SUM adds; a SUM of integers that
+    something else made has none. rows: how a DOT's two operands stand in memory. columns: the DOTs
+    whose matrices stand in memory column by column, as their readers go through them.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     operands: dict[int, tuple[int, ...]]
-    floats: dict[int, tuple[int, ...]]
+    floats: dict[int, int]
+    rows: dict[int, tuple[Rows, Rows]]
+    columns: frozenset[int]
 
     @property
     def order(self) -> list[int]:
@@ -46,21 +50,90 @@ class Uncompilable(ValueError):
 
 
 def graph_of(nodes: Sequence[Node], outputs: Sequence[int]) -> Graph:
-    """What a run needs of a program."""
+    """What a run needs of a program. Raises Uncompilable for a DOT of anything but floats' rows."""
     seen = _through_copies(nodes)
-    floats = {n: f for n, node in enumerate(nodes) if (f := _floats_of(nodes, node)) is not None}
     operands: dict[int, tuple[int, ...]] = {}
+    floats: dict[int, int] = {}
+    rows: dict[int, tuple[Rows, Rows]] = {}
     stack = list(outputs)
     while stack:
         n = stack.pop()
-        if n not in operands:
-            if seen[n].kind == Kind.DOT and n not in floats:
-                raise Uncompilable(f"node {n}: a DOT of integers that are not floats' own rows")
-            operands[n] = floats.get(n, tuple(i.node for i in seen[n].inputs))
-            if seen[n].kind == Kind.DOT:
-                operands[n] = tuple(_memory_of(seen, x) for x in operands[n])
-            stack.extend(operands[n])
-    return Graph(tuple(seen), tuple(outputs), operands, floats)
+        if n in operands:
+            continue
+        node = nodes[n]
+        if node.kind == Kind.DOT:
+            rows[n] = _rows_of_dot(nodes, seen, n)
+            operands[n] = tuple(r.node for r in rows[n])
+        elif (x := _summed(nodes, node)) is not None:
+            floats[n] = x
+            operands[n] = (x,)
+        else:
+            operands[n] = tuple(i.node for i in seen[n].inputs)
+        stack.extend(operands[n])
+    columns = _column_by_column(seen, operands, set(outputs))
+    return Graph(tuple(seen), tuple(outputs), operands, floats, rows, frozenset(columns))
+
+
+def _rows_of_dot(nodes: Sequence[Node], seen: Sequence[Node], n: int) -> tuple[Rows, Rows]:
+    batch, m, count, k, bits = nodes[n].attributes
+    qa, ea, qb, eb = (i.node for i in nodes[n].inputs)
+    a, b = float_rows(nodes, qa, ea, bits), float_rows(nodes, qb, eb, bits)
+    if a is None or b is None:
+        raise Uncompilable(f"node {n}: a DOT of integers that are not floats' own rows")
+    return rows_of(seen, a, (batch, m, k)), rows_of(seen, b, (batch, count, k))
+
+
+def _summed(nodes: Sequence[Node], node: Node) -> int | None:
+    """The node whose rows a SUM adds."""
+    if node.kind != Kind.REDUCE or node.fn != Reduce.SUM:
+        return None
+    q, e = node.inputs
+    return float_rows(nodes, q.node, e.node, SUM_BITS)
+
+
+def _column_by_column(
+    seen: list[Node], operands: dict[int, tuple[int, ...]], outputs: set[int]
+) -> set[int]:
+    """DOTs that are better written column by column; their readers in `seen` are changed to it."""
+    readers: dict[int, list[int]] = {}
+    for n, read in operands.items():
+        for o in set(read):
+            readers.setdefault(o, []).append(n)
+    chosen = set()
+    for n in operands:
+        made = seen[n]
+        if made.kind != Kind.DOT or n in outputs:
+            continue
+        batch, rows, columns = made.attributes[:3]
+        shape = (batch, rows, columns)
+        turned = Input(n, F32, (made.count,), (0, rows * columns, 1, rows))
+        changed: dict[int, Node] = {}
+        gain = 0
+        for reader in readers[n]:
+            node = seen[reader]
+            if node.kind != Kind.MAP:
+                break
+            inputs = [
+                composed(i, node.shape, turned, shape) if i.node == n else i for i in node.inputs
+            ]
+            if None in inputs:
+                break
+            for before, after in zip(node.inputs, inputs, strict=True):
+                if before.node == n and after is not None:
+                    gain += node.count * (_runs(after, node.shape) - _runs(before, node.shape))
+            changed[reader] = replace(node, inputs=tuple(i for i in inputs if i is not None))
+        else:
+            if gain > 0:
+                chosen.add(n)
+                for reader, node in changed.items():
+                    seen[reader] = node
+    return chosen
+
+
+def _runs(operand: Input, shape: tuple[int, ...]) -> int:
+    """Whether the elements that a map reads one after the other stand so in memory."""
+    steps = [s for s, n in zip(access(operand, shape).flat.strides, shape, strict=True) if n > 1]
+    return int(bool(steps) and steps[-1] == 1)
 
 
 def _through_copies(nodes: Sequence[Node]) -> list[Node]:
@@ -81,26 +154,6 @@ def _through(seen: Sequence[Node], operand: Input, shape: tuple[int, ...]) -> In
         if direct is not None:
             return direct
     return operand
-
-
-def _floats_of(nodes: Sequence[Node], node: Node) -> tuple[int, ...] | None:
-    if node.kind == Kind.REDUCE and node.fn == Reduce.SUM:
-        q, e = node.inputs
-        x = float_rows(nodes, q.node, e.node, SUM_BITS)
-        return None if x is None else (x,)
-    if node.kind == Kind.DOT:
-        bits = node.attributes[4]
-        qa, ea, qb, eb = (i.node for i in node.inputs)
-        a, b = float_rows(nodes, qa, ea, bits), float_rows(nodes, qb, eb, bits)
-        return None if a is None or b is None else (a, b)
-    return None
-
-
-def _memory_of(nodes: Sequence[Node], x: int) -> int:
-    """What a DOT reads for its operand `x`: through a copy, the copy's own operand."""
-    if nodes[x].kind == Kind.MAP and nodes[x].fn == Map.COPY:
-        return nodes[x].inputs[0].node
-    return x
 
 
 def is_leaf(node: Node) -> bool:

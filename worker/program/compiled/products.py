@@ -6,13 +6,21 @@ windows of a convolution) is read by a function made for it, a few rows at a tim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
 from worker.program.codes import F32, Kind, Map
-from worker.program.compiled.affine import Access, Form, Loops, access, collapsed, cuts_of, project
-from worker.program.compiled.groups import Graph
-from worker.program.compiled.walk import C_TYPES, TASK, Kernel, literal
+from worker.program.compiled.affine import (
+    Access,
+    Form,
+    Loops,
+    collapsed,
+    cuts_of,
+    followed,
+    project,
+)
+from worker.program.compiled.text import C_TYPES, TASK, Kernel, literal
 from worker.program.records import Node
 
 
@@ -31,24 +39,22 @@ class Rows:
     k_major: bool = False
 
 
-def rows_of(graph: Graph, x: int, sizes: tuple[int, int, int]) -> Rows:
+def rows_of(nodes: Sequence[Node], x: int, sizes: tuple[int, int, int]) -> Rows:
     """Operand `x` of a DOT as [batch, rows, k]; of a copy, what it is a copy of."""
-    node = graph.nodes[x]
-    if node.kind != Kind.MAP or node.fn != Map.COPY:
-        return Rows(x, 0, (sizes[1] * sizes[2], sizes[2], 1))
-    loops = Loops(cuts_of(node.shape) | cuts_of(sizes))
-    seen = access(node.inputs[0], node.shape)
-    found = Access(
-        loops.over(seen.flat, node.shape),
-        tuple((loops.over(f, node.shape), size) for f, size in seen.bounds),
-        seen.fill,
-    )
-    source = node.inputs[0].node
+    found = Access(Form(0, (sizes[1] * sizes[2], sizes[2], 1)), (), 0)
+    loops = Loops(cuts_of(sizes))
+    found = Access(loops.over(found.flat, sizes), (), 0)
+    while nodes[x].kind == Kind.MAP and nodes[x].fn == Map.COPY:
+        copy = nodes[x].inputs[0]
+        further = followed(found, loops, copy, nodes[x].shape)
+        if further is None:
+            break
+        (found, loops), x = further, copy.node
     batch, rows, k = _parts(found, loops, sizes)
     if not found.bounds and max(len(batch), len(rows), len(k)) <= 1:
         strides = tuple(part[0][1].flat.strides[0] if part else 0 for part in (batch, rows, k))
-        return Rows(source, found.flat.offset, strides)  # type: ignore[arg-type]
-    return _loaded(source, found, (batch, rows, k))
+        return Rows(x, found.flat.offset, strides)  # type: ignore[arg-type]
+    return _loaded(x, found, (batch, rows, k))
 
 
 Part = list[tuple[int, Access]]
@@ -78,9 +84,11 @@ def _parts(found: Access, loops: Loops, sizes: tuple[int, int, int]) -> tuple[Pa
 def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     """A function that reads blocks, in runs along its last loop of the rows or of k."""
     batch, rows, k = parts
-    by_rows = abs(rows[-1][1].flat.strides[0]) == 1 if rows else False
-    along_k = abs(k[-1][1].flat.strides[0]) == 1 if k else False
-    k_major = bool(rows) and (not k or (by_rows and (not along_k or rows[-1][0] > k[-1][0])))
+    rows = rows or [(1, _still(found))]
+    k = k or [(1, _still(found))]
+    by_rows = abs(rows[-1][1].flat.strides[0]) == 1
+    along_k = abs(k[-1][1].flat.strides[0]) == 1
+    k_major = by_rows and (not along_k or rows[-1][0] > k[-1][0])
     outer, runs = (k, rows) if k_major else (rows, k)
     first, count, start, many = (
         ("k0", "ks", "row0", "rows") if k_major else ("row0", "rows", "k0", "ks")
@@ -131,6 +139,12 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     return Rows(source, 0, None, "\n".join(lines), k_major)
 
 
+def _still(found: Access) -> Access:
+    """The access along a loop of one element."""
+    edges = tuple((Form(0, (0,)), size) for _, size in found.bounds)
+    return Access(Form(0, (0,)), edges, found.fill)
+
+
 def _indices(name: str, part: Part, letter: str) -> list[str]:
     lines = []
     for j, (size, _) in enumerate(part):
@@ -157,12 +171,12 @@ def _index(
     return "(" + (" + ".join(terms) or "0") + ")"
 
 
-def gather(graph: Graph, n: int) -> Kernel:
+def gather(nodes: Sequence[Node], operands: Sequence[int], n: int) -> Kernel:
     """x [A, V, D] at index [A, L]."""
-    node = graph.nodes[n]
+    node = nodes[n]
     a, v, length, d = node.attributes
-    x, index = graph.operands[n]
-    kind, at = C_TYPES[node.dtype], C_TYPES[graph.nodes[index].dtype]
+    x, index = operands
+    kind, at = C_TYPES[node.dtype], C_TYPES[nodes[index].dtype]
     block = max(1, TASK // d)
     fill = literal(0x7FC00000, F32) if node.dtype == F32 else "0"
     rows = a * length
@@ -180,12 +194,12 @@ for (int64_t j = 0; j < {d}; j++) out[r * {d} + j] = inside ? from[j] : {fill};
     return Kernel(text.strip(), (n, x, index), -(-rows // block), rows * d)
 
 
-def scatter(graph: Graph, n: int) -> Kernel:
+def scatter(nodes: Sequence[Node], operands: Sequence[int], n: int) -> Kernel:
     """Sums of columns q [D, L] by index [L], under one exponent: [V, D]."""
-    node = graph.nodes[n]
+    node = nodes[n]
     v, d, length = node.attributes
-    q, e, index = graph.operands[n]
-    at = C_TYPES[graph.nodes[index].dtype]
+    q, e, index = operands
+    at = C_TYPES[nodes[index].dtype]
     block = min(d, 8)
     text = f"""
 float *restrict out = (float *)a->p[0];

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from worker.program.codes import Kind, Source
 from worker.program.compiled.arena import Lifetime, place
 from worker.program.compiled.groups import Graph, Grouping, graph_of, is_leaf, itemsize
-from worker.program.compiled.products import Rows, gather, rows_of, scatter, sizes_of
-from worker.program.compiled.walk import Kernel, kernel
+from worker.program.compiled.products import Rows, gather, scatter
+from worker.program.compiled.text import Kernel
+from worker.program.compiled.walk import kernel
 from worker.program.records import Node
 
 SMALL = 8192  # elements below which sharing the work costs more than it saves
@@ -110,7 +111,8 @@ class _Writer:
             if kind == Kind.DOT:
                 calls += self._dot(n)
             else:
-                calls += self._walk((gather if kind == Kind.GATHER else scatter)(self.graph, n))
+                made = gather if kind == Kind.GATHER else scatter
+                calls += self._walk(made(self.graph.nodes, self.graph.operands[n], n))
         functions = [body.replace("@", name) for body, name in self.functions.items()]
         text = "\n".join(
             [
@@ -150,18 +152,16 @@ class _Writer:
     def _dot(self, n: int) -> list[str]:
         node = self.graph.nodes[n]
         batch, m, count, k, bits = node.attributes
-        left, right = (
-            rows_of(self.graph, x, sizes)
-            for x, sizes in zip(self.graph.floats[n], sizes_of(node), strict=True)
-        )
+        left, right = self.graph.rows[n]
         a, b = self._rows(left), self._rows(right)
         sizes = f"{batch}, {m}, {count}, {k}"
         null_a, null_b = self._rows(left, null=True), self._rows(right, null=True)
         self.scratch.append(
             f"one = assay_dot_scratch(&{null_a}, &{null_b}, {sizes}); if (one > most) most = one;"
         )
+        order = f"1, {m}" if n in self.graph.columns else f"{count}, 1"
         return [
-            f"assay_dot(&{a}, &{b}, (float *){self.place_of(n)}, {sizes}, {m * count}, {count}, 1,"
+            f"assay_dot(&{a}, &{b}, (float *){self.place_of(n)}, {sizes}, {m * count}, {order},"
             f" {bits}, scratch);"
         ]
 

@@ -10,66 +10,20 @@ instructions across them.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from math import prod
 
-from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
+from worker.program.codes import F32, I64, Kind, Map, Reduce, Source
 from worker.program.compiled.affine import Access, Form, Loops, access, collapsed, project
 from worker.program.compiled.groups import Graph, Group, Uncompilable, is_leaf, is_random
+from worker.program.compiled.text import C_TYPES, TASK, Kernel, expression, literal, total
 from worker.program.records import Node
 
-C_TYPES = {F32: "float", I32: "int32_t", I64: "int64_t", BOOL: "uint8_t"}
-SUFFIXES = {F32: "f32", I32: "i32", I64: "i64", BOOL: "bool"}
-TASK = 16384  # elements that one task walks, about
 ACROSS = 64  # rows side by side, at most
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A C function body and how it is called.
-
-    text: the body, the same for groups that do the same. buffers: the nodes whose memory its
-    pointers are. tasks: how many calls make the whole. work: elements times stages, about.
-    """
-
-    text: str
-    buffers: tuple[int, ...]
-    tasks: int
-    work: int
 
 
 def kernel(graph: Graph, group: Group, stored: set[int]) -> Kernel:
     """The kernel of a group that is no DOT, GATHER or SCATTER."""
     return _Walk(graph, group, stored).kernel()
-
-
-def literal(bits: int, dtype: int) -> str:
-    """A constant in C, from its bits."""
-    if dtype == F32:
-        return f"ax_float(0x{bits:08x}u)"
-    if dtype == I32:
-        return f"(int32_t)0x{bits:08x}u"
-    if dtype == I64:
-        return f"(int64_t)0x{bits:016x}ull"
-    return str(bits)
-
-
-def product(factors: list[str]) -> str:
-    return " + ".join(factors) or "0"
-
-
-def expression(node: Node, values: list[str]) -> str:
-    """A MAP node's element in C, from its operands' elements."""
-    fn, of = Map(node.fn), SUFFIXES[node.inputs[0].dtype]
-    if fn == Map.COPY:
-        return values[0]
-    if fn == Map.CONVERT:
-        return f"ax_convert_{of}_{SUFFIXES[node.dtype]}({values[0]})"
-    if fn == Map.WHERE:
-        return f"ax_where_{SUFFIXES[node.dtype]}({', '.join(values)})"
-    if fn == Map.QUANTISE:
-        return f"ax_quantise_f32({values[0]}, {values[1]}, {node.attributes[0]})"
-    return f"ax_{fn.name.lower()}_{of}({', '.join(values)})"
 
 
 class _Walk:
@@ -79,7 +33,7 @@ class _Walk:
         self.full, self.row = set(group.full), set(group.row)
         cuts = group.cuts | {1, group.count} | ({group.length} if group.length else set())
         self.loops = Loops(cuts)
-        if not self.loops.sizes or self.length == 1 and group.length is not None:
+        if not self.loops.sizes or (self.length == 1 and group.length is not None):
             # a loop of one, for rows of one element
             self.loops.sizes, self.loops.weights = (*self.loops.sizes, 1), (*self.loops.weights, 0)
         self._collapse()
@@ -124,6 +78,13 @@ class _Walk:
         self.across = reduces and self._is_across()
         # the loop that becomes vector code
         self.vector = self.rows - 1 if self.across else len(sizes) - 1
+        if not reduces and sizes[-1] < 16:
+            # a longer loop along which most is read one after the other, or else the longest
+            self.vector = max(range(len(sizes)), key=self._worth)
+
+    def _worth(self, k: int) -> tuple[bool, int, int]:
+        runs = sum(f.flat.strides[k] in (-1, 0, 1) for f in self.accesses.values())
+        return self.sizes[k] >= 16, runs, self.sizes[k]
 
     def _over(self, found: Access, shape: tuple[int, ...], unit: int) -> Access:
         return Access(
@@ -136,7 +97,7 @@ class _Walk:
         """Whether to walk many rows at a time."""
         if not self.rows:
             return False
-        if self.sizes[-1] < 16 and len(self.sizes) == self.rows + 1:
+        if self.sizes[-1] < 16:
             return self.sizes[self.rows - 1] > self.sizes[-1]
         along = across = 0
         for (n, _), found in self.accesses.items():
@@ -225,7 +186,7 @@ class _Walk:
         if self.across:
             lines, tasks = self._across_rows(row_sizes, inner)
         elif self.group.length is None:
-            lines, tasks = self._elements(row_sizes, inner[0])
+            lines, tasks = self._elements()
         else:
             lines, tasks = self._along_rows(row_sizes)
         head = []
@@ -236,8 +197,11 @@ class _Walk:
         work = self.group.count * max(1, len(self.full))
         return Kernel("\n".join([*head, *lines]), tuple(self.pointers), tasks, work)
 
-    def _elements(self, row_sizes: list[int], inner: int) -> tuple[list[str], int]:
+    def _elements(self) -> tuple[list[str], int]:
         """No reductions: every element for itself."""
+        inner = self.sizes[self.vector]
+        others = [k for k in range(len(self.sizes)) if k != self.vector]
+        row_sizes = [self.sizes[k] for k in others]
         chunk = inner if inner <= 2 * TASK else TASK
         chunks = -(-inner // chunk)
         rows = prod(row_sizes)
@@ -256,26 +220,28 @@ class _Walk:
         end = "e" if chunks > 1 else str(inner)
         body = scope.loop(end)
         if rows > 1:
-            body = self._rows(row_sizes, block, body)
+            body = self._rows(row_sizes, block, body, others)
         return [*lines, *body], chunks * -(-rows // block)
 
-    def _rows(self, row_sizes: list[int], block: int, body: list[str]) -> list[str]:
-        """A loop over the task's rows."""
+    def _rows(
+        self, row_sizes: list[int], block: int, body: list[str], loops: list[int] | None = None
+    ) -> list[str]:
+        """A loop over the task's rows. loops: which loops these are; by default the first."""
         rows = prod(row_sizes)
         lines = [
             f"const int64_t r1 = (t + 1) * {block} < {rows} ? (t + 1) * {block} : {rows};",
             f"for (int64_t r = t * {block}; r < r1; r++) {{",
         ]
-        return [*lines, *self._unravel("r", row_sizes, 0), *body, "}"]
+        return [*lines, *self._unravel("r", row_sizes, loops), *body, "}"]
 
-    def _unravel(self, r: str, sizes: list[int], first: int) -> list[str]:
+    def _unravel(self, r: str, sizes: list[int], loops: list[int] | None = None) -> list[str]:
         lines = []
         for k, size in enumerate(sizes):
+            name = f"i{loops[k] if loops else k}"
             below = prod(sizes[k + 1 :])
             index = f"{r} / {below}" if below > 1 else r
             lines.append(
-                f"const int64_t i{first + k} = {index}{f' % {size}' if k else ''};"
-                f" (void)i{first + k};"
+                f"const int64_t {name} = {index}{f' % {size}' if k else ''}; (void){name};"
             )
         return lines
 
@@ -303,7 +269,7 @@ class _Walk:
                 f"t /= {blocks};",
             ]
         self.width = width
-        lines += self._unravel("t", outer, 0)
+        lines += self._unravel("t", outer)
         lines += [
             f"{C_TYPES[self.graph.nodes[n].dtype]} {self.name('t', n)}[{self.length * width}];"
             for n in sorted(self.kept)
@@ -433,7 +399,7 @@ class _Walk:
             below = prod(inner[k + 1 :])
             index = "j" if self.rows + k == self.vector else f"i{self.rows + k}"
             terms.append(f"{index} * {below}" if below > 1 else index)
-        return product(terms)
+        return total(terms)
 
 
 class _Scope:
@@ -549,7 +515,7 @@ class _Scope:
         step = 0 if self.scalar else form.strides[walk.vector]
         if step and self.blocked:
             terms.append(f"b * {step}" if step != 1 else "b")
-        return product(terms), step
+        return total(terms), step
 
     def load(self, n: int, found: Access) -> str:
         """An element of a tensor in memory, or of a leaf."""
