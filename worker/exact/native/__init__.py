@@ -4,6 +4,7 @@ Nothing here runs on import. A host without a compiler does without (`backends.c
 """
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -11,10 +12,21 @@ from torch import Tensor
 
 from worker.exact.native.build import HERE, CompileError, NoCompiler, library
 
-__all__ = ["LONGEST_ROW", "SOURCES", "CompileError", "NoCompiler", "dot", "prepare", "product"]
+__all__ = [
+    "LONGEST_ROW",
+    "SOURCES",
+    "CompileError",
+    "NoCompiler",
+    "dot",
+    "load",
+    "prepare",
+    "product",
+    "set_threads",
+    "supports",
+]
 
 SOURCES = tuple(HERE / name for name in ("pool.c", "pack.c", "multiply.c", "dot.c"))
-"""What a library needs that calls anything of `dot.h` or `pool.h`."""
+"""The library of `dot.h` and `pool.h`."""
 
 LONGEST_ROW = 1 << 20
 MOST_BITS = 14
@@ -38,12 +50,26 @@ class Rows(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL:
-    return declare(library(SOURCES))
+    return declare(library(SOURCES, shared=True))
 
 
 def prepare() -> None:
     """Compile and load unless that was done. Raises `NoCompiler`, or OSError from the cache."""
     _library()
+
+
+def load(text: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
+    """The library of a C text that may include this folder's headers and call what they declare.
+
+    flags: come after the builder's own. Every such library has the same threads. Raises `NoCompiler`, `CompileError` or OSError.
+    """
+    prepare()
+    return library([text], flags=flags)
+
+
+def set_threads(threads: int) -> None:
+    """How many threads calls from now on may use; at least 1. Results do not depend on it."""
+    _library().assay_set_threads(threads)
 
 
 def declare(made: ctypes.CDLL) -> ctypes.CDLL:

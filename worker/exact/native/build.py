@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,11 @@ FLAGS = (
     "-std=gnu11",
     "-pthread",
 )
+if sys.platform == "darwin":
+    LINK = ("-shared", "-undefined", "dynamic_lookup")
+else:
+    # Calls within a library stay within it, whatever else the process has loaded.
+    LINK = ("-shared", "-Wl,-Bsymbolic")
 REMEDY = "Install one (Debian: apt install gcc; macOS: xcode-select --install) or set CC to it."
 
 
@@ -85,11 +91,15 @@ def compiler() -> Compiler:
 
 
 def library(
-    sources: Sequence[Path | str], *, flags: Sequence[str] = (), native: bool = True
+    sources: Sequence[Path | str],
+    *,
+    flags: Sequence[str] = (),
+    native: bool = True,
+    shared: bool = False,
 ) -> ctypes.CDLL:
     """The shared library of C sources: files, or texts, which may include this folder's headers.
 
-    `flags` come after `FLAGS`; without `native` the code runs on any processor of its kind. Raises
+    If `shared`, libraries loaded later may call what this one defines. `flags` come after `FLAGS`; without `native` the code runs on any processor of its kind. Raises
     `NoCompiler`, `CompileError`, or OSError if the cache folder cannot be written.
     """
     chosen = compiler()
@@ -104,8 +114,8 @@ def library(
         missing = [(t, path) for t, path in zip(texts, objects, strict=True) if not path.exists()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda pair: _compile(command, *pair), missing))
-        _make([*command, "-shared", *map(str, objects)], whole)
-    return ctypes.CDLL(str(whole))
+        _make([*command, *LINK, *map(str, objects), "-lm"], whole)
+    return ctypes.CDLL(str(whole), ctypes.RTLD_GLOBAL if shared else ctypes.RTLD_LOCAL)
 
 
 def _compile(command: list[str], text: str, target: Path) -> None:
@@ -121,7 +131,7 @@ def _make(command: list[str], target: Path) -> None:
     descriptor, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
     os.close(descriptor)
     try:
-        made = subprocess.run([*command, "-o", name, "-lm"], capture_output=True, text=True)
+        made = subprocess.run([*command, "-o", name], capture_output=True, text=True)
         if made.returncode != 0:
             raise CompileError(f"{shlex.join(command)}:\n{made.stderr.strip()[:4000]}")
         os.replace(name, target)

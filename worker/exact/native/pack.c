@@ -71,8 +71,8 @@ static void take_scales(const float *scales, int rows, assay_head *head, float *
 /* --- sums of squares -------------------------------------------------------------------------- */
 
 typedef struct sums {
-    float open[ASSAY_LEVELS][16]; /* of the run that each level is in */
-    float best[ASSAY_LEVELS][16];
+    assay_f32s open[ASSAY_LEVELS][ASSAY_PARTS]; /* of the run that each level is in */
+    assay_f32s best[ASSAY_LEVELS][ASSAY_PARTS];
     int levels;
     int64_t runs; /* of 16 lines, so far */
 } sums;
@@ -80,30 +80,34 @@ typedef struct sums {
 static void sums_begin(sums *s, int64_t lines) {
     s->levels = 1;
     for (int64_t run = 16; run < lines; run *= 4) s->levels++;
-    memset(s->open, 0, sizeof(float[16]) * s->levels);
-    memset(s->best, 0, sizeof(float[16]) * s->levels);
+    memset(s->open, 0, sizeof s->open[0] * s->levels);
+    memset(s->best, 0, sizeof s->best[0] * s->levels);
     s->runs = 0;
 }
 
 ASSAY_INLINE void sums_close(sums *s, int level) {
-    for (int i = 0; i < 16; i++) {
-        float v = s->open[level][i];
-        if (v > s->best[level][i]) s->best[level][i] = v;
-        if (level + 1 < s->levels) s->open[level + 1][i] += v;
-        s->open[level][i] = 0;
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_f32s total = s->open[level][p], best = s->best[level][p];
+        assay_i32s above = total > best;
+        assay_i32s most = ((assay_i32s)total & above) | ((assay_i32s)best & ~above);
+        s->best[level][p] = (assay_f32s)most;
+        if (level + 1 < s->levels) s->open[level + 1][p] += total;
+        s->open[level][p] = (assay_f32s){0};
     }
 }
 
 /* Takes up to 16 lines that were just written. */
 ASSAY_INLINE void sums_add(sums *s, const char *line, int lines) {
     for (int p = 0; p < ASSAY_PARTS; p++) {
-        assay_i32s total = {0};
-        for (int i = 0; i < lines; i++) {
+        assay_i32s even = {0}, odd = {0};
+        for (int i = 0; i < lines; i += 2) {
             assay_i32s v = assay_load(line + i * 64 + p * ASSAY_VECTOR);
-            total = assay_pairs(total, v, v);
+            even = assay_pairs(even, v, v);
+            if (i + 1 == lines) break;
+            v = assay_load(line + i * 64 + 64 + p * ASSAY_VECTOR);
+            odd = assay_pairs(odd, v, v);
         }
-        assay_f32s f = __builtin_convertvector(total, assay_f32s);
-        memcpy(s->open[0] + p * ASSAY_WIDTH, &f, sizeof f);
+        s->open[0][p] = __builtin_convertvector(even + odd, assay_f32s);
     }
     int64_t runs = ++s->runs;
     for (int level = 0; level < s->levels; level++, runs /= 4) {
@@ -114,11 +118,10 @@ ASSAY_INLINE void sums_add(sums *s, const char *line, int lines) {
 
 static void sums_end(sums *s, assay_head *head) {
     for (int level = 1; level < s->levels; level++) sums_close(s, level);
-    for (int level = 0; level < ASSAY_LEVELS; level++) {
-        float most = 0;
-        if (level < s->levels)
-            for (int i = 0; i < 16; i++)
-                if (s->best[level][i] > most) most = s->best[level][i];
+    for (int level = 0; level < s->levels; level++) {
+        float best[16], most = 0;
+        memcpy(best, s->best[level], sizeof best);
+        for (int i = 0; i < 16; i++) most = best[i] > most ? best[i] : most;
         head->squares[level] = most;
     }
 }
@@ -173,13 +176,17 @@ ASSAY_INLINE void transpose(__m512i v[16]) {
 
 static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k, int32_t *out) {
     const __m512i mask = _mm512_set1_epi32(0x7fffffff);
+    const int64_t ahead = k >= 512 ? 2 : k >= 128 ? 4 : 8;
     __m512i most[16];
     for (int r = 0; r < 16; r++) most[r] = _mm512_setzero_si512();
     for (int r = 0; r < rows; r++) {
         const float *row = x + r * stride;
         __m512i a = _mm512_setzero_si512(), b = a;
+        const float *later = row + ahead * stride; /* rows may be pages apart: ask for them early */
         int64_t i = 0;
         for (; i + 32 <= k; i += 32) {
+            __builtin_prefetch(later + i);
+            __builtin_prefetch(later + i + 16);
             a = _mm512_max_epi32(a, _mm512_and_si512(mask, _mm512_loadu_si512(row + i)));
             b = _mm512_max_epi32(b, _mm512_and_si512(mask, _mm512_loadu_si512(row + i + 16)));
         }
