@@ -237,7 +237,8 @@ def test_calls_from_many_threads_and_from_a_forked_child():
     child = os.fork()
     if child == 0:
         native.set_threads(3)
-        os._exit(0 if same(native.dot(a, b, 14), expected) else 1)
+        got = native.dot(a, b, 14)  # torch's own threads do not survive a fork: compare without
+        os._exit(0 if got.numpy().tobytes() == expected.numpy().tobytes() else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert same(native.dot(a, b, 14), expected)
 
@@ -287,7 +288,7 @@ def fresh_compiler():
 def test_a_host_without_a_compiler_computes_with_torch(monkeypatch, caplog, fresh_compiler):
     """Protects hosts that cannot compile: they are told once how to be faster, and go on."""
     monkeypatch.setenv("CC", "/nowhere/cc")
-    with pytest.raises(build.NoCompiler, match="/nowhere/cc: not found.*apt install gcc"):
+    with pytest.raises(build.NoCompiler, match=r"/nowhere/cc: not found.*apt install gcc"):
         build.compiler()
     with caplog.at_level("INFO"):
         for _ in range(2):
