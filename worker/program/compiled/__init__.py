@@ -5,3 +5,7 @@ over memory each, products read their operands where they stand, and nothing is 
 only a dispute needs. `groups` decides what is computed together, `walk` and `products` write the C,
 `source` puts it together, `executor` compiles and calls it.
 """
+
+from worker.program.compiled.executor import CompiledExecutor, Uncompilable
+
+__all__ = ["CompiledExecutor", "Uncompilable"]

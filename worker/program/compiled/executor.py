@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,9 +12,11 @@ from torch import Tensor
 from worker.exact import native
 from worker.program.codes import DTYPES, Kind, Source
 from worker.program.compiled.groups import Uncompilable
-from worker.program.compiled.source import step_source
+from worker.program.compiled.source import HEADER, StepSource, step_source
 from worker.program.execute import Moment, constant_of
 from worker.program.records import Node
+
+NAME = "assay_step"
 
 
 class CompiledExecutor:
@@ -24,15 +27,39 @@ class CompiledExecutor:
     """
 
     def __init__(self, nodes: Sequence[Node], outputs: Sequence[int]) -> None:
+        source = step_source(nodes, outputs, NAME)
+        self._bind(nodes, outputs, source, native.load(HEADER + source.text), NAME)
+
+    @classmethod
+    def several(
+        cls, programs: Sequence[tuple[Sequence[Node], Sequence[int]]], flags: Sequence[str] = ()
+    ) -> list[Self]:
+        """Executors of several programs, nodes and outputs of each, compiled in one go."""
+        sources = [step_source(*p, f"{NAME}_{k}") for k, p in enumerate(programs)]
+        library = native.load("\n".join([HEADER, *(s.text for s in sources)]), flags)
+        made = []
+        for k, ((nodes, outputs), source) in enumerate(zip(programs, sources, strict=True)):
+            one = cls.__new__(cls)
+            one._bind(nodes, outputs, source, library, f"{NAME}_{k}")
+            made.append(one)
+        return made
+
+    def _bind(
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[int],
+        source: StepSource,
+        library: ctypes.CDLL,
+        name: str,
+    ) -> None:
         self.nodes = tuple(nodes)
         self.outputs = tuple(outputs)
-        source = step_source(self.nodes, self.outputs)
-        library = native.load(source.text)
-        self._step = library.assay_step
+        self._step = library[name]
         self._step.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_uint64] * 2
         self._step.restype = None
-        library.assay_step_scratch.restype = ctypes.c_size_t
-        self._scratch_bytes = library.assay_step_scratch() + 64
+        scratch = library[f"{name}_scratch"]
+        scratch.restype = ctypes.c_size_t
+        self._scratch_bytes = scratch() + 64
         self._arena_bytes = source.arena + 64
         self._leaves = [constant_of(self.nodes[n]) for n in source.leaves]
         self._memory: Tensor | None = None

@@ -7,7 +7,7 @@ of its own group stands at the same place; everything else is in memory when the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.program.codes import DTYPES, F32, SUM_BITS, Kind, Map, Reduce, Source
@@ -29,8 +29,8 @@ class Graph:
     """The nodes that a run needs, copies seen through, products and sums over their floats.
 
     operands: what each node reads. floats: the node whose rows a SUM adds; a SUM of integers that
-    something else made has none. rows: how a DOT's two operands stand in memory. columns: the DOTs
-    whose matrices stand in memory column by column, as their readers go through them.
+    something else made has none. rows: how a DOT's two operands stand in memory, likewise.
+    columns: the DOTs whose matrices stand there column by column, as their readers go through them.
     """
 
     nodes: tuple[Node, ...]
@@ -50,7 +50,7 @@ class Uncompilable(ValueError):
 
 
 def graph_of(nodes: Sequence[Node], outputs: Sequence[int]) -> Graph:
-    """What a run needs of a program. Raises Uncompilable for a DOT of anything but floats' rows."""
+    """What a run needs of a program."""
     seen = _through_copies(nodes)
     operands: dict[int, tuple[int, ...]] = {}
     floats: dict[int, int] = {}
@@ -61,25 +61,25 @@ def graph_of(nodes: Sequence[Node], outputs: Sequence[int]) -> Graph:
         if n in operands:
             continue
         node = nodes[n]
-        if node.kind == Kind.DOT:
-            rows[n] = _rows_of_dot(nodes, seen, n)
-            operands[n] = tuple(r.node for r in rows[n])
+        if node.kind == Kind.DOT and (pair := _rows_of_dot(nodes, seen, n)) is not None:
+            rows[n] = pair
+            operands[n] = tuple(r.node for r in pair)
         elif (x := _summed(nodes, node)) is not None:
             floats[n] = x
             operands[n] = (x,)
         else:
             operands[n] = tuple(i.node for i in seen[n].inputs)
         stack.extend(operands[n])
-    columns = _column_by_column(seen, operands, set(outputs))
+    columns = _column_by_column(seen, operands, rows, set(outputs))
     return Graph(tuple(seen), tuple(outputs), operands, floats, rows, frozenset(columns))
 
 
-def _rows_of_dot(nodes: Sequence[Node], seen: Sequence[Node], n: int) -> tuple[Rows, Rows]:
+def _rows_of_dot(nodes: Sequence[Node], seen: Sequence[Node], n: int) -> tuple[Rows, Rows] | None:
     batch, m, count, k, bits = nodes[n].attributes
     qa, ea, qb, eb = (i.node for i in nodes[n].inputs)
     a, b = float_rows(nodes, qa, ea, bits), float_rows(nodes, qb, eb, bits)
     if a is None or b is None:
-        raise Uncompilable(f"node {n}: a DOT of integers that are not floats' own rows")
+        return None
     return rows_of(seen, a, (batch, m, k)), rows_of(seen, b, (batch, count, k))
 
 
@@ -92,7 +92,10 @@ def _summed(nodes: Sequence[Node], node: Node) -> int | None:
 
 
 def _column_by_column(
-    seen: list[Node], operands: dict[int, tuple[int, ...]], outputs: set[int]
+    seen: list[Node],
+    operands: dict[int, tuple[int, ...]],
+    rows: Container[int],
+    outputs: set[int],
 ) -> set[int]:
     """DOTs that are better written column by column; their readers in `seen` are changed to it."""
     readers: dict[int, list[int]] = {}
@@ -102,11 +105,11 @@ def _column_by_column(
     chosen = set()
     for n in operands:
         made = seen[n]
-        if made.kind != Kind.DOT or n in outputs:
+        if n not in rows or n in outputs:
             continue
-        batch, rows, columns = made.attributes[:3]
-        shape = (batch, rows, columns)
-        turned = Input(n, F32, (made.count,), (0, rows * columns, 1, rows))
+        batch, m, columns = made.attributes[:3]
+        shape = (batch, m, columns)
+        turned = Input(n, F32, (made.count,), (0, m * columns, 1, m))
         changed: dict[int, Node] = {}
         gain = 0
         for reader in readers[n]:

@@ -171,6 +171,27 @@ def _index(
     return "(" + (" + ".join(terms) or "0") + ")"
 
 
+def dot(nodes: Sequence[Node], operands: Sequence[int], n: int) -> Kernel:
+    """A DOT of integers that are not floats' own rows: rare, and plainly the definition."""
+    batch, m, columns, k, bits = nodes[n].attributes
+    qa, ea, qb, eb = operands
+    rows = batch * m
+    block = max(1, TASK // (columns * k))
+    text = f"""
+float *restrict out = (float *)a->p[0];
+const int32_t *restrict qa = (const int32_t *)a->p[1], *restrict ea = (const int32_t *)a->p[2];
+const int32_t *restrict qb = (const int32_t *)a->p[3], *restrict eb = (const int32_t *)a->p[4];
+const int64_t end = (t + 1) * {block} < {rows} ? (t + 1) * {block} : {rows};
+for (int64_t r = t * {block}; r < end; r++)
+for (int64_t j = 0; j < {columns}; j++) {{
+const int64_t c = r / {m} * {columns} + j;
+int64_t sum = 0;
+for (int64_t l = 0; l < {k}; l++) sum += (int64_t)qa[r * {k} + l] * qb[c * {k} + l];
+out[r * {columns} + j] = ax_dot_finish(sum, ea[r], eb[c], {bits});
+}}"""
+    return Kernel(text.strip(), (n, qa, ea, qb, eb), -(-rows // block), rows * columns * k)
+
+
 def gather(nodes: Sequence[Node], operands: Sequence[int], n: int) -> Kernel:
     """x [A, V, D] at index [A, L]."""
     node = nodes[n]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.program.codes import Kind, Source
 from worker.program.compiled.arena import Lifetime, place
 from worker.program.compiled.groups import Graph, Grouping, graph_of, is_leaf, itemsize
-from worker.program.compiled.products import Rows, gather, scatter
+from worker.program.compiled.products import Rows, dot, gather, scatter
 from worker.program.compiled.text import Kernel
 from worker.program.compiled.walk import kernel
 from worker.program.records import Node
@@ -21,14 +21,13 @@ HEADER = """#include <stdint.h>
 #include "dot.h"
 #include "pool.h"
 #include "scalar.h"
-
-typedef struct { char *p[%d]; uint64_t seed, step; } assay_args;
 """
 
 
 @dataclass(frozen=True)
 class StepSource:
-    """C that defines `assay_step` and `assay_step_scratch`.
+    """C, to stand below HEADER, that defines a step's function and, with `_scratch` at the end of
+    its name, one that tells how much memory it needs besides the arena.
 
     arena: bytes of memory for what is between. leaves: constant nodes that must be in memory, in
     the order in which their pointers are handed in.
@@ -39,14 +38,14 @@ class StepSource:
     leaves: tuple[int, ...]
 
 
-def step_source(nodes: Sequence[Node], outputs: Sequence[int]) -> StepSource:
+def step_source(nodes: Sequence[Node], outputs: Sequence[int], name: str) -> StepSource:
     """The source of one step. Raises Uncompilable for programs that only the plain run takes."""
-    return _Writer(graph_of(nodes, outputs)).source()
+    return _Writer(graph_of(nodes, outputs), name).source()
 
 
 class _Writer:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph, self.name = graph, name
         self.grouping = Grouping(graph)
         self.stored = self.grouping.stored()
         self.order = self.grouping.order()
@@ -95,7 +94,7 @@ class _Writer:
         """The name of a function with this body, which is written once."""
         body = f"{signature} {{\n{text}\n}}\n"
         if body not in self.functions:
-            self.functions[body] = f"f{len(self.functions)}"
+            self.functions[body] = f"{self.name}_{len(self.functions)}"
         return self.functions[body]
 
     def source(self) -> StepSource:
@@ -108,23 +107,27 @@ class _Writer:
                 continue
             n = group.full[0]
             kind = self.graph.nodes[n].kind
-            if kind == Kind.DOT:
+            if n in self.graph.rows:
                 calls += self._dot(n)
             else:
-                made = gather if kind == Kind.GATHER else scatter
+                made = {Kind.DOT: dot, Kind.GATHER: gather, Kind.SCATTER: scatter}[Kind(kind)]
                 calls += self._walk(made(self.graph.nodes, self.graph.operands[n], n))
         functions = [body.replace("@", name) for body, name in self.functions.items()]
         text = "\n".join(
             [
-                HEADER % self.most,
+                "typedef struct {",
+                f"char *p[{self.most}];",
+                "uint64_t seed, step;",
+                f"}} {self.name}_args;",
+                "",
                 *functions,
-                "size_t assay_step_scratch(void) {",
+                f"size_t {self.name}_scratch(void) {{",
                 "size_t most = 0, one;",
                 *self.scratch,
                 "return most;",
                 "}",
                 "",
-                "void assay_step(char *const *s, char *const *x, char *const *o, char *const *k,",
+                f"void {self.name}(char *const *s, char *const *x, char *const *o, char *const *k,",
                 "char *m, void *scratch, uint64_t seed, uint64_t step) {",
                 "(void)s; (void)x; (void)o; (void)k; (void)m; (void)scratch;",
                 "(void)seed; (void)step;",
@@ -138,11 +141,11 @@ class _Writer:
     def _walk(self, made: Kernel) -> list[str]:
         name = self.function(
             "static void @(void *context, int64_t t)",
-            f"assay_args *const a = context;\n(void)t;\n{made.text}",
+            f"{self.name}_args *const a = context;\n(void)t;\n{made.text}",
         )
         self.most = max(self.most, len(made.buffers))
         pointers = ", ".join(self.place_of(n) for n in made.buffers)
-        args = f"assay_args a = {{{{{pointers}}}, seed, step}};"
+        args = f"{self.name}_args a = {{{{{pointers}}}, seed, step}};"
         if made.work < SMALL or made.tasks == 1:
             call = f"for (int64_t t = 0; t < {made.tasks}; t++) {name}(&a, t);"
         else:
