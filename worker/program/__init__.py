@@ -7,6 +7,7 @@ from worker.program.capture import (
     training_state,
 )
 from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.cost import Share, Summary
 from worker.program.execute import Tamper
 from worker.program.lower import Unsupported
 from worker.program.program import Program
@@ -22,7 +23,9 @@ __all__ = [
     "Node",
     "Program",
     "Reduce",
+    "Share",
     "Source",
+    "Summary",
     "Tamper",
     "Unsupported",
     "capture_inference",
