@@ -6,8 +6,8 @@ clock and no machine comes in. What no output needs is never run, and counts not
 **FLOPs** count scalar operations; those of integers and booleans count like those of floats.
 
 - SOURCE: none; RANDOM 15 an element, for ten rounds of Philox, 6 operations each, make four numbers
-- MAP: 1 an element; COPY none; QUANTISE 2 (scale, round); exp and the like as many as their sequence
-  in `worker.exact.reference` has basic operations at the longest, see `MAP_FLOPS`
+- MAP: 1 an element; COPY none; QUANTISE 2 (scale, round); exp and the like as many as their
+  sequence in `worker.exact.reference` has basic operations at the longest, see `MAP_FLOPS`
 - REDUCE: 1 for each element read
 - DOT: 2 for each pair of elements, one product and one sum
 - GATHER: none, it only moves
