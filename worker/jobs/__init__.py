@@ -7,21 +7,30 @@ from worker.jobs.computation import (
     Replay,
     SegmentResult,
     interior,
+    untouched,
 )
 from worker.jobs.definition import TrainingJob
+from worker.jobs.inference import InferenceJob, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
+from worker.jobs.rules import JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
 
 __all__ = [
     "Computation",
     "Entry",
+    "InferenceJob",
+    "JobDefinition",
     "JobMismatch",
     "Journal",
     "Progress",
     "Replay",
     "SegmentResult",
     "TrainingJob",
+    "changed",
+    "in_order",
     "interior",
+    "output_names",
     "permute",
     "rows_of_step",
+    "untouched",
 ]

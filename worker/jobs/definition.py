@@ -1,4 +1,4 @@
-"""A training job as its owner writes it, and making it a job of the market."""
+"""A training job as its owner writes it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.commit import state_root
-from worker.jobs.computation import Computation
+from worker.jobs.rules import on_chain, require_batch, require_rows, require_segments
 from worker.program import Program, capture_training, training_state
-
-MAX_SEGMENTS = 256  # `Market.MAX_SEGMENTS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,30 +34,9 @@ class TrainingJob:
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        rows = {t.shape[0] if t.dim() else 0 for t in self.data}
-        _require(len(rows) == 1 and rows != {0}, "data", rows, "all tensors have the same rows")
-        (self_rows,) = rows
-        _require(
-            0 < self.batch_rows <= self_rows,
-            "batch_rows",
-            self.batch_rows,
-            f"from 1 to the data set's {self_rows} rows",
-        )
-        _require(self.steps > 0, "steps", self.steps, "at least 1")
-        _require(
-            0 < self.segment_steps <= self.steps,
-            "segment_steps",
-            self.segment_steps,
-            f"from 1 to steps, which is {self.steps}",
-        )
-        segments = -(-self.steps // self.segment_steps)
-        _require(
-            segments <= MAX_SEGMENTS,
-            "segment_steps",
-            self.segment_steps,
-            f"{segments} segments are too many (at most {MAX_SEGMENTS}): make segments longer",
-        )
-        _require(0 <= self.seed < 1 << 64, "seed", self.seed, "an unsigned 64-bit integer")
+        rows = require_rows(self.data)
+        require_batch(self.batch_rows, rows)
+        require_segments(self.steps, self.segment_steps, self.seed)
 
     @property
     def rows(self) -> int:
@@ -76,18 +52,7 @@ class TrainingJob:
 
     def job(self, program: Program) -> Job:
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
-        job = Job(
-            program=program.root,
-            state=state_root(self.initial_state()),
-            data=state_root(self.data),
-            data_tensors=len(self.data),
-            rows=self.rows,
-            seed=self.seed,
-            steps=self.steps,
-            segment_steps=self.segment_steps,
-        )
-        Computation(job, program, self.data)
-        return job
+        return on_chain(self, program)
 
     def load(self, state: Sequence[Tensor], program: Program) -> nn.Module:
         """The module with the parameters and buffers of a state."""
@@ -98,8 +63,3 @@ class TrainingJob:
             {n: tensors[n].view(current[n].shape) if n in names else current[n] for n in current}
         )
         return self.module
-
-
-def _require(condition: bool, field: str, value: object, rule: str) -> None:
-    if not condition:
-        raise ValueError(f"{field}={value!r}; it must be: {rule}")

@@ -53,6 +53,7 @@ _ALSO = (
     aten.leaky_relu_backward,
     aten.elu,
     aten.elu_backward,
+    aten.linalg_vector_norm,
 )
 
 
