@@ -9,15 +9,16 @@ from worker.jobs.computation import (
     interior,
     untouched,
 )
-from worker.jobs.definition import TrainingJob
+from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.inference import InferenceJob, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
-from worker.jobs.rules import JobDefinition
+from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
 
 __all__ = [
     "Computation",
     "Entry",
+    "FieldError",
     "InferenceJob",
     "JobDefinition",
     "JobMismatch",
@@ -26,6 +27,7 @@ __all__ = [
     "Replay",
     "SegmentResult",
     "TrainingJob",
+    "TrainingRecipe",
     "changed",
     "in_order",
     "interior",

@@ -11,6 +11,7 @@ from worker.chain.types import Job
 from worker.commit import state_root
 from worker.jobs.computation import Computation
 from worker.program import Program
+from worker.program.wellformed import MOST_DOT_BITS
 
 MAX_SEGMENTS = 256  # `Market.MOST_SEGMENTS`
 
@@ -42,14 +43,25 @@ class JobDefinition(Protocol):
         ...
 
 
+class FieldError(ValueError):
+    """A field of a job that breaks a rule."""
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        super().__init__(f"{field}={value!r}; it must be: {rule}")
+        self.field, self.value, self.rule = field, value, rule
+
+
 def require(condition: bool, field: str, value: object, rule: str) -> None:
-    """Raises ValueError, which names field, value and rule, unless the condition holds."""
+    """Raises FieldError, which names field, value and rule, unless the condition holds."""
     if not condition:
-        raise ValueError(f"{field}={value!r}; it must be: {rule}")
+        raise FieldError(field, value, rule)
 
 
 def require_rows(data: Sequence[Tensor]) -> int:
     """The rows that all tensors of a data set have."""
+    tensors = isinstance(data, (list, tuple)) and all(isinstance(t, Tensor) for t in data)
+    found = [type(t).__name__ for t in data] if isinstance(data, (list, tuple)) else data
+    require(tensors, "data", found, "a list of tensors")
     rows = {t.shape[0] if t.dim() else 0 for t in data}
     require(len(rows) == 1 and rows != {0}, "data", rows, "all tensors have the same rows")
     return rows.pop()
@@ -78,6 +90,10 @@ def require_segments(steps: int, segment_steps: int, seed: int) -> None:
         f"{segments} segments are too many (at most {MAX_SEGMENTS}): make segments longer",
     )
     require(0 <= seed < 1 << 64, "seed", seed, "an unsigned 64-bit integer")
+
+
+def require_bits(bits: int) -> None:
+    require(2 <= bits <= MOST_DOT_BITS, "bits", bits, f"from 2 to {MOST_DOT_BITS}")
 
 
 def on_chain(definition: JobDefinition, program: Program) -> Job:
