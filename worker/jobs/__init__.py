@@ -10,7 +10,7 @@ from worker.jobs.computation import (
     untouched,
 )
 from worker.jobs.definition import TrainingJob, TrainingRecipe
-from worker.jobs.inference import InferenceJob, changed, in_order, output_names
+from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
@@ -20,6 +20,7 @@ __all__ = [
     "Entry",
     "FieldError",
     "InferenceJob",
+    "InferenceRecipe",
     "JobDefinition",
     "JobMismatch",
     "Journal",

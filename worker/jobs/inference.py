@@ -25,30 +25,44 @@ from worker.program import Kind, Program, Source, capture_inference, inference_s
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceJob:
-    """What to run, and on what. Errors name the field, the value and the rule.
+class InferenceRecipe:
+    """What to run, and on what: what the entry point of a job file returns.
 
     module: in the mode that it is to run in, as a rule after `eval()`; it returns a tensor or a
     tuple of them, whose first axes count the batch's rows. data: the module's inputs; the first
-    axis of each counts the rows. batch_rows: rows of a step. segment_steps: steps between two
-    checkpoints that the chain holds. seed: of the order in which rows are seen, and of random
-    numbers. names: what the module's outputs are called in the result. evaluate: for the owner,
-    what the result is worth.
+    axis of each counts the rows. names: what the module's outputs are called in the result.
+    evaluate: for the owner, what the result is worth.
+
+    Raises FieldError, which names the field, the value and the rule.
     """
 
     module: nn.Module
     data: Sequence[Tensor]
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
     names: Sequence[str] = ()
     evaluate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        rows = require_rows(self.data)
-        require_batch(self.batch_rows, rows)
-        require_segments(self.steps, self.segment_steps, self.seed)
+        require(isinstance(self.module, nn.Module), "module", self.module, "a torch.nn.Module")
+        require_rows(self.data)
         require(len(set(self.names)) == len(self.names), "names", self.names, "different names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceJob(InferenceRecipe):
+    """What to run, and on what. Errors name the field, the value and the rule.
+
+    batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
+    seed: of the order in which rows are seen, and of random numbers.
+    """
+
+    batch_rows: int
+    segment_steps: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_batch(self.batch_rows, self.rows)
+        require_segments(self.steps, self.segment_steps, self.seed)
 
     @property
     def rows(self) -> int:
