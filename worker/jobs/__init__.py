@@ -10,6 +10,7 @@ from worker.jobs.computation import (
     untouched,
 )
 from worker.jobs.definition import TrainingJob, TrainingRecipe
+from worker.jobs.generation import GenerationJob
 from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
 from worker.jobs.rules import FieldError, JobDefinition
@@ -19,6 +20,7 @@ __all__ = [
     "Computation",
     "Entry",
     "FieldError",
+    "GenerationJob",
     "InferenceJob",
     "InferenceRecipe",
     "JobDefinition",
