@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from ape import project
@@ -17,10 +17,10 @@ from rich.console import Console
 from scripts._cost import Cost, show
 from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
 from worker.chain import Clients, Job, Terms
-from worker.jobs import JobDefinition, JobMismatch, TrainingJob
+from worker.jobs import JobDefinition, JobMismatch
 from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.estimate import estimate
-from worker.jobs.jobfile import JobFile, JobFileError, MarketSection
+from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
 from worker.program import Program, Unsupported
 from worker.roles import put_job
 from worker.store import Store
@@ -59,15 +59,17 @@ def prepare(
     return job, terms
 
 
-def load_entry(name: str) -> TrainingJob:
-    """`module:function`, a function without arguments that returns a TrainingJob."""
+def load_entry(name: str) -> JobDefinition:
+    """`module:function`, a function without arguments that returns a job of some kind."""
     try:
         found = EntryPoint.find(name).call({})
     except EntryError as error:
         raise click.BadParameter(f"{name!r}: {error}; such as {DIGITS}") from error
-    if not isinstance(found, TrainingJob):
-        raise click.BadParameter(f"{name} returned {type(found).__name__}, not a TrainingJob")
-    return found
+    kinds = tuple(kind.definition for kind in KINDS.values())
+    if not isinstance(found, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise click.BadParameter(f"{name} returned {type(found).__name__}, not a {names}")
+    return cast(JobDefinition, found)
 
 
 def load_job(

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worker.jobs import GenerationJob
-from worker.program import Sampling
 
 VOCABULARY = 128  # ASCII
 
@@ -137,7 +136,8 @@ def generate(
         prompts=[encode(p) for p in prompts],
         new_tokens=new_tokens,
         segment_steps=segment_steps,
-        sampling=Sampling(temperature=temperature, top_k=top_k),
+        temperature=temperature,
+        top_k=top_k,
         seed=2026,
         decode=decode,
     )

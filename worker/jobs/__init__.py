@@ -10,7 +10,7 @@ from worker.jobs.computation import (
     untouched,
 )
 from worker.jobs.definition import TrainingJob, TrainingRecipe
-from worker.jobs.generation import GenerationJob
+from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
 from worker.jobs.rules import FieldError, JobDefinition
@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "FieldError",
     "GenerationJob",
+    "GenerationRecipe",
     "InferenceJob",
     "InferenceRecipe",
     "JobDefinition",

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.entry import EntryError, EntryPoint
+from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.program.wellformed import MOST_DOT_BITS
@@ -71,6 +72,23 @@ class InferenceSection:
             JobFileError.at_least(f"job.{name}", getattr(self, name), 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GenerationSection:
+    """[job] of kind "generation"; see GenerationJob for what the numbers mean."""
+
+    kind: str = "generation"
+    entry: str
+    new_tokens: int
+    segment_steps: int
+    temperature: float = 0.0
+    top_k: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("new_tokens", "segment_steps"):
+            JobFileError.at_least(f"job.{name}", getattr(self, name), 1)
+
+
 @dataclass(frozen=True)
 class JobKind:
     """A kind of job: its [job] section, what its entry returns, and what both make together.
@@ -87,6 +105,7 @@ class JobKind:
 KINDS: dict[str, JobKind] = {
     "training": JobKind(TrainingSection, TrainingRecipe, TrainingJob),
     "inference": JobKind(InferenceSection, InferenceRecipe, InferenceJob),
+    "generation": JobKind(GenerationSection, GenerationRecipe, GenerationJob),
 }
 
 

@@ -40,14 +40,20 @@ def load_computation(store: Store, job: Job, computation_of: ComputationOf) -> C
     Raises Missing or Corrupt from the store, MalformedProgram, or JobMismatch; whichever it is, no
     worker should take the task.
     """
+    program = load_program(store, job.program)
+    return computation_of(job, program, store.get_tensors(DATA, job.data))
+
+
+def load_program(store: Store, root: bytes) -> Program:
+    """The program with this root."""
     read: list[Program] = []  # decoding takes longer than fetching: it is done once
 
     def root_of(data: bytes) -> bytes:
         read.append(Program.from_bytes(data))
         return read[-1].root
 
-    store.get_bytes(PROGRAM, job.program, root_of)
-    return computation_of(job, read[-1], store.get_tensors(DATA, job.data))
+    store.get_bytes(PROGRAM, root, root_of)
+    return read[-1]
 
 
 def load_state(store: Store, program: Program, root: bytes) -> list[Tensor]:
