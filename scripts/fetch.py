@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
-from worker.chain import Clients, Status
+from worker.chain import Market, Status
 from worker.jobs import (
     GenerationJob,
     InferenceJob,
@@ -32,15 +32,15 @@ from worker.store import Store, StoreError
 BETWEEN = "\n" + "-" * 40 + "\n"
 
 
-def reports_of(clients: Clients, store: Store, task: int) -> Iterator[list[Tensor]]:
+def reports_of(market: Market, store: Store, task: int) -> Iterator[list[Tensor]]:
     """Every step's report, as the task's journals commit to it; a segment in memory at a time."""
-    for segment in range(clients.market.task(task).segments):
-        journal = load_journal(store, clients.market.segment(task, segment).journal)
+    for segment in range(market.task(task).segments):
+        journal = load_journal(store, market.segment(task, segment).journal)
         yield from load_reports(store, journal)
 
 
 def result_of(
-    clients: Clients, store: Store, task: int, program: Program, definition: JobDefinition | None
+    market: Market, store: Store, task: int, program: Program, definition: JobDefinition | None
 ) -> dict[str, Tensor]:
     """What a task whose segments are all committed has computed, by names.
 
@@ -48,12 +48,11 @@ def result_of(
     Raises StoreError for what is not there or not what the chain holds, JobMismatch where the
     answers are not one for each row.
     """
-    market = clients.market
     if changed(program):
         last = market.segment(task, market.task(task).segments - 1).state
         state = store.get_tensors("state", last)
         return dict(zip(program.state_names, state, strict=True))
-    outputs = in_order(market.job(task), program, reports_of(clients, store, task))
+    outputs = in_order(market.job(task), program, reports_of(market, store, task))
     if isinstance(definition, InferenceJob):
         return definition.named(outputs)
     return dict(zip(output_names(len(outputs)), outputs, strict=True))
@@ -146,7 +145,7 @@ def cli(
         program = load_program(store, clients.market.job(task).program)
         if definition is not None:
             check_definition(definition, program)
-        result = result_of(clients, store, task, program, definition)
+        result = result_of(clients.market, store, task, program, definition)
     except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error
     said = write(out, result, program, definition)
