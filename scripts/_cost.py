@@ -75,7 +75,7 @@ class Cost:
                 f"{self.tokens(self.price)} at most, {self.tokens(self.fee)} for the verifier: "
                 f"{self.tokens(self.escrow)} in escrow",
             ),
-            ("", f"{each:,.4g} {self.symbol} for 1 T work units"),
+            ("", f"{each:,.6g} {self.symbol} for 1 T work units"),
             (
                 "stake",
                 f"{self.tokens(self.solver_stake)} of the solver at that price, "
