@@ -26,6 +26,7 @@ from worker.program.lower import Unsupported, lower_graph
 from worker.program.optimizers import UPDATES, clipped, slots_of
 from worker.program.program import Program
 from worker.program.views import row_major
+from worker.program.wellformed import MOST_DOT_BITS
 
 aten = torch.ops.aten
 
@@ -53,6 +54,7 @@ _ALSO = (
     aten.leaky_relu_backward,
     aten.elu,
     aten.elu_backward,
+    aten.linalg_vector_norm,
 )
 
 
@@ -64,6 +66,7 @@ def capture_training(
     *,
     schedule: Sequence[float] | None = None,
     clip_norm: float | None = None,
+    bits: int = MOST_DOT_BITS,
 ) -> Program:
     """One training step as a program.
 
@@ -72,7 +75,8 @@ def capture_training(
     its report is the loss. The first axis of every batch tensor counts the rows of a step.
 
     schedule: the learning rate of each step, for all parameters; it is a part of the state, with
-    the number of the step. clip_norm: the most that the gradients' joint norm may be.
+    the number of the step. clip_norm: the most that the gradients' joint norm may be. bits: of the
+    integers that are multiplied; 8 is faster on some machines, and coarser.
 
     Neither module nor optimizer is changed. Raises Unsupported, naming operators and the user's
     lines, for anything that programs cannot express.
@@ -105,16 +109,19 @@ def capture_training(
         return [*after.parameters.values(), *buffers, *after.slots, loss.detach()]
 
     state = layout.initial()
-    return _lowered(traced(step, state, batch), state, batch, layout.names)
+    return _lowered(traced(step, state, batch), state, batch, layout.names, bits)
 
 
-def capture_inference(module: nn.Module, example_batch: Sequence[Tensor]) -> Program:
+def capture_inference(
+    module: nn.Module, example_batch: Sequence[Tensor], *, bits: int = MOST_DOT_BITS
+) -> Program:
     """One forward pass as a program, without a gradient, in the module's own mode.
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a
     cache of keys and values, the token to go on from) is the next state. Its report is what the
     module returns: a tensor, or a tuple or list of them. The first axis of every batch tensor
-    counts the rows of a step; a module that takes nothing but its buffers has an empty batch.
+    counts the rows of a step; a module that takes nothing but its buffers has an empty batch. bits:
+    as for `capture_training`.
     """
     batch = list(example_batch)
     if batch:
@@ -136,7 +143,7 @@ def capture_inference(module: nn.Module, example_batch: Sequence[Tensor]) -> Pro
 
     state = inference_state(module)
     graph = traced(step, state, batch)
-    return _lowered(graph, state, batch, names)
+    return _lowered(graph, state, batch, names, bits)
 
 
 def inference_state(module: nn.Module) -> list[Tensor]:
@@ -146,9 +153,13 @@ def inference_state(module: nn.Module) -> list[Tensor]:
 
 
 def _lowered(
-    graph: fx.GraphModule, state: Sequence[Tensor], batch: Sequence[Tensor], names: Sequence[str]
+    graph: fx.GraphModule,
+    state: Sequence[Tensor],
+    batch: Sequence[Tensor],
+    names: Sequence[str],
+    bits: int,
 ) -> Program:
-    builder = Builder()
+    builder = Builder(bits)
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
     ] + [builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(batch)]

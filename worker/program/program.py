@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from worker.commit import Tree, list_tree
 from worker.program.compiled import CompiledExecutor
+from worker.program.cost import Summary, summarise
 from worker.program.execute import Executor, Moment, Tamper
 from worker.program.records import Header, Node, from_document, numbers_of, output_item, to_document
 from worker.program.wellformed import check_program
@@ -183,18 +182,9 @@ class Program:
         """Where a node came from, for people."""
         return self.origins[node] if node < len(self.origins) else ""
 
-    def summary(self) -> dict[str, Any]:
-        """Nodes by function, elements of the trace, and the multiply-adds of its products."""
-        from worker.program.codes import Kind
+    def summary(self) -> Summary:
+        """Nodes by kind, and what a step costs: FLOPs, bytes, memory, work units.
 
-        kinds = Counter(n.name for n in self.nodes)
-        products = sum(n.count * n.attributes[3] for n in self.nodes if n.kind == Kind.DOT)
-        return {
-            "root": self.root.hex(),
-            "nodes": len(self.nodes),
-            "functions": dict(sorted(kinds.items())),
-            "trace_elements": self.trace_elements,
-            "multiply_adds": products,
-            "states": self.state_count,
-            "reports": self.report_count,
-        }
+        `str` of it is a table for people. `worker.program.cost` says what is counted.
+        """
+        return summarise(self.nodes, self.outputs, self.state_count, self.root)

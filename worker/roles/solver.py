@@ -10,7 +10,14 @@ from worker.chain.types import Job, Status, Task
 from worker.dispute import SolverPlayer
 from worker.jobs import Computation, JobMismatch, Journal, Replay
 from worker.program import MalformedProgram
-from worker.roles.artifacts import JOURNAL, STATE, load_computation, load_journal, load_state
+from worker.roles.artifacts import (
+    JOURNAL,
+    Start,
+    load_computation,
+    load_journal,
+    load_state,
+    put_result,
+)
 from worker.roles.base import Desk
 from worker.store import StoreError
 
@@ -94,35 +101,32 @@ class Solver:
     def _commit(self, number: int, task: Task) -> bool:
         segment = task.committed
         computation = self._computation(number)
-        state = self._start(number, segment)
+        start = self._start(number, segment)
         progress = self.desk.progress_of(number, segment)
-        result = computation.run_segment(segment, state, progress)
+        result = computation.run_segment(segment, start.state, progress)
         journal = self._make_journal(number, segment, result.reports)
         # artifacts first: whoever sees the commitment can fetch what it commits to
-        root = self.desk.store.put_tensors(
-            STATE, result.state, names=list(computation.program.state_names)
-        )
+        root = put_result(self.desk.store, computation.program, result, start)
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
         self.desk.market.commit_segment(number, segment, root, journal.root)
         self.desk.on_segment(self.name)
         self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
         return True
 
-    def _start(self, number: int, segment: int) -> list[Tensor]:
+    def _start(self, number: int, segment: int) -> Start:
         """The state that a segment starts from; made again where the store has lost it."""
         job, market = self.desk.job(number), self.desk.market
         program = self._computation(number).program
-        if segment == 0:
-            return load_state(self.desk.store, program, job.state)
-        root = market.segment(number, segment - 1).state
+        root = job.state if segment == 0 else market.segment(number, segment - 1).state
         try:
-            return load_state(self.desk.store, program, root)
+            return Start(root, load_state(self.desk.store, program, root))
         except StoreError as error:
+            if segment == 0:
+                raise
             self.desk.log.warning("task %d: %s; computing it again", number, error)
         before = self._start(number, segment - 1)
-        state = self._computation(number).run_segment(segment - 1, before).state
-        self.desk.store.put_tensors(STATE, state, names=list(program.state_names))
-        return state
+        result = self._computation(number).run_segment(segment - 1, before.state)
+        return Start(put_result(self.desk.store, program, result, before), result.state)
 
     def _make_journal(
         self, number: int, segment: int, reports: Sequence[Sequence[Tensor]]
@@ -158,7 +162,7 @@ class Solver:
     def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
         if dispute not in self._players:
             computation = self._computation(number)
-            replay = Replay(computation, segment, self._start(number, segment))
+            replay = Replay(computation, segment, self._start(number, segment).state)
             self._players[dispute] = SolverPlayer(
                 self.desk.court,
                 dispute,

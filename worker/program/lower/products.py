@@ -9,16 +9,13 @@ from worker.program.lower.registry import Builder, Unsupported, View, rule
 
 aten = torch.ops.aten
 
-# bits of a quantised operand; 8 is the fast mode of a later issue
-DOT_BITS = 14
-
 
 def product(b: Builder, x: View, y: View) -> View:
     """[..., M, K] and [..., K, N] -> [..., M, N]."""
     if x.dtype != F32 or y.dtype != F32:
         raise Unsupported("a matrix product of integers")
     rank = len(y.shape)
-    return b.dot(x, y.permute((*range(rank - 2), rank - 1, rank - 2)), DOT_BITS)
+    return b.dot(x, y.permute((*range(rank - 2), rank - 1, rank - 2)), b.dot_bits)
 
 
 @rule(aten.mm.default, aten.bmm.default)
