@@ -87,6 +87,7 @@ class WorkerConfig:
 
     roles: tuple[str, ...] = ("solver", "verifier")
     threads: int = 0  # for the arithmetic; 0: as many as torch chooses
+    native: bool = True  # steps as native code, compiled on this host; else interpreted
     address: str = ""  # whose part is looked at where there is no key
 
     def __post_init__(self) -> None:
@@ -308,6 +309,7 @@ store = ".assay/store"                   # what verifiers read: a folder, s3://b
 [worker]
 roles = ["solver", "verifier"]           # and "challenger": disputes without being drawn
 threads = 0                              # for the arithmetic; 0: as many as torch chooses
+native = true                            # steps as native code, compiled here; false: interpreted
 # address = "0x..."                      # whose part is looked at where there is no key
 
 [pricing]                                # one of the two

@@ -13,6 +13,7 @@ from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
+from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
 
@@ -27,6 +28,7 @@ __all__ = [
     "JobDefinition",
     "JobMismatch",
     "Journal",
+    "NativeComputation",
     "Progress",
     "Replay",
     "SegmentResult",
@@ -38,5 +40,6 @@ __all__ = [
     "output_names",
     "permute",
     "rows_of_step",
+    "same_bits",
     "untouched",
 ]

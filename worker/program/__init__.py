@@ -7,6 +7,7 @@ from worker.program.capture import (
     training_state,
 )
 from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.compiled import Uncompilable
 from worker.program.cost import Share, Summary
 from worker.program.execute import Tamper
 from worker.program.generation import Decoder, Generation, Sampling, capture_generation
@@ -31,6 +32,7 @@ __all__ = [
     "Source",
     "Summary",
     "Tamper",
+    "Uncompilable",
     "Unsupported",
     "capture_generation",
     "capture_inference",
