@@ -125,7 +125,7 @@ def test_batches_views_and_threads_do_not_matter():
         (base[:, :, ::2], torch.randn(9, 33, 25)),
         (base.transpose(1, 2), torch.randn(9, 33, 40)),
         (base[0].expand(9, 40, 50), base[1].expand(9, 40, 50)),
-        (torch.randn(1, 500), torch.randn(900, 500)),
+        *((torch.randn(m, 500), torch.randn(900, 500)) for m in range(1, 10)),
         (torch.randn(900, 500), torch.randn(3, 500)),
         (base[2, 3].expand(6, 50), base[2]),
     ]
@@ -247,17 +247,20 @@ def test_the_callers_processor_state_does_not_matter():
     """Protects results among the subnormals from a thread that flushes them; its state is kept."""
     a = torch.full((40, 8), 2.0**-70)
     b = torch.full((64, 8), 2.0**-75)
+    low = torch.full((3, 8), 2.0**-100)
     tiny = torch.full((4, 4), 2.0**-126)
-    expected = exact.dot(a, b, backend="integer")
-    assert 0 < float(expected[0, 0]) < 2.0**-126
+    pairs = [(a, b), (low, b * 2.0**45), (b * 2.0**45, low)]
+    expected = [exact.dot(*pair, backend="integer") for pair in pairs]
+    assert all(0 < float(e[0, 0]) < 2.0**-126 for e in expected)
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush subnormals")
     try:
-        got = native.dot(a, b, 14)
+        got = [native.dot(*pair, 14) for pair in pairs]
         still = bool((tiny * 0.5 == 0).all())
     finally:
         torch.set_flush_denormal(False)
-    assert same(got, expected) and still
+    assert still
+    assert all(same(g, e) for g, e in zip(got, expected, strict=True))
 
 
 def test_what_it_cannot_compute_is_refused():

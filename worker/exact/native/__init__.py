@@ -25,7 +25,7 @@ __all__ = [
     "supports",
 ]
 
-SOURCES = tuple(HERE / name for name in ("pool.c", "pack.c", "multiply.c", "dot.c"))
+SOURCES = tuple(HERE / name for name in ("pool.c", "pack.c", "multiply.c", "skinny.c", "dot.c"))
 """The library of `dot.h` and `pool.h`."""
 
 LONGEST_ROW = 1 << 20
@@ -61,7 +61,8 @@ def prepare() -> None:
 def load(text: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
     """The library of a C text that may include this folder's headers and call what they declare.
 
-    flags: come after the builder's own. Every such library has the same threads. Raises `NoCompiler`, `CompileError` or OSError.
+    `flags` come after the builder's own. Every such library has the same threads. Raises
+    `NoCompiler`, `CompileError` or OSError.
     """
     prepare()
     return library([text], flags=flags)

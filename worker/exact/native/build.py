@@ -99,8 +99,9 @@ def library(
 ) -> ctypes.CDLL:
     """The shared library of C sources: files, or texts, which may include this folder's headers.
 
-    If `shared`, libraries loaded later may call what this one defines. `flags` come after `FLAGS`; without `native` the code runs on any processor of its kind. Raises
-    `NoCompiler`, `CompileError`, or OSError if the cache folder cannot be written.
+    If `shared`, libraries loaded later may call what this one defines. `flags` come after `FLAGS`;
+    without `native` the code runs on any processor of its kind. Raises `NoCompiler`,
+    `CompileError`, or OSError if the cache folder cannot be written.
     """
     chosen = compiler()
     command = [*chosen.command, *FLAGS, *([chosen.native] if native else []), *flags]

@@ -5,6 +5,7 @@
 
 #include "packed.h"
 #include "pool.h"
+#include "skinny.h"
 
 #define BLOCK_BYTES (256 << 10) /* of packed rows that a task keeps in its second-level cache */
 #define KEPT_BYTES ((size_t)32 << 20)
@@ -40,6 +41,36 @@ static char *batch_of(const side *s, int64_t batch) {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* --- sharing out ------------------------------------------------------------------------------ */
+
+#define ALONE_NANOSECONDS 40000 /* what one thread does by the time that others are awake */
+
+/* How many threads are worth waking, by what one processor of some years ago takes. */
+static int threads_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    double work = (double)batch * (double)k * ((double)m * (double)n / 64 + (double)(m + n) / 4);
+    return work < ALONE_NANOSECONDS ? 1 : assay_threads();
+}
+
+typedef struct shared {
+    void (*task)(void *, int64_t);
+    void *context;
+    int64_t tasks;
+} shared;
+
+static void all_tasks(void *context, int64_t none) {
+    const shared *s = context;
+    (void)none;
+    for (int64_t i = 0; i < s->tasks; i++) s->task(s->context, i);
+}
+
+static void share(call *c, void (*task)(void *, int64_t), int64_t tasks) {
+    shared s = {task, c, tasks};
+    if (c->threads == 1)
+        assay_parallel(all_tasks, &s, 1); /* a task as well: they see the default rounding */
+    else
+        assay_parallel(task, c, tasks);
+}
+
 /* --- packing ---------------------------------------------------------------------------------- */
 
 static void pack_task(void *context, int64_t i) {
@@ -56,7 +87,7 @@ static void pack_side(call *c, side *s) {
     c->block = all / (4 * c->threads);
     c->block = c->block < 1 ? 1 : c->block > 8 ? 8 : c->block;
     c->blocks = (s->panels + c->block - 1) / c->block;
-    assay_parallel(pack_task, c, s->batches * c->blocks);
+    share(c, pack_task, s->batches * c->blocks);
 }
 
 size_t assay_packed_size(int64_t batch, int64_t rows, int64_t k) {
@@ -66,7 +97,7 @@ size_t assay_packed_size(int64_t batch, int64_t rows, int64_t k) {
 void assay_pack(const assay_rows *source, int64_t batch, int64_t rows, int64_t k, int bits,
                 void *packed) {
     call c = {.k = k, .bits = bits, .panel_bytes = assay_panel_bytes(k),
-              .threads = assay_threads()};
+              .threads = threads_for(batch, rows, 0, k)};
     side s;
     set_side(&s, source, rows, batch, k);
     s.batches = batch;
@@ -159,7 +190,7 @@ static void plan(call *c, const assay_rows *a, const assay_rows *b, int64_t batc
         m = n, n = u;
         u = c->c_row, c->c_row = c->c_lane, c->c_lane = u;
     }
-    c->threads = assay_threads();
+    c->threads = threads_for(batch, m, n, k);
     c->batch = batch;
     c->k = k;
     c->panel_bytes = assay_panel_bytes(k);
@@ -176,9 +207,19 @@ static size_t scratch_bytes(call *c) {
     return bytes;
 }
 
+static int few_by_many(const call *c) {
+    const side *few = c->rows.rows < c->lanes.rows ? &c->rows : &c->lanes;
+    const int down = few == &c->rows;
+    const side *many = down ? &c->lanes : &c->rows;
+    return c->batch == 1 &&
+           assay_skinny(few->source, few->rows, many->source, many->rows, c->c, c->k,
+                        down ? c->c_row : c->c_lane, down ? c->c_lane : c->c_row, c->bits);
+}
+
 static void run(call *c, char *scratch) {
+    if (few_by_many(c)) return;
     if (by_batch(c)) {
-        assay_parallel(batch_task, c, c->batch);
+        share(c, batch_task, c->batch);
         return;
     }
     side *fresh = packed_in_blocks(c), *sides[2] = {&c->rows, &c->lanes};
@@ -189,7 +230,7 @@ static void run(call *c, char *scratch) {
         pack_side(c, sides[i]);
     }
     cut(c, fresh ? fresh : c->rows.panels > c->lanes.panels ? &c->rows : &c->lanes);
-    assay_parallel(block_task, c, c->batch * c->blocks);
+    share(c, block_task, c->batch * c->blocks);
 }
 
 void assay_multiply(const void *a, int64_t a_batches, const void *b, int64_t b_batches, float *c,
@@ -204,7 +245,7 @@ void assay_multiply(const void *a, int64_t a_batches, const void *b, int64_t b_b
     of_a->batches = a_batches, of_a->packed = (char *)a;
     of_b->batches = b_batches, of_b->packed = (char *)b;
     cut(&l, l.rows.panels > l.lanes.panels ? &l.rows : &l.lanes);
-    assay_parallel(block_task, &l, l.batch * l.blocks);
+    share(&l, block_task, l.batch * l.blocks);
 }
 
 /* --- whole calls ------------------------------------------------------------------------------ */

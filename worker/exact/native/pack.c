@@ -6,13 +6,6 @@
 
 /* --- scales ----------------------------------------------------------------------------------- */
 
-ASSAY_INLINE float power(int n) { /* 2^n for n in [-149, 127] */
-    uint32_t bits = n >= -126 ? (uint32_t)(n + 127) << 23 : 1u << (n + 149);
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 typedef struct bounds {
     int least, most, some;
 } bounds;
@@ -33,18 +26,8 @@ static void widen(bounds *b, int exponent) {
 static void set_scales(const int32_t *largest, int bits, assay_head *head, float *factor) {
     bounds b = {0};
     for (int r = 0; r < 16; r++) {
-        int biased = largest[r] >> 23;
-        head->scale[r] = factor[r] = 1;
-        if (biased == 255) {
-            memcpy(&head->scale[r], &(uint32_t){0x7fc00000}, 4);
-            factor[r] = 0;
-        } else if (largest[r]) {
-            int e = biased - 126;
-            e = (e < -96 ? -96 : e > 128 ? 128 : e) - (bits - 1);
-            head->scale[r] = power(e);
-            factor[r] = power(-e);
-            widen(&b, e);
-        }
+        int e = assay_row_scale(largest[r], bits, &head->scale[r], &factor[r]);
+        if (largest[r] && largest[r] < 0x7f800000) widen(&b, e);
     }
     set_bounds(head, &b);
 }

@@ -38,6 +38,30 @@ ASSAY_INLINE int64_t assay_panel_bytes(int64_t k) {
     return (int64_t)sizeof(assay_head) + (k + 1) / 2 * 64;
 }
 
+ASSAY_INLINE float assay_power(int n) { /* 2^n for n in [-149, 127] */
+    uint32_t bits = n >= -126 ? (uint32_t)(n + 127) << 23 : 1u << (n + 149);
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* A row's scale and what to multiply its elements with, from the bit pattern of its greatest
+   magnitude; the scale's exponent. */
+ASSAY_INLINE int assay_row_scale(int32_t largest, int bits, float *scale, float *factor) {
+    int e = (largest >> 23) - 126;
+    *scale = *factor = 1;
+    if (e == 255 - 126) {
+        memcpy(scale, &(uint32_t){0x7fc00000}, 4);
+        *factor = 0;
+    } else if (largest) {
+        e = (e < -96 ? -96 : e > 128 ? 128 : e) - (bits - 1);
+        *scale = assay_power(e);
+        *factor = assay_power(-e);
+        return e;
+    }
+    return 0;
+}
+
 /* Packs rows [16 * panel0, 16 * (panel0 + panels)) of one batch, or as many of them as there are,
    on this thread. Uses thread memory slot 0. */
 void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,

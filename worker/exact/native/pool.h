@@ -16,9 +16,9 @@ void assay_set_threads(int threads);
 int assay_threads(void);
 
 /* Memory of this thread's own, at least `bytes`, aligned to 64, valid until its next call from the
-   same thread with the same slot (0 <= slot < ASSAY_SLOTS). Aborts when there is none. Slots 0 and 1
-   belong to assay_dot and its kin. */
-#define ASSAY_SLOTS 4
+   same thread with the same slot (0 <= slot < ASSAY_SLOTS). Aborts when there is none. Slots 0 to
+   3 belong to assay_dot and its kin. */
+#define ASSAY_SLOTS 8
 void *assay_thread_memory(int slot, size_t bytes);
 
 #endif
