@@ -18,10 +18,28 @@ typedef struct tile {
 
 /* A total above 32 bits is kept as its lower 32 bits (`low`) and the sum of its runs' upper parts
    (`high`, in units of 2^15). What lies between is below runs * 2^15 < 2^31, so `low` tells it. */
-ASSAY_INLINE float finished(int32_t low, int32_t high, double row, double lane) {
-    uint32_t between = (uint32_t)low - ((uint32_t)high << 15);
-    double total = (double)high * 32768.0 + (double)(int32_t)between; /* exact */
-    return (float)(total * row * lane);
+ASSAY_INLINE void finish(const int32_t *low, const int32_t *high, float row, const float *lane,
+                         float *out) {
+#if ASSAY_VECTOR == 64
+    const __m512i h = _mm512_loadu_si512(high);
+    const __m512i between = _mm512_sub_epi32(_mm512_loadu_si512(low), _mm512_slli_epi32(h, 15));
+    const __m256i highs[2] = {_mm512_castsi512_si256(h), _mm512_extracti64x4_epi64(h, 1)};
+    const __m256i rest[2] = {_mm512_castsi512_si256(between),
+                             _mm512_extracti64x4_epi64(between, 1)};
+    for (int i = 0; i < 2; i++) { /* exact but for the last conversion */
+        __m512d total = _mm512_fmadd_pd(_mm512_cvtepi32_pd(highs[i]), _mm512_set1_pd(32768),
+                                        _mm512_cvtepi32_pd(rest[i]));
+        __m512d scale = _mm512_cvtps_pd(_mm256_loadu_ps(lane + 8 * i));
+        scale = _mm512_mul_pd(scale, _mm512_set1_pd(row));
+        _mm256_storeu_ps(out + 8 * i, _mm512_cvtpd_ps(_mm512_mul_pd(total, scale)));
+    }
+#else
+    for (int i = 0; i < 16; i++) {
+        uint32_t between = (uint32_t)low[i] - ((uint32_t)high[i] << 15);
+        double total = (double)high[i] * 32768.0 + (double)(int32_t)between; /* exact */
+        out[i] = (float)(total * ((double)row * (double)lane[i]));
+    }
+#endif
 }
 
 ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
@@ -30,10 +48,8 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     const int32_t *row = (const int32_t *)(t->rows + sizeof(assay_head)) + t->first;
     const char *lane = t->lanes + sizeof(assay_head);
     const int64_t stride = t->panel_bytes;
-    if (!t->direct)
-        for (int r = 0; r < R; r++)
-            for (int i = 0; i < W * 16; i++) low[r][i] = high[r][i] = 0;
     int64_t left = t->lines;
+    int first = 1;
     do {
         int64_t run = left < t->run ? left : t->run;
         left -= run;
@@ -54,9 +70,13 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
         for (int r = 0; r < R; r++)
             for (int w = 0; w < W * PARTS; w++) {
                 int32_t *l = low[r] + w * ASSAY_WIDTH, *h = high[r] + w * ASSAY_WIDTH;
-                assay_store(l, (assay_i32s)((assay_u32s)assay_load(l) + (assay_u32s)acc[r][w]));
-                assay_store(h, assay_load(h) + (acc[r][w] >> 15));
+                assay_u32s sum = (assay_u32s)acc[r][w];
+                assay_i32s upper = acc[r][w] >> 15;
+                if (!first) sum += (assay_u32s)assay_load(l), upper += assay_load(h);
+                assay_store(l, (assay_i32s)sum);
+                assay_store(h, upper);
             }
+        first = 0;
     } while (left);
     const float *row_scale = ((const assay_head *)t->rows)->scale + t->first;
     for (int w = 0; w < W; w++) {
@@ -71,9 +91,7 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
                     memcpy(out + p * ASSAY_WIDTH, &v, sizeof v);
                 }
             } else {
-                for (int i = 0; i < 16; i++)
-                    out[i] = finished(low[r][w * 16 + i], high[r][w * 16 + i], row_scale[r],
-                                      lane_scale[i]);
+                finish(low[r] + w * 16, high[r] + w * 16, row_scale[r], lane_scale, out);
             }
         }
     }
