@@ -76,6 +76,8 @@ def _value(name: str, hint: Any, value: Any, folder: Path, error: type[TableErro
         return folder / Path(value).expanduser()
     if hint is str:
         check("text in quotes", isinstance(value, str))
+    elif hint is bool:
+        check("true or false", isinstance(value, bool))
     elif hint in (float, float | None):
         check("a number", number)
         return float(value)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from worker.chain.types import Job, Status, Task
 from worker.dispute import SolverPlayer
-from worker.jobs import Computation, JobMismatch, Journal, Replay
+from worker.jobs import Computation, JobMismatch, Journal, Replay, SegmentResult
 from worker.program import MalformedProgram
+from worker.roles.ahead import Ahead
 from worker.roles.artifacts import (
     JOURNAL,
     Start,
@@ -45,6 +46,7 @@ class Solver:
         self._refused: set[int] = set()
         self._computations: dict[int, Computation] = {}
         self._players: dict[int, SolverPlayer] = {}
+        self._ahead: Ahead[SegmentResult] = Ahead()
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -102,8 +104,11 @@ class Solver:
         segment = task.committed
         computation = self._computation(number)
         start = self._start(number, segment)
-        progress = self.desk.progress_of(number, segment)
-        result = computation.run_segment(segment, start.state, progress)
+        result = self._ahead.take((number, segment), self._running(number, segment, start.state))
+        if segment + 1 < task.segments:
+            # hashing, storing and the chain take their time: the next segment need not wait
+            following = self._running(number, segment + 1, result.state)
+            self._ahead.start((number, segment + 1), following)
         journal = self._make_journal(number, segment, result.reports)
         # artifacts first: whoever sees the commitment can fetch what it commits to
         root = put_result(self.desk.store, computation.program, result, start)
@@ -112,6 +117,13 @@ class Solver:
         self.desk.on_segment(self.name)
         self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
         return True
+
+    def _running(
+        self, number: int, segment: int, state: Sequence[Tensor]
+    ) -> Callable[[], SegmentResult]:
+        computation = self._computation(number)
+        progress = self.desk.progress_of(number, segment)
+        return lambda: computation.run_segment(segment, state, progress)
 
     def _start(self, number: int, segment: int) -> Start:
         """The state that a segment starts from; made again where the store has lost it."""

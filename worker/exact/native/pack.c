@@ -305,22 +305,35 @@ ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *fact
     _mm512_store_si512(line, a);
 }
 #else
+ASSAY_INLINE assay_i32s chosen(assay_i32s mask, assay_i32s a, assay_i32s b) {
+    return (a & mask) | (b & ~mask);
+}
+
+ASSAY_INLINE assay_i32s quantised_lanes(const float *x, const float *factor, int part, int limit) {
+    assay_f32s v, f;
+    memcpy(&v, x + part * ASSAY_WIDTH, sizeof v);
+    memcpy(&f, factor + part * ASSAY_WIDTH, sizeof f);
+    v = v * f + 0x1.8p23f; /* as quantised() */
+    assay_i32s q = (assay_i32s)v - 0x4b400000, most = assay_all(limit);
+    q = chosen(q > most, most, q);
+    return chosen(q < -most, -most, q);
+}
+
 ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
-    for (int r = 0; r < 16; r++) {
-        int32_t m = magnitude(x[r]);
-        most[r] = m > most[r] ? m : most[r];
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_i32s m = assay_load(x + p * ASSAY_WIDTH) & 0x7fffffff;
+        assay_i32s old = assay_load(most + p * ASSAY_WIDTH);
+        assay_store(most + p * ASSAY_WIDTH, chosen(m > old, m, old));
     }
 }
 
 ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
                           char *line) {
-    uint32_t words[16];
-    for (int r = 0; r < 16; r++)
-        words[r] = (uint32_t)quantised(even[r], factor[r], (float)limit) & 0xffff;
-    if (odd)
-        for (int r = 0; r < 16; r++)
-            words[r] |= (uint32_t)quantised(odd[r], factor[r], (float)limit) << 16;
-    memcpy(line, words, 64);
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_i32s words = quantised_lanes(even, factor, p, limit) & 0xffff;
+        if (odd) words |= (assay_i32s)((assay_u32s)quantised_lanes(odd, factor, p, limit) << 16);
+        assay_store(line + p * ASSAY_VECTOR, words);
+    }
 }
 #endif
 

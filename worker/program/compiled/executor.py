@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Self
 
@@ -62,6 +63,7 @@ class CompiledExecutor:
         self._scratch_bytes = scratch() + 64
         self._arena_bytes = source.arena + 64
         self._leaves = [constant_of(self.nodes[n]) for n in source.leaves]
+        self._lock = threading.Lock()  # the memory serves one run at a time
         self._memory: Tensor | None = None
         self._scratch: Tensor | None = None
         sources = [n for n in self.nodes if n.kind == Kind.SOURCE]
@@ -78,20 +80,21 @@ class CompiledExecutor:
         states = [_taken(t, self._states.get(i)) for i, t in enumerate(state)]
         batches = [_taken(t, self._batches.get(i)) for i, t in enumerate(batch)]
         results = self._results(states, batches)
-        if self._memory is None or self._scratch is None:
-            self._memory = torch.empty(self._arena_bytes, dtype=torch.uint8)
-            self._scratch = torch.empty(self._scratch_bytes, dtype=torch.uint8)
-        native.set_threads(torch.get_num_threads())
-        self._step(
-            _pointers(states),
-            _pointers(batches),
-            _pointers(results),
-            _pointers(self._leaves),
-            _aligned(self._memory),
-            _aligned(self._scratch),
-            moment.seed,
-            moment.step,
-        )
+        with self._lock:
+            if self._memory is None or self._scratch is None:
+                self._memory = torch.empty(self._arena_bytes, dtype=torch.uint8)
+                self._scratch = torch.empty(self._scratch_bytes, dtype=torch.uint8)
+            native.set_threads(torch.get_num_threads())
+            self._step(
+                _pointers(states),
+                _pointers(batches),
+                _pointers(results),
+                _pointers(self._leaves),
+                _aligned(self._memory),
+                _aligned(self._scratch),
+                moment.seed,
+                moment.step,
+            )
         return results
 
     def _results(self, states: list[Tensor], batches: list[Tensor]) -> list[Tensor]:
