@@ -121,12 +121,14 @@ def _run(
             f"native dot takes 2 to {MOST_BITS} bits and K up to {LONGEST_ROW}: {bits=}, {k=}"
         )
     made = made or _library()
-    shape = (*torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n)
-    out = torch.empty(shape, dtype=torch.float32)
+    lead = a.shape[:-2]
+    if b.shape[:-2] != lead:
+        lead = torch.broadcast_shapes(lead, b.shape[:-2])
+    out = torch.empty((*lead, m, n), dtype=torch.float32)
+    batch = lead
     if b.dim() == 2 and a.dim() > 2:  # the batch is only more rows
         a, sa = a.reshape(-1, k), None if sa is None else sa.reshape(-1)
-        m = a.shape[0]
-    batch = torch.Size(shape[:-2]) if a.dim() > 2 or b.dim() > 2 else torch.Size()
+        m, batch = a.shape[0], torch.Size()
     left, right = _rows(a, sa, batch), _rows(b, sb, batch)
     sizes = (ctypes.c_int64 * 4)(batch.numel(), m, n, k)
     strides = (ctypes.c_int64 * 3)(m * n, n, 1)
@@ -138,15 +140,11 @@ def _run(
 
 def _rows(x: Tensor, s: Tensor | None, batch: torch.Size) -> tuple[Rows, Tensor, Tensor | None]:
     """The descriptor of a tensor, and what must live as long as it."""
-    x = x.detach()
-    same = x.shape[:-2].numel() == 1
-    x = x.reshape(1, *x.shape[-2:]) if same else _flat(x, batch, 2)
-    rows = Rows(
-        data=x.data_ptr(),
-        batch_stride=0 if same else x.stride(0),
-        row_stride=x.stride(1),
-        k_stride=x.stride(2),
-    )
+    same = x.dim() == 2 or x.shape[:-2].numel() == 1
+    if (not same and x.dim() != 3) or x.shape[:-2] != batch:
+        x = x.reshape(x.shape[-2:]) if same else _flat(x, batch, 2)
+    strides = x.stride()
+    rows = Rows(x.data_ptr(), 0 if same else strides[0], strides[-2], strides[-1])
     if s is not None:
         s = s.reshape(1, -1) if same else _flat(s, batch, 1)
         s = s.contiguous()
