@@ -49,7 +49,8 @@ def operand(rng, rows, k):
 
 def same(got, expected):
     """Equal bits, NaNs included: both are canonical."""
-    return torch.equal(got.contiguous().view(torch.int32), expected.view(torch.int32))
+    got, expected = got.contiguous(), expected.contiguous()
+    return torch.equal(got.view(torch.int32), expected.view(torch.int32))
 
 
 def follow(seed, cases, made=None):
@@ -98,9 +99,18 @@ def test_long_rows_at_their_greatest():
         signs = torch.randint(0, 2, (k,), generator=generator) * 2.0 - 1
         halves = torch.where(torch.arange(k) < k // 2, row, -row)
         late = torch.where(torch.arange(k) < k - 40, 0.0, row)  # short runs would be needed late
-        a = torch.stack([row, -row, row * signs, halves, late, torch.randn(k, generator=generator)])
+        # 128 products of 0.55 at 14 bits are between 2^31 and 2^31.5, the least that overflow
+        near = torch.full((k,), 0.55)
+        fourth = torch.where(torch.arange(k) % 4 == 1, near, 0.0)
+        normal = torch.randn(k, generator=generator)
+        a = torch.stack([row, -row, row * signs, halves, late, near, fourth, normal])
         for bits in (8, 13, 14):
-            assert same(native.dot(a, a, bits), exact.dot(a, a, bits=bits, backend="integer"))
+            expected = exact.dot(a, a, bits=bits, backend="integer")
+            assert same(native.dot(a, a, bits), expected)
+            for i in range(8):  # alone, so that no other row of the panel forbids long runs
+                alone = a[i].expand(17, k)
+                assert same(native.dot(alone, alone, bits), expected[i, i].expand(17, 17))
+                assert same(native.dot(a, alone, bits), expected[:, i : i + 1].expand(8, 17))
 
 
 def test_small_products_equal_the_reference():
