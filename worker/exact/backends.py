@@ -232,6 +232,9 @@ def compiles() -> bool:
     except (native.NoCompiler, OSError) as error:
         log.info("the native dot backend is left out, and others are slower: %s", error)
         return False
+    except native.CompileError as error:
+        log.warning("the native dot backend is left out, as its source does not compile: %s", error)
+        return False
     return True
 
 
