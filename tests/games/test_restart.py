@@ -86,7 +86,7 @@ def test_dying_in_every_step_commits_the_same(undisturbed):
     class Interrupted(Computation):
         def advance(self, state, step):  # type: ignore[no-untyped-def]
             if step in left:
-                left.remove(step)
+                left.discard(step)
                 raise Killed
             return super().advance(state, step)
 
@@ -95,7 +95,8 @@ def test_dying_in_every_step_commits_the_same(undisturbed):
 
     solver = Mortal(make)
     run(world, solver)
-    assert solver.deaths == 10 and not left
+    # two segments are begun ahead, and die with a solver of which nothing is left
+    assert not left and solver.deaths >= 8
     assert segments(world) == undisturbed
 
 
