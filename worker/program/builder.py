@@ -12,6 +12,10 @@ from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
 
+# bits of a product's operands: 14 has fp32's losses, 8 is the fast mode
+DOT_BITS = 14
+FAST_BITS = 8
+
 
 def f32_bits(value: float) -> int:
     """Bits of a Python number as f32, rounded once; a NaN is canonical."""
@@ -47,10 +51,13 @@ def least_bits(dtype: int) -> int:
 class Builder:
     """The list of nodes so far. Every method returns the view of the node it added or found.
 
+    bits: of a product's quantised operands, in everything that the lowering makes.
+
     Raises MalformedProgram for a record that no program has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int = DOT_BITS) -> None:
+        self.bits = bits
         self.nodes: list[Node] = []
         self.origins: list[str] = []
         # what the lowering is at: kept with each node it makes, for people
