@@ -60,7 +60,7 @@ def _as_strided(
     x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
     """Windows of windows of the elements in a row."""
-    start = (storage_offset or 0) - x.storage_offset()
+    start = int((storage_offset or 0) - x.storage_offset())
     if not x.is_contiguous() or start < 0 or 0 in size:
         return NotImplemented
     reach = start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
@@ -86,7 +86,7 @@ def _as_strided_scatter(
     storage_offset: int | None = None,
 ) -> Tensor:
     """x with `source` at places that are rows within rows, as every slice's are."""
-    start = (storage_offset or 0) - x.storage_offset()
+    start = int((storage_offset or 0) - x.storage_offset())
     order = sorted((k for k, n in enumerate(size) if n > 1), key=lambda k: -stride[k])
     steps = [stride[k] for k in order]
     spans = [*(size[k] * stride[k] for k in order[1:]), 1]

@@ -104,7 +104,9 @@ def power(b: Builder, x: View, y: View) -> View:
     even = b.map(Map.EQ, truncated(b, halved), halved, dtype=BOOL)
     below = b.map(Map.LT, x, zero, dtype=BOOL)
     turned = b.map(Map.WHERE, even, size, b.map(Map.NEG, size), dtype=F32)
-    signed = b.map(Map.WHERE, whole, turned, b.constant(math.nan, F32), dtype=F32)
+    endless = b.map(Map.EQ, x, b.constant(-math.inf, F32), dtype=BOOL)
+    other = b.map(Map.WHERE, endless, size, b.constant(math.nan, F32), dtype=F32)
+    signed = b.map(Map.WHERE, whole, turned, other, dtype=F32)
     out = b.map(Map.WHERE, below, signed, size, dtype=F32)
     # anything^0 and 1^anything are 1, though 0 * log 0 and log 1 * infinity are not
     trivial = b.map(
