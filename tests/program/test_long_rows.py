@@ -131,14 +131,14 @@ def test_a_long_dot_keeps_its_batches_and_rows_apart():
 
 @pytest.mark.parametrize("length", [MAX_ROW + 1, 3 * MAX_ROW, 50257])
 def test_a_long_argmax_is_the_first_of_the_greatest(length):
-    """Protects greedy generation over a large vocabulary: by parts, and still the row's own place."""
+    """Protects greedy generation over large vocabularies: by parts, and still the row's place."""
     x = f(4, length)
     x[1, [5, length - 1]] = 9.0
     x[2] = float("-inf")
     x[3, [length // 2, length - 2]] = float("nan")
     program, state = lowered(aten.argmax.default, (x, 1), {})
     (found,) = program.run(state, [])[1]
-    assert torch.equal(found, x.argmax(1)) and int(found[1]) == 5
+    assert torch.equal(found.view(4), x.argmax(1)) and int(found[1]) == 5
     assert torch.equal(program.split(program.trace(state, []))[1][0], found)
 
 

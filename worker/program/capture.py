@@ -69,7 +69,6 @@ def capture_training(
     _check_rows(batch)
 
     def forward(tensors: dict[str, Tensor], rows: list[Tensor]) -> Tensor:
-        # fx keeps the user's lines from the first function of this name on, the loss's too
         if names is None:
             assert loss_fn is not None
             return loss_fn(functional_call(module, tensors, tuple(rows[:-1])), rows[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, fx
 from torch._decomp import get_decompositions
 from torch.fx import traceback as fx_traceback
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.proxy import TracerBase
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program.decompositions import Functions, table
@@ -40,6 +42,27 @@ def plain_kernels() -> Iterator[None]:
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         torch.compiler._is_compiling_flag = compiling
+
+
+# whose frames call the user's code
+_CAPTURE = str(Path(__file__).with_name("capture.py"))
+
+
+@contextmanager
+def _users_lines() -> Iterator[None]:
+    """Within, fx keeps of a stack trace what the user wrote: it would keep `forward` alone."""
+
+    def kept(self: TracerBase, frames: traceback.StackSummary) -> traceback.StackSummary:
+        ours = [k for k, frame in enumerate(frames) if frame.filename == _CAPTURE]
+        called = frames[ours[-1] + 1 :] if ours else []
+        return traceback.StackSummary.from_list([f for f in called if is_users(f.filename)])
+
+    before = TracerBase._filter_traceback_frames
+    TracerBase._filter_traceback_frames = kept  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = before  # type: ignore[method-assign, assignment]
 
 
 def _looked_at(error: RuntimeError) -> Unsupported:
@@ -73,8 +96,7 @@ def remembered_gradients(loss: Tensor) -> Iterator[None]:
 
         hooks += [node.register_prehook(before), node.register_hook(after)]
     try:
-        with fx_traceback.preserve_node_meta():
-            yield
+        yield
     finally:
         for hook in hooks:
             hook.remove()
@@ -101,9 +123,11 @@ def traced(
     # batch norm's own operators change their operands in secret: they go before functionalization
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     try:
-        first = make_fx(
-            step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
-        )(state, batch)
+        # nodes keep the number of the operator whose gradient they may be asked for
+        with fx_traceback.preserve_node_meta(), _users_lines():
+            first = make_fx(
+                step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
+            )(state, batch)
     except RuntimeError as error:
         if "_local_scalar_dense" not in str(error):
             raise
@@ -116,11 +140,12 @@ def traced(
             return fx.Interpreter(first).run(*args)
 
     flat = [*state, *batch]
-    graph = make_fx(
-        torch.func.functionalize(again),
-        decomposition_table=table(),
-        tracing_mode="real",
-        record_stack_traces=True,
-    )(*flat)
+    with _users_lines():
+        graph = make_fx(
+            torch.func.functionalize(again),
+            decomposition_table=table(),
+            tracing_mode="real",
+            record_stack_traces=True,
+        )(*flat)
     graph.graph.eliminate_dead_code()
     return graph
