@@ -31,6 +31,7 @@ class Curve:
     """Losses of one family, and their greatest relative differences over all steps."""
 
     name: str
+    seed: int
     bits: int
     steps: int
     first: float
@@ -109,6 +110,7 @@ def course(name: str, steps: int, bits: int, seed: int = 0) -> Curve:
     noise, noise_runs, _ = apart(plain, fine)
     return Curve(
         name=name,
+        seed=seed,
         bits=bits,
         steps=steps,
         first=plain[0],
@@ -128,14 +130,14 @@ def course(name: str, steps: int, bits: int, seed: int = 0) -> Curve:
 
 def line(c: Curve) -> str:
     return (
-        f"{c.name:20s} {c.first:8.4f} {c.last:9.5f} {c.last_exact:9.5f}"
+        f"{c.name:24s} {c.first:8.4f} {c.last:9.5f} {c.last_exact:9.5f}"
         f" {c.worst:9.2%} {c.worst_smooth:9.3%} {c.bias:+9.3%}"
         f" {c.worst_of_fp32:10.2%} {c.worst_smooth_of_fp32:9.3%}"
     )
 
 
 TITLE = (
-    f"{'':20s} {'first':>8s} {'last fp32':>9s} {'exact':>9s} {'worst':>9s} {'of means':>9s}"
+    f"{'':24s} {'first':>8s} {'last fp32':>9s} {'exact':>9s} {'worst':>9s} {'of means':>9s}"
     f" {'bias':>9s} {'fp32:fp64':>10s} {'of means':>9s}"
 )
 
@@ -144,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FAMILIES))
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bits", type=int, default=14)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
@@ -158,7 +161,7 @@ def main() -> None:
         "curves": (curves := []),
     }
     for name in options.names or FAMILIES:
-        curve = course(name, options.steps, options.bits)
+        curve = course(name, options.steps, options.bits, options.seed)
         curves.append(asdict(curve))
         if not options.json:
             print(line(curve), flush=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tests.program.helpers import same
 from tests.program.models import seeded
 from worker.commit import tensor_item
+from worker.exact.backends import BACKENDS, ENVIRONMENT
 from worker.program import (
     Kind,
     Program,
@@ -112,6 +113,11 @@ def repeats(program: Program, state: list[Tensor], rows: list[Tensor]) -> None:
             torch.set_num_threads(1)
         found += [[*after, *reports], [*traced[0], *traced[1]]]
     assert all(same(found[0], other) for other in found[1:])
+    for backend in BACKENDS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENVIRONMENT, backend)
+            after, reports = program.run(state, rows)
+        assert same(found[0], [*after, *reports]), backend
 
 
 @pytest.mark.parametrize("padded", [False, True])

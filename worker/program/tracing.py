@@ -58,11 +58,11 @@ def _users_lines() -> Iterator[None]:
         return traceback.StackSummary.from_list([f for f in called if is_users(f.filename)])
 
     before = TracerBase._filter_traceback_frames
-    TracerBase._filter_traceback_frames = kept  # type: ignore[method-assign, assignment]
+    TracerBase._filter_traceback_frames = kept  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        TracerBase._filter_traceback_frames = before  # type: ignore[method-assign, assignment]
+        TracerBase._filter_traceback_frames = before  # type: ignore[method-assign]
 
 
 def _looked_at(error: RuntimeError) -> Unsupported:
