@@ -31,9 +31,21 @@ def product(name: str, left: tuple[int, ...], right: tuple[int, ...]) -> Row:
     return compare(name, lambda: exact.dot(a, b), lambda: a @ b.mT)
 
 
+SIZES = (
+    *((n, n, n) for n in (256, 512, 1024, 2048, 4096)),
+    (16, 4096, 1024),
+    (1, 4096, 1024),
+    (8, 1000, 384),
+    (2048, 1152, 384),
+    (2048, 1536, 384),
+    (2048, 384, 1536),
+)
+"""M, N and K of the products: square, skinny, and those of a small GPT."""
+
+
 def dots() -> Iterator[Row]:
-    """Square, skinny and batched products."""
-    for m, n, k in ((256, 256, 256), (1024, 1024, 1024), (2048, 2048, 2048), (16, 4096, 1024)):
+    """Single and batched products."""
+    for m, n, k in SIZES:
         yield product(f"dot {m}x{n}x{k}", (m, k), (n, k))
     yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64))
 

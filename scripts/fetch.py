@@ -3,17 +3,90 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import safetensors.torch
 from ape.api import ProviderAPI
 from rich.console import Console
+from torch import Tensor
 
 from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
-from worker.chain import Status
+from worker.chain import Market, Status
+from worker.jobs import (
+    GenerationJob,
+    InferenceJob,
+    JobDefinition,
+    JobMismatch,
+    TrainingJob,
+    changed,
+    in_order,
+    output_names,
+)
 from worker.program import Program
+from worker.roles import load_journal, load_program, load_reports
 from worker.store import Store, StoreError
+
+BETWEEN = "\n" + "-" * 40 + "\n"
+
+
+def reports_of(market: Market, store: Store, task: int) -> Iterator[list[Tensor]]:
+    """Every step's report, as the task's journals commit to it; a segment in memory at a time."""
+    for segment in range(market.task(task).segments):
+        journal = load_journal(store, market.segment(task, segment).journal)
+        yield from load_reports(store, journal)
+
+
+def result_of(
+    market: Market, store: Store, task: int, program: Program, definition: JobDefinition | None
+) -> dict[str, Tensor]:
+    """What a task whose segments are all committed has computed, by names.
+
+    The answers in the data set's order, where the program changes no state; else the last state.
+    Raises StoreError for what is not there or not what the chain holds, JobMismatch where the
+    answers are not one for each row.
+    """
+    if changed(program):
+        last = market.segment(task, market.task(task).segments - 1).state
+        state = store.get_tensors("state", last)
+        return dict(zip(program.state_names, state, strict=True))
+    outputs = in_order(market.job(task), program, reports_of(market, store, task))
+    if isinstance(definition, InferenceJob):
+        return definition.named(outputs)
+    return dict(zip(output_names(len(outputs)), outputs, strict=True))
+
+
+def check_definition(definition: JobDefinition, program: Program) -> None:
+    """Raises ClickException where a task's program is not what this job makes."""
+    if definition.capture().root != program.root:
+        raise click.ClickException(
+            "the entry's job has another program than the task: name the entry that was posted"
+        )
+
+
+def write(
+    out: Path, result: dict[str, Tensor], program: Program, definition: JobDefinition | None
+) -> str:
+    """Writes a text file for a generation whose job is known, else safetensors; says what."""
+    if isinstance(definition, GenerationJob):
+        texts = definition.texts(list(result.values()), program)
+        out.write_text(BETWEEN.join(texts) + "\n")
+        return f"{len(texts)} texts"
+    safetensors.torch.save_file({n: t.contiguous() for n, t in result.items()}, out)
+    return f"{len(result)} tensors"
+
+
+def evaluate(
+    definition: JobDefinition | None, result: dict[str, Tensor], program: Program
+) -> dict[str, float]:
+    """What the result is worth, as its owner measures it."""
+    if isinstance(definition, TrainingJob) and definition.evaluate:
+        return definition.evaluate(definition.load(list(result.values()), program))
+    if isinstance(definition, InferenceJob) and definition.evaluate:
+        return definition.evaluate(result)
+    return {}
 
 
 @click.command(cls=ChainCommand)
@@ -21,7 +94,13 @@ from worker.store import Store, StoreError
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--store", "store_url", default=str(ROOT / ".assay" / "store"), show_default=True)
 @click.option(
-    "--entry", help="module:function of the job, to evaluate the model as its owner does."
+    "--entry", help="module:function of the job, to read and evaluate the result as its owner does."
+)
+@click.option(
+    "--job",
+    "job_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The job file that was posted, for the same.",
 )
 @deployment_option
 @json_option
@@ -31,18 +110,25 @@ def cli(
     out: Path,
     store_url: str,
     entry: str | None,
+    job_file: Path | None,
     registry: Path,
     as_json: bool,
 ) -> None:
-    """Write the state that TASK ended with to OUT, as safetensors with the module's names.
+    """Write what TASK has computed to OUT.
 
-    The chain holds the state's root, which is its address in the store: what does not hash to it is
-    refused, whoever it came from.
+    A training's result is the state that it ended with, as safetensors with the module's names; an
+    inference's are the answers in the data set's order; a generation's are its texts where its
+    entry is given, else its last state.
+
+    The chain holds what the result hashes to, which is its address in the store: what does not
+    hash to it is refused, whoever it came from.
 
     \b
       ape run fetch 0 model.safetensors --entry worker.examples.digits:digits
+      ape run fetch 1 embeddings.safetensors --entry worker.examples.minilm:embeddings
+      ape run fetch 2 texts.txt --entry worker.examples.generate:generate
     """
-    from scripts.post import load_entry
+    from scripts.post import load_job
 
     clients = clients_at(provider, registry)
     if task >= clients.market.tasks():
@@ -51,30 +137,25 @@ def cli(
     if now.committed < now.segments:
         raise click.ClickException(
             f"task {task} is {now.status.name.lower()} with {now.committed} of {now.segments} "
-            "segments committed: there is no end state yet"
+            "segments committed: there is no result yet"
         )
-    root = clients.market.segment(task, now.segments - 1).state
-    job = clients.market.job(task)
+    definition = load_job(job_file, entry, {})[0] if entry or job_file else None
     store = Store(store_url)
     try:
-        state = store.get_tensors("state", root)
-        program = Program.from_bytes(
-            store.get_bytes("program", job.program, lambda data: Program.from_bytes(data).root)
-        )
-    except StoreError as error:
+        program = load_program(store, clients.market.job(task).program)
+        if definition is not None:
+            check_definition(definition, program)
+        result = result_of(clients.market, store, task, program, definition)
+    except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error
-    named = dict(zip(program.state_names, state, strict=True))
-    safetensors.torch.save_file(named, out)
-    worth: dict[str, float] = {}
-    if entry:
-        training = load_entry(entry)
-        if training.evaluate:
-            worth = training.evaluate(training.load(state, program))
+    said = write(out, result, program, definition)
+    worth = evaluate(definition, result, program)
     if as_json:
-        click.echo(json.dumps({"task": task, "root": root.hex(), "file": str(out), **worth}))
+        document: dict[str, Any] = {"task": task, "file": str(out), "program": program.root.hex()}
+        click.echo(json.dumps({**document, **worth}))
         return
     console = Console()
-    console.print(f"{out}: {len(named)} tensors, root {root.hex()}, as task {task} committed to")
+    console.print(f"{out}: {said}, as task {task} committed to")
     if now.status != Status.SETTLED:
         console.print(f"[yellow]the task is {now.status.name.lower()}, not settled yet[/yellow]")
     for name, value in worth.items():

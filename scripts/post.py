@@ -1,11 +1,12 @@
-"""Post a training job with its payment in escrow."""
+"""Post a job with its payment in escrow, or say what it would cost."""
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 import click
 from ape import project
@@ -13,33 +14,40 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 from rich.console import Console
 
+from scripts._cost import Cost, show
 from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
 from worker.chain import Clients, Job, Terms
-from worker.jobs import TrainingJob
+from worker.jobs import JobDefinition, JobMismatch
+from worker.jobs.entry import EntryError, EntryPoint
+from worker.jobs.estimate import estimate
+from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
+from worker.program import Program, Unsupported
 from worker.roles import put_job
 from worker.store import Store
 
-Entry = Callable[[], TrainingJob]
+DIGITS = "worker.examples.digits:digits"
 
 
 def prepare(
     clients: Clients,
     store: Store,
-    training: TrainingJob,
+    definition: JobDefinition,
     *,
     max_price: int,
     verifier_fee: int,
     bid_seconds: int,
     commit_seconds: int,
     checks: int | None = None,
+    program: Program | None = None,
 ) -> tuple[Job, Terms]:
     """Captures the job, publishes what it names, and says what to put on chain.
 
     checks: segments that the drawn verifier recomputes; all of them where it is not given.
+    program: the job's, where it is captured already.
     """
-    program = training.capture()
-    job = training.job(program)
-    put_job(store, program, training.data, training.initial_state())
+    program = program or definition.capture()
+    job = definition.job(program)
+    put_job(store, program, definition.data, definition.initial_state())
     now = clients.now()
     terms = Terms(
         max_price=max_price,
@@ -51,68 +59,116 @@ def prepare(
     return job, terms
 
 
-def load_entry(name: str) -> TrainingJob:
-    """`module:function`, a function without arguments that returns a TrainingJob."""
-    module, _, function = name.partition(":")
+def load_entry(name: str) -> JobDefinition:
+    """`module:function`, a function without arguments that returns a job of some kind."""
     try:
-        entry: Entry = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise click.BadParameter(
-            f"{name!r} is not module:function ({error}); such as worker.examples.digits:digits"
-        ) from error
-    training = entry()
-    if not isinstance(training, TrainingJob):
-        raise click.BadParameter(f"{name} returned {type(training).__name__}, not a TrainingJob")
-    return training
+        found = EntryPoint.find(name).call({})
+    except EntryError as error:
+        raise click.BadParameter(f"{name!r}: {error}; such as {DIGITS}") from error
+    kinds = tuple(kind.definition for kind in KINDS.values())
+    if not isinstance(found, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise click.BadParameter(f"{name} returned {type(found).__name__}, not a {names}")
+    return cast(JobDefinition, found)
+
+
+def load_job(
+    job_file: Path | None, entry: str | None, given: Mapping[str, Any]
+) -> tuple[JobDefinition, MarketSection]:
+    """The job of a file or of an entry, and its terms; what is `given` comes before the file's."""
+    if job_file is not None and entry is not None:
+        raise click.UsageError("give ENTRY or --job FILE, not both: the file names its own entry")
+    try:
+        file = JobFile.load(job_file) if job_file is not None else None
+        market = replace(file.market if file else MarketSection(), **given)
+        definition = file.definition() if file else load_entry(entry or DIGITS)
+        market.check(-(-definition.steps // definition.segment_steps))
+    except JobFileError as error:
+        raise click.ClickException(str(error)) from error
+    return definition, market
+
+
+def captured(definition: JobDefinition) -> Program:
+    """The job's program; a model that cannot be captured is one message, without a trace."""
+    try:
+        program = definition.capture()
+        definition.job(program)
+    except (Unsupported, JobMismatch, ValueError) as error:
+        raise click.ClickException(f"the job cannot be captured: {error}") from error
+    return program
 
 
 @click.command(cls=ChainCommand)
-@click.argument("entry", default="worker.examples.digits:digits")
+@click.argument("entry", required=False)
 @account_option(prompt=None)
-@click.option("--price", type=float, default=100.0, show_default=True, help="Most, in tokens.")
-@click.option("--fee", type=float, default=20.0, show_default=True, help="The verifier's.")
+@click.option(
+    "--job",
+    "job_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A job file; see worker/examples/digits.toml.",
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, say what it costs, send nothing.")
+@click.option("--price", type=float, help="Most, in tokens. Default: the file's, or 100.")
+@click.option("--fee", type=float, help="The verifier's, in tokens. Default: the file's, or 20.")
 @click.option("--checks", type=int, help="Segments to recompute. Default: all of them.")
-@click.option("--bid-seconds", type=int, default=60, show_default=True)
-@click.option("--commit-seconds", type=int, default=3600, show_default=True)
+@click.option("--bid-seconds", type=int, help="Default: the file's, or 60.")
+@click.option("--commit-seconds", type=int, help="Default: the file's, or 3600.")
 @click.option("--store", "store_url", default=str(ROOT / ".assay" / "store"), show_default=True)
 @deployment_option
 @json_option
 def cli(
     provider: ProviderAPI,
     account: AccountAPI | None,
-    entry: str,
-    price: float,
-    fee: float,
-    checks: int | None,
-    bid_seconds: int,
-    commit_seconds: int,
+    entry: str | None,
+    job_file: Path | None,
+    dry_run: bool,
     store_url: str,
     registry: Path,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Post the training job that ENTRY (module:function) returns.
+    """Post the job that a job file describes, or the one that ENTRY (module:function) returns.
 
     \b
-      ape run post worker.examples.digits:digits --network ethereum:local:node --price 50
+      ape run post --job worker/examples/digits.toml --dry-run
+      ape run post --job worker/examples/digits.toml --network ethereum:local:node --price 50
+      ape run post worker.examples.digits:digits --network ethereum:local:node
     """
-    training = load_entry(entry)
+    given = {name: value for name, value in options.items() if value is not None}
+    definition, market = load_job(job_file, entry, given)
+    segments = -(-definition.steps // definition.segment_steps)
+    if dry_run:
+        program = captured(definition)
+        found = estimate(definition, program)
+        cost, why = None, ""
+        try:
+            cost = Cost.of(clients_at(provider, registry), market, segments)
+        except click.ClickException as error:  # no market is needed to check a job
+            why = error.message
+        if as_json:
+            money = {**asdict(cost), "escrow": cost.escrow} if cost else {"no_market": why}
+            click.echo(json.dumps({**found.document(), **money}))
+            return
+        show(found, cost, market, why)
+        return
     clients = clients_at(provider, registry)
-    unit = 10 ** clients.token.decimals()
+    payer = account or default_payer(provider)
+    cost = Cost.of(clients, market, segments)
+    cost.check(clients, market, payer.address)
     job, terms = prepare(
         clients,
         Store(store_url),
-        training,
-        max_price=int(price * unit),
-        verifier_fee=int(fee * unit),
-        bid_seconds=bid_seconds,
-        commit_seconds=commit_seconds,
-        checks=checks,
+        definition,
+        max_price=cost.price,
+        verifier_fee=cost.fee,
+        bid_seconds=market.bid_seconds,
+        commit_seconds=market.commit_seconds,
+        checks=market.checks,
+        program=captured(definition),
     )
-    payer = account or default_payer(provider)
     where = clients.deployment
-    escrow = terms.max_price + terms.verifier_fee
-    if clients.token.allowance(payer.address, where.market) < escrow:
-        project.TestToken.at(where.token).approve(where.market, escrow, sender=payer)
+    if clients.token.allowance(payer.address, where.market) < cost.escrow:
+        project.TestToken.at(where.token).approve(where.market, cost.escrow, sender=payer)
     project.Market.at(where.market).post(job.to_abi(), terms.to_abi(), sender=payer)
     number = max(
         n for n in range(clients.market.tasks()) if clients.market.task(n).job == job.hash()
@@ -121,8 +177,8 @@ def cli(
         click.echo(json.dumps({"task": number, "program": job.program.hex()}))
         return
     Console().print(
-        f"task {number}: {job.steps} steps in {job.segments} segments for at most {price:g} "
-        f"tokens; program {job.program.hex()}"
+        f"task {number}: {job.steps} steps in {job.segments} segments for at most "
+        f"{market.price:g} tokens; program {job.program.hex()}"
     )
 
 

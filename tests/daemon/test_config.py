@@ -79,6 +79,7 @@ def test_paths_are_relative_to_the_config(tmp_path):
         ({"worker": {"roles": []}}, "must be some of"),
         ({"worker": {"roles": ["solver", "solver"]}}, "each once"),
         ({"worker": {"roles": "solver"}}, "must be a list of texts"),
+        ({"worker": {"native": 1}}, r"worker\.native = 1: must be true or false; it is a int"),
         ({"worker": {"threads": -1}}, r"worker\.threads = -1: must be at least 0"),
         ({"worker": {"address": "0x12"}}, r"worker\.address = '0x12': must be an address"),
         ({"pricing": {"fixed": 5, "fraction": 0.5}}, "exactly one"),

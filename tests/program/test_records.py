@@ -211,4 +211,4 @@ def test_functions_have_names_for_people():
     assert function_of(Kind.REDUCE, Reduce.SUM) == "REDUCE.SUM"
     assert function_of(Kind.DOT, 0) == "DOT"
     summary = tiny()[0].summary()
-    assert summary["nodes"] == sum(summary["functions"].values()) == len(tiny()[0].nodes)
+    assert summary.nodes == sum(summary.functions.values()) == len(tiny()[0].nodes)

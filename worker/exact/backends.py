@@ -1,6 +1,8 @@
 """Ways to compute the exact integer products behind `dot`, and the choice between them.
 
-All give the same bits. `fp64` is one f64 matrix product; `int8` cuts the integers into signed bytes
+All give the same bits. `native` is C, compiled for the host's processor at its first use; where
+there is a compiler it is the fastest, and `dot` hands it floats at once. `fp64` is one f64 matrix
+product; `int8` cuts the integers into signed bytes
 for int8 matrix units; `integer` is plain i64, for tests. A backend serves a device only after it
 gave the right bits there on inputs made to break it: some processors saturate int8 products, some
 libraries flush subnormals. Among those that pass, the fastest for the shape is taken.
@@ -17,6 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from worker.exact import native
 from worker.exact.rows import F64_EXACT, finish
 
 log = logging.getLogger(__name__)
@@ -95,7 +98,12 @@ def integer(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor
     return _finish(torch.matmul(ia, ib.mT), sa.cpu(), sb.cpu()).to(qa.device)
 
 
-BACKENDS: dict[str, Product] = {"int8": int8, "fp64": fp64, "integer": integer}
+BACKENDS: dict[str, Product] = {
+    "native": native.product,
+    "int8": int8,
+    "fp64": fp64,
+    "integer": integer,
+}
 
 
 # --- their parts --------------------------------------------------------------------------------
@@ -206,7 +214,7 @@ def known_answer_inputs(bits: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]
     spread = spread.reshape(7, 333)
     column = spread[:, :1].clone()
     ones = torch.zeros(4, 5, dtype=torch.int32)
-    ones[:, 0] = torch.tensor([1, 3, limit, 1])
+    ones[:, 0] = torch.tensor([1, min(3, limit), limit, 1])
     powers = [2.0**-75, 2.0**-74, 2.0**64, float("nan")]
     return [
         (ends, torch.ones(5), ends.clone(), torch.ones(5)),
@@ -217,6 +225,20 @@ def known_answer_inputs(bits: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @cache
+def compiles() -> bool:
+    """Whether this host can make the native backend; says once what is missing."""
+    try:
+        native.prepare()
+    except (native.NoCompiler, OSError) as error:
+        log.info("the native dot backend is left out, and others are slower: %s", error)
+        return False
+    except native.CompileError as error:
+        log.warning("the native dot backend is left out, as its source does not compile: %s", error)
+        return False
+    return True
+
+
+@cache
 def passes(name: str, device: torch.device, bits: int) -> bool:
     """Whether the backend gives the known answers on `device`; logs a warning if it does not."""
     for case in known_answer_inputs(bits):
@@ -224,7 +246,7 @@ def passes(name: str, device: torch.device, bits: int) -> bool:
         try:
             qa, sa, qb, sb = (t.clone().to(device) for t in case)
             got = BACKENDS[name](qa, sa, qb, sb, bits).cpu()
-        except (RuntimeError, NotImplementedError) as error:
+        except (RuntimeError, NotImplementedError, OSError) as error:
             log.warning("dot backend %s cannot run on %s: %s", name, device, error)
             return False
         if not torch.equal(got.nan_to_num(-1.0).view(torch.int32), expected):
@@ -236,6 +258,8 @@ def passes(name: str, device: torch.device, bits: int) -> bool:
 def candidates(device: torch.device, k: int, bits: int) -> list[str]:
     """The backends worth timing for rows of length `k`, all of which pass on `device`."""
     names = []
+    if device.type == "cpu" and native.supports(k, bits) and compiles():
+        names.append("native")
     if bits <= 14 and bound(k, bits) < F64_EXACT:
         names.append("int8")
     if bound(1, bits) < F64_EXACT and bound(k, bits) < 1 << 63:
@@ -251,25 +275,27 @@ def candidates(device: torch.device, k: int, bits: int) -> list[str]:
     return names
 
 
-def choose(qa: Tensor, qb: Tensor, bits: int, name: str | None = None) -> Product:
-    """The backend for these operands: `name`, else the environment's, else the fastest.
+def choose(a: Tensor, b: Tensor, bits: int, name: str | None = None) -> str:
+    """The backend for rows `a` and `b`: `name`, else the environment's, else the fastest.
 
     Raises ValueError for an unknown name, `NoBackend` if the named one, or all, are wrong here.
     """
     name = name or os.environ.get(ENVIRONMENT) or None
     if name is None:
-        m, n, k = qa.shape[-2], qb.shape[-2], qa.shape[-1]
-        batch = 1 if qb.dim() == 2 else qb.shape[:-2].numel()
-        if qb.dim() == 2:
-            m *= qa.shape[:-2].numel()
-        name = _fastest(qa.device, bits, _size(batch, 8), *(_size(x, 1024) for x in (m, n, k)))
+        m, n, k = a.shape[-2], b.shape[-2], a.shape[-1]
+        batch = 1 if b.dim() == 2 else b.shape[:-2].numel()
+        if b.dim() == 2:
+            m *= a.shape[:-2].numel()
+        name = _fastest(a.device, bits, _size(batch, 8), *(_size(x, 1024) for x in (m, n, k)))
+        if name == "native" and not native.supports(k, bits):
+            name = candidates(a.device, k, bits)[0]
         if name == "int8" and bound(k, bits) >= F64_EXACT:
             name = "fp64"
     if name not in BACKENDS:
         raise ValueError(f"no dot backend {name!r}; there are {', '.join(BACKENDS)}")
-    if not passes(name, qa.device, bits):
-        raise NoBackend(f"dot backend {name} is not exact on {qa.device} at {bits=}")
-    return BACKENDS[name]
+    if not passes(name, a.device, bits):
+        raise NoBackend(f"dot backend {name} is not exact on {a.device} at {bits=}")
+    return name
 
 
 def _size(n: int, most: int) -> int:
@@ -281,7 +307,7 @@ def _size(n: int, most: int) -> int:
 def _fastest(device: torch.device, bits: int, batch: int, m: int, n: int, k: int) -> str:
     """The quickest backend for a class of shapes, timed once per process."""
     names = candidates(device, k, bits)
-    if len(names) == 1:
+    if len(names) == 1 or names[0] == "native":  # ahead of the others at every size
         return names[0]
     limit = (1 << (bits - 1)) - 1
     times = {}

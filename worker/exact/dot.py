@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from worker.exact.backends import choose
+from worker.exact import native
+from worker.exact.backends import BACKENDS, choose
 from worker.exact.rows import check_bits, check_exponents, exponent, row_scale, scaled
 
 
@@ -18,9 +19,12 @@ def dot(a: Tensor, b: Tensor, *, bits: int = 14, backend: str | None = None) -> 
     """
     check_bits(bits)
     _check_rows(a, b)
+    name = choose(a, b, bits, backend)
+    if name == "native":
+        return native.dot(a, b, bits)
     ea, eb = exponent(a, -1), exponent(b, -1)
     qa, qb = _integers(a, ea, bits), _integers(b, eb, bits)
-    return _product(qa, ea, qb, eb, bits, backend)
+    return _product(qa, ea, qb, eb, bits, name)
 
 
 def dot_quantised(
@@ -36,7 +40,7 @@ def dot_quantised(
     _check_rows(qa, qb)
     check_exponents(ea)
     check_exponents(eb)
-    return _product(qa.clone(), ea, qb.clone(), eb, bits, backend)
+    return _product(qa.clone(), ea, qb.clone(), eb, bits, choose(qa, qb, bits, backend))
 
 
 def _check_rows(a: Tensor, b: Tensor) -> None:
@@ -53,8 +57,6 @@ def _integers(x: Tensor, e: Tensor, bits: int) -> Tensor:
     return q.clamp_(-limit, limit)
 
 
-def _product(
-    qa: Tensor, ea: Tensor, qb: Tensor, eb: Tensor, bits: int, backend: str | None
-) -> Tensor:
+def _product(qa: Tensor, ea: Tensor, qb: Tensor, eb: Tensor, bits: int, name: str) -> Tensor:
     sa, sb = row_scale(ea, 1 - bits, 1), row_scale(eb, 1 - bits, 1)
-    return choose(qa, qb, bits, backend)(qa, sa, qb, sb, bits)
+    return BACKENDS[name](qa, sa, qb, sb, bits)

@@ -7,21 +7,39 @@ from worker.jobs.computation import (
     Replay,
     SegmentResult,
     interior,
+    untouched,
 )
-from worker.jobs.definition import TrainingJob
+from worker.jobs.definition import TrainingJob, TrainingRecipe
+from worker.jobs.generation import GenerationJob, GenerationRecipe
+from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
+from worker.jobs.native import NativeComputation, same_bits
+from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
 
 __all__ = [
     "Computation",
     "Entry",
+    "FieldError",
+    "GenerationJob",
+    "GenerationRecipe",
+    "InferenceJob",
+    "InferenceRecipe",
+    "JobDefinition",
     "JobMismatch",
     "Journal",
+    "NativeComputation",
     "Progress",
     "Replay",
     "SegmentResult",
     "TrainingJob",
+    "TrainingRecipe",
+    "changed",
+    "in_order",
     "interior",
+    "output_names",
     "permute",
     "rows_of_step",
+    "same_bits",
+    "untouched",
 ]

@@ -1,93 +1,122 @@
-"""A training job as its owner writes it, and making it a job of the market."""
+"""A training job as its owner writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.commit import state_root
-from worker.jobs.computation import Computation
+from worker.jobs.rules import (
+    on_chain,
+    require,
+    require_batch,
+    require_bits,
+    require_rows,
+    require_segments,
+)
 from worker.program import Program, capture_training, training_state
-
-MAX_SEGMENTS = 256  # `Market.MAX_SEGMENTS`
+from worker.program.wellformed import MOST_DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """What to train, on what, for how long. Errors name the field, the value and the rule.
+class TrainingRecipe:
+    """What to train, how, and on what: what the entry point of a job file returns.
 
-    module, loss_fn, optimizer: as for `capture_training`. data: tensors whose first axis counts the
-    rows: the module's inputs, then the target. batch_rows: rows of a step. segment_steps: steps
-    between two checkpoints that the chain holds. seed: of the order in which rows are seen.
-    evaluate: for the owner, what the finished module is worth.
+    module, loss_fn, optimizer: as for `capture_training`; the loss is of what the module returns
+    and of the target. data: tensors whose first axis counts the rows: the module's inputs, then the
+    target. schedule: the learning rate of each step, the last one of all later steps; without it,
+    the optimizer's own. clip_norm: the most that the gradients' joint norm may be. evaluate: for
+    the owner, what the finished module is worth.
+
+    Raises FieldError, which names the field, the value and the rule.
     """
 
     module: nn.Module
     loss_fn: Callable[..., Tensor]
     optimizer: torch.optim.Optimizer
     data: Sequence[Tensor]
-    batch_rows: int
-    steps: int
-    segment_steps: int
-    seed: int = 0
+    schedule: Sequence[float] | None = None
+    clip_norm: float | None = None
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        rows = {t.shape[0] if t.dim() else 0 for t in self.data}
-        _require(len(rows) == 1 and rows != {0}, "data", rows, "all tensors have the same rows")
-        (self_rows,) = rows
-        _require(
-            0 < self.batch_rows <= self_rows,
-            "batch_rows",
-            self.batch_rows,
-            f"from 1 to the data set's {self_rows} rows",
+        require(isinstance(self.module, nn.Module), "module", self.module, "a torch.nn.Module")
+        require(callable(self.loss_fn), "loss_fn", self.loss_fn, "a function of output and target")
+        require(
+            isinstance(self.optimizer, torch.optim.Optimizer),
+            "optimizer",
+            self.optimizer,
+            "a torch.optim.Optimizer of the module's parameters",
         )
-        _require(self.steps > 0, "steps", self.steps, "at least 1")
-        _require(
-            0 < self.segment_steps <= self.steps,
-            "segment_steps",
-            self.segment_steps,
-            f"from 1 to steps, which is {self.steps}",
+        require_rows(self.data)
+        require(
+            len(self.data) >= 2,
+            "data",
+            [tuple(t.shape) for t in self.data],
+            "the module's inputs, then the target",
         )
-        segments = -(-self.steps // self.segment_steps)
-        _require(
-            segments <= MAX_SEGMENTS,
-            "segment_steps",
-            self.segment_steps,
-            f"{segments} segments are too many (at most {MAX_SEGMENTS}): make segments longer",
+        if self.schedule is not None:
+            rates = list(self.schedule)
+            sound = bool(rates) and all(_is_number(r) and r >= 0 for r in rates)
+            require(sound, "schedule", rates[:8], "learning rates from 0 up, one for each step")
+        if self.clip_norm is not None:
+            sound = _is_number(self.clip_norm) and self.clip_norm > 0
+            require(sound, "clip_norm", self.clip_norm, "a number above 0")
+        require(
+            self.evaluate is None or callable(self.evaluate),
+            "evaluate",
+            self.evaluate,
+            "a function of the module",
         )
-        _require(0 <= self.seed < 1 << 64, "seed", self.seed, "an unsigned 64-bit integer")
 
     @property
     def rows(self) -> int:
         return int(self.data[0].shape[0])
 
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(TrainingRecipe):
+    """What to train, on what, for how long. Errors name the field, the value and the rule.
+
+    batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
+    seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
+    multiplied.
+    """
+
+    batch_rows: int
+    steps: int
+    segment_steps: int
+    seed: int = 0
+    bits: int = MOST_DOT_BITS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_batch(self.batch_rows, self.rows)
+        require_segments(self.steps, self.segment_steps, self.seed)
+        require_bits(self.bits)
+
     def capture(self) -> Program:
         """One step of this training as a program."""
-        example = [t[: self.batch_rows] for t in self.data]
-        return capture_training(self.module, self.loss_fn, self.optimizer, example)
+        return capture_training(
+            self.module,
+            self.loss_fn,
+            self.optimizer,
+            [t[: self.batch_rows] for t in self.data],
+            schedule=self.schedule,
+            clip_norm=self.clip_norm,
+            bits=self.bits,
+        )
 
     def initial_state(self) -> list[Tensor]:
-        return training_state(self.module, self.optimizer)
+        return training_state(self.module, self.optimizer, self.schedule)
 
     def job(self, program: Program) -> Job:
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
-        job = Job(
-            program=program.root,
-            state=state_root(self.initial_state()),
-            data=state_root(self.data),
-            data_tensors=len(self.data),
-            rows=self.rows,
-            seed=self.seed,
-            steps=self.steps,
-            segment_steps=self.segment_steps,
-        )
-        Computation(job, program, self.data)
-        return job
+        return on_chain(self, program)
 
     def load(self, state: Sequence[Tensor], program: Program) -> nn.Module:
         """The module with the parameters and buffers of a state."""
@@ -100,6 +129,5 @@ class TrainingJob:
         return self.module
 
 
-def _require(condition: bool, field: str, value: object, rule: str) -> None:
-    if not condition:
-        raise ValueError(f"{field}={value!r}; it must be: {rule}")
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

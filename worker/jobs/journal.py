@@ -9,13 +9,16 @@ from functools import cached_property
 
 from torch import Tensor
 
-from worker.commit import Tree, list_tree, report_item, report_salt, tensor_item
+from worker.commit import Tree, list_root, list_tree, report_item, report_salt, tensor_item
 from worker.untrusted import parse_json
+
+# A longer report is no number to look at, and JSON no place for it.
+MOST_SHOWN = 64
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One step's report: a salt, the reported tensors' items, and their values for people."""
+    """One step's report: a salt, the tensors' items, and for people the values of short ones."""
 
     salt: bytes
     items: tuple[bytes, ...]
@@ -43,6 +46,11 @@ class Journal:
     def root(self) -> bytes:
         return self.tree.root
 
+    @property
+    def reports_root(self) -> bytes:
+        """List root of all reported tensors, step by step: where the reports' artifact stands."""
+        return list_root([item for entry in self.entries for item in entry.items])
+
     @staticmethod
     def make(
         owner: bytes, secret: bytes, task: bytes, steps: range, reports: Sequence[Sequence[Tensor]]
@@ -52,7 +60,9 @@ class Journal:
             Entry(
                 report_salt(secret, task, step),
                 tuple(tensor_item(t) for t in report),
-                tuple(tuple(t.reshape(-1).tolist()) for t in report),
+                tuple(
+                    tuple(t.reshape(-1).tolist()) if t.numel() <= MOST_SHOWN else () for t in report
+                ),
             )
             for step, report in zip(steps, reports, strict=True)
         )

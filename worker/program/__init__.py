@@ -7,13 +7,18 @@ from worker.program.capture import (
     training_state,
 )
 from worker.program.codes import Kind, Map, Reduce, Source
+from worker.program.compiled import Uncompilable
+from worker.program.cost import Share, Summary
 from worker.program.execute import Tamper
+from worker.program.generation import Decoder, Generation, Sampling, capture_generation
 from worker.program.lower import Unsupported
 from worker.program.program import Program
 from worker.program.records import Header, Input, Node
 from worker.program.wellformed import MalformedProgram
 
 __all__ = [
+    "Decoder",
+    "Generation",
     "Header",
     "Input",
     "Kind",
@@ -22,9 +27,14 @@ __all__ = [
     "Node",
     "Program",
     "Reduce",
+    "Sampling",
+    "Share",
     "Source",
+    "Summary",
     "Tamper",
+    "Uncompilable",
     "Unsupported",
+    "capture_generation",
     "capture_inference",
     "capture_training",
     "inference_state",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from worker.program.builder import DOT_BITS, Builder
+from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES
 from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
@@ -34,7 +34,7 @@ def capture_training(
     *,
     schedule: Sequence[float] | None = None,
     clip_norm: float | None = None,
-    bits: int = DOT_BITS,
+    bits: int = MOST_DOT_BITS,
 ) -> Program:
     """One training step as a program.
 
@@ -102,7 +102,9 @@ def capture_training(
     return _lowered(traced(step, state, batch), state, batch, layout.names, bits)
 
 
-def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DOT_BITS) -> Program:
+def capture_inference(
+    module: nn.Module, example_batch: Batch, *, bits: int = MOST_DOT_BITS
+) -> Program:
     """One forward pass as a program, without a gradient, in the module's own mode.
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a

@@ -132,6 +132,13 @@ def _generated(node: Node) -> Evaluate:
     return lambda device: torch.empty(0)  # state and batch are handed in
 
 
+def constant_of(node: Node) -> Tensor:
+    """The tensor of a source that depends on nothing: CONSTANT or IOTA."""
+    if node.fn == Source.IOTA:
+        return torch.arange(node.count, dtype=DTYPES[node.dtype]).view(node.shape)
+    return constant(node.attributes[0], node.dtype, node.shape)
+
+
 def function(node: Node) -> Evaluate:
     """The scalar function of a MAP node on tensors of its output's shape."""
     fn = Map(node.fn)
@@ -248,7 +255,7 @@ def _plan(
     ]
 
 
-def _floats(nodes: Sequence[Node], q: int, e: int, bits: int) -> int | None:
+def float_rows(nodes: Sequence[Node], q: int, e: int, bits: int) -> int | None:
     """The node whose rows `q` quantises with their own exponents `e`; None where it is not so."""
     integers, exponents = nodes[q], nodes[e]
     if integers.kind != Kind.MAP or integers.fn != Map.QUANTISE or integers.attributes != (bits,):
@@ -280,14 +287,14 @@ def _fused(nodes: Sequence[Node], node: Node) -> tuple[tuple[int, ...], Evaluate
     """A dot's or a sum's float operands, and the function from them to its output."""
     if node.kind == Kind.REDUCE and node.fn == Reduce.SUM:
         q, e = node.inputs
-        x = _floats(nodes, q.node, e.node, SUM_BITS)
+        x = float_rows(nodes, q.node, e.node, SUM_BITS)
         if x is None:
             return None
         return (x,), lambda t: exact.sum(t.view(q.shape), -1)
     if node.kind == Kind.DOT:
         batch, m, n, k, bits = node.attributes
         qa, ea, qb, eb = (i.node for i in node.inputs)
-        a, b = _floats(nodes, qa, ea, bits), _floats(nodes, qb, eb, bits)
+        a, b = float_rows(nodes, qa, ea, bits), float_rows(nodes, qb, eb, bits)
         if a is None or b is None:
             return None
         return (a, b), lambda s, t: exact.dot(s.view(batch, m, k), t.view(batch, n, k), bits=bits)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from worker.commit import Tree, list_tree
+from worker.program.compiled import CompiledExecutor
+from worker.program.cost import Summary, summarise
 from worker.program.execute import Executor, Moment, Tamper
 from worker.program.records import Header, Node, from_document, numbers_of, output_item, to_document
 from worker.program.wellformed import check_program
@@ -75,6 +75,25 @@ class Program:
     def _executor(self) -> Executor:
         return Executor(self.nodes, self.outputs)
 
+    @cached_property
+    def _compiled(self) -> list[CompiledExecutor]:
+        """The native code of the step, once `compile` has made it."""
+        return []
+
+    def compile(self) -> None:
+        """Makes native code of the step, which `run` uses from then on for tensors on the CPU.
+
+        The bits stay the same. Needs a C compiler on the host; takes seconds, less where this
+        program or one like it was compiled before. Raises NoCompiler, or Uncompilable for a program
+        that only the interpreter takes.
+        """
+        if not self._compiled:
+            self._compiled.append(CompiledExecutor(self.nodes, self.outputs))
+
+    @property
+    def is_compiled(self) -> bool:
+        return bool(self._compiled)
+
     @property
     def trace_elements(self) -> int:
         """Elements of all nodes together: no run ever holds more."""
@@ -87,6 +106,15 @@ class Program:
 
         seed, step: of the job, and the number of this step in it; random numbers depend on both.
         """
+        on_cpu = all(t.device.type == "cpu" for t in (*state, *batch))
+        executor = self._compiled[0] if self._compiled and on_cpu else self._executor
+        results = executor.run(state, batch, Moment(seed, step))
+        return results[: self.state_count], results[self.state_count :]
+
+    def interpret(
+        self, state: Sequence[Tensor], batch: Sequence[Tensor], *, seed: int = 0, step: int = 0
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """`run` without native code: what it is checked against."""
         results = self._executor.run(state, batch, Moment(seed, step))
         return results[: self.state_count], results[self.state_count :]
 
@@ -154,18 +182,9 @@ class Program:
         """Where a node came from, for people."""
         return self.origins[node] if node < len(self.origins) else ""
 
-    def summary(self) -> dict[str, Any]:
-        """Nodes by function, elements of the trace, and the multiply-adds of its products."""
-        from worker.program.codes import Kind
+    def summary(self) -> Summary:
+        """Nodes by kind, and what a step costs: FLOPs, bytes, memory, work units.
 
-        kinds = Counter(n.name for n in self.nodes)
-        products = sum(n.count * n.attributes[3] for n in self.nodes if n.kind == Kind.DOT)
-        return {
-            "root": self.root.hex(),
-            "nodes": len(self.nodes),
-            "functions": dict(sorted(kinds.items())),
-            "trace_elements": self.trace_elements,
-            "multiply_adds": products,
-            "states": self.state_count,
-            "reports": self.report_count,
-        }
+        `str` of it is a table for people. `worker.program.cost` says what is counted.
+        """
+        return summarise(self.nodes, self.outputs, self.state_count, self.root)

@@ -1,6 +1,15 @@
 """Roles: what a worker does next, given the chain's state."""
 
-from worker.roles.artifacts import load_computation, load_journal, load_state, put_job
+from worker.roles.artifacts import (
+    Start,
+    load_computation,
+    load_journal,
+    load_program,
+    load_reports,
+    load_state,
+    put_job,
+    put_result,
+)
 from worker.roles.base import Desk, Role
 from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment
@@ -15,11 +24,15 @@ __all__ = [
     "Pricing",
     "Role",
     "Solver",
+    "Start",
     "Verifier",
     "build",
     "check_segment",
     "load_computation",
     "load_journal",
+    "load_program",
+    "load_reports",
     "load_state",
     "put_job",
+    "put_result",
 ]

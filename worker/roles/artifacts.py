@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.jobs import Computation, JobMismatch, Journal
+from worker.jobs import Computation, JobMismatch, Journal, SegmentResult, changed, untouched
 from worker.program import Kind, Program, Source
 from worker.roles.base import ComputationOf
 from worker.store import Store
 
-PROGRAM, DATA, STATE, JOURNAL = "program", "data", "state", "journal"
+
+@dataclass(frozen=True)
+class Start:
+    """The state that a segment starts from, and its root."""
+
+    root: bytes
+    state: list[Tensor]
+
+
+PROGRAM, DATA, STATE, JOURNAL, REPORTS = "program", "data", "state", "journal", "reports"
 
 
 def put_job(
@@ -30,14 +40,20 @@ def load_computation(store: Store, job: Job, computation_of: ComputationOf) -> C
     Raises Missing or Corrupt from the store, MalformedProgram, or JobMismatch; whichever it is, no
     worker should take the task.
     """
+    program = load_program(store, job.program)
+    return computation_of(job, program, store.get_tensors(DATA, job.data))
+
+
+def load_program(store: Store, root: bytes) -> Program:
+    """The program with this root."""
     read: list[Program] = []  # decoding takes longer than fetching: it is done once
 
     def root_of(data: bytes) -> bytes:
         read.append(Program.from_bytes(data))
         return read[-1].root
 
-    store.get_bytes(PROGRAM, job.program, root_of)
-    return computation_of(job, read[-1], store.get_tensors(DATA, job.data))
+    store.get_bytes(PROGRAM, root, root_of)
+    return read[-1]
 
 
 def load_state(store: Store, program: Program, root: bytes) -> list[Tensor]:
@@ -68,3 +84,22 @@ def load_journal(store: Store, root: bytes) -> Journal:
     return Journal.from_bytes(
         store.get_bytes(JOURNAL, root, lambda data: Journal.from_bytes(data).root)
     )
+
+
+def put_result(store: Store, program: Program, result: SegmentResult, start: Start) -> bytes:
+    """Stores what a segment has computed; returns the root of the state at its end.
+
+    Where the program changes no state, its reports are the result: they are stored at the root that
+    the journal's items give. A state that is still the segment's first is in the store already.
+    """
+    if not changed(program) and program.report_count:
+        store.put_tensors(REPORTS, [t for report in result.reports for t in report])
+    if untouched(start.state, result.state):
+        return start.root
+    return store.put_tensors(STATE, result.state, names=list(program.state_names))
+
+
+def load_reports(store: Store, journal: Journal) -> list[list[Tensor]]:
+    """The reported tensors of a segment's steps, as its journal commits to them."""
+    tensors = iter(store.get_tensors(REPORTS, journal.reports_root))
+    return [[next(tensors) for _ in entry.items] for entry in journal.entries]

@@ -8,6 +8,7 @@ import torch
 
 from worker.chain import Clients, Job, Task
 from worker.config import Config
+from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
 from worker.roles.base import Desk, Role
 from worker.roles.keeper import Keeper
@@ -41,6 +42,7 @@ def build(
         stakes=clients.stakes,
         token=clients.token,
         store=store,
+        computation_of=NativeComputation if config.worker.native else Computation,
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from worker.chain.types import Segment
 from worker.commit import state_root, tensor_item
-from worker.jobs import Computation, Journal, Progress
+from worker.jobs import Computation, Journal, Progress, SegmentResult, untouched
+from worker.roles.artifacts import Start
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a recomputation found: the end state wrong, a step's report wrong, or nothing."""
+    """What a recomputation found: the end state wrong, a step's report wrong, or nothing.
+
+    No tensors: a verifier keeps what it found for as long as the task lives.
+    """
 
     segment: int
     state_is_wrong: bool
     report_step: int | None  # the first step whose report in the journal is wrong
-    state: list[Tensor]  # as recomputed
 
     @property
     def is_right(self) -> bool:
@@ -29,13 +29,13 @@ class Finding:
 def check_segment(
     computation: Computation,
     segment: int,
-    first: Sequence[Tensor],
+    start: Start,
     committed: Segment,
     journal: Journal,
     owner: bytes,
     progress: Progress | None = None,
-) -> Finding:
-    """Recomputes a segment from its first state.
+) -> tuple[Finding, SegmentResult]:
+    """Recomputes a segment from its first state: what is wrong in it, and what is right.
 
     Raises ValueError when the journal is not the one committed, or not its owner's.
     """
@@ -44,15 +44,12 @@ def check_segment(
         raise ValueError(f"this is not the journal that {owner.hex()} committed for {segment=}")
     if journal.first_step != steps.start or len(journal.entries) != len(steps):
         raise ValueError(f"the journal of {segment=} does not cover its steps {steps}")
-    result = computation.run_segment(segment, first, progress)
+    result = computation.run_segment(segment, start.state, progress)
+    same = untouched(start.state, result.state)
+    root = start.root if same else state_root(result.state)
     wrong = (
         step
         for step, report, entry in zip(steps, result.reports, journal.entries, strict=True)
         if tuple(tensor_item(t) for t in report) != entry.items
     )
-    return Finding(
-        segment,
-        state_root(result.state) != committed.state,
-        next(wrong, None),
-        result.state,
-    )
+    return Finding(segment, root != committed.state, next(wrong, None)), result

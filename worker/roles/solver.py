@@ -8,9 +8,17 @@ from torch import Tensor
 
 from worker.chain.types import Job, Status, Task
 from worker.dispute import SolverPlayer
-from worker.jobs import Computation, JobMismatch, Journal, Replay
+from worker.jobs import Computation, JobMismatch, Journal, Replay, SegmentResult
 from worker.program import MalformedProgram
-from worker.roles.artifacts import JOURNAL, STATE, load_computation, load_journal, load_state
+from worker.roles.ahead import Ahead
+from worker.roles.artifacts import (
+    JOURNAL,
+    Start,
+    load_computation,
+    load_journal,
+    load_state,
+    put_result,
+)
 from worker.roles.base import Desk
 from worker.store import StoreError
 
@@ -38,6 +46,7 @@ class Solver:
         self._refused: set[int] = set()
         self._computations: dict[int, Computation] = {}
         self._players: dict[int, SolverPlayer] = {}
+        self._ahead: Ahead[SegmentResult] = Ahead()
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -94,35 +103,42 @@ class Solver:
     def _commit(self, number: int, task: Task) -> bool:
         segment = task.committed
         computation = self._computation(number)
-        state = self._start(number, segment)
-        progress = self.desk.progress_of(number, segment)
-        result = computation.run_segment(segment, state, progress)
+        start = self._start(number, segment)
+        result = self._ahead.take((number, segment), self._running(number, segment, start.state))
+        if segment + 1 < task.segments:
+            # hashing, storing and the chain take their time: the next segment need not wait
+            following = self._running(number, segment + 1, result.state)
+            self._ahead.start((number, segment + 1), following)
         journal = self._make_journal(number, segment, result.reports)
         # artifacts first: whoever sees the commitment can fetch what it commits to
-        root = self.desk.store.put_tensors(
-            STATE, result.state, names=list(computation.program.state_names)
-        )
+        root = put_result(self.desk.store, computation.program, result, start)
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
         self.desk.market.commit_segment(number, segment, root, journal.root)
         self.desk.on_segment(self.name)
         self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
         return True
 
-    def _start(self, number: int, segment: int) -> list[Tensor]:
+    def _running(
+        self, number: int, segment: int, state: Sequence[Tensor]
+    ) -> Callable[[], SegmentResult]:
+        computation = self._computation(number)
+        progress = self.desk.progress_of(number, segment)
+        return lambda: computation.run_segment(segment, state, progress)
+
+    def _start(self, number: int, segment: int) -> Start:
         """The state that a segment starts from; made again where the store has lost it."""
         job, market = self.desk.job(number), self.desk.market
         program = self._computation(number).program
-        if segment == 0:
-            return load_state(self.desk.store, program, job.state)
-        root = market.segment(number, segment - 1).state
+        root = job.state if segment == 0 else market.segment(number, segment - 1).state
         try:
-            return load_state(self.desk.store, program, root)
+            return Start(root, load_state(self.desk.store, program, root))
         except StoreError as error:
+            if segment == 0:
+                raise
             self.desk.log.warning("task %d: %s; computing it again", number, error)
         before = self._start(number, segment - 1)
-        state = self._computation(number).run_segment(segment - 1, before).state
-        self.desk.store.put_tensors(STATE, state, names=list(program.state_names))
-        return state
+        result = self._computation(number).run_segment(segment - 1, before.state)
+        return Start(put_result(self.desk.store, program, result, before), result.state)
 
     def _make_journal(
         self, number: int, segment: int, reports: Sequence[Sequence[Tensor]]
@@ -158,7 +174,7 @@ class Solver:
     def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
         if dispute not in self._players:
             computation = self._computation(number)
-            replay = Replay(computation, segment, self._start(number, segment))
+            replay = Replay(computation, segment, self._start(number, segment).state)
             self._players[dispute] = SolverPlayer(
                 self.desk.court,
                 dispute,

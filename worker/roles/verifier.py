@@ -7,7 +7,13 @@ from worker.chain.types import Status, Task
 from worker.dispute import ChallengerPlayer, NothingToProve
 from worker.jobs import Computation, JobMismatch, Replay
 from worker.program import MalformedProgram
-from worker.roles.artifacts import STATE, load_computation, load_journal, load_state
+from worker.roles.artifacts import (
+    Start,
+    load_computation,
+    load_journal,
+    load_state,
+    put_result,
+)
 from worker.roles.base import Desk
 from worker.roles.checking import Finding, check_segment
 from worker.store import StoreError
@@ -74,12 +80,13 @@ class Verifier:
         committed = market.segment(number, segment)
         try:
             computation = self._computation(number)
-            first = load_state(store, computation.program, self._start(number, segment))
+            root = self._start(number, segment)
+            start = Start(root, load_state(store, computation.program, root))
             journal = load_journal(store, committed.journal)
-            finding = check_segment(
+            finding, result = check_segment(
                 computation,
                 segment,
-                first,
+                start,
                 committed,
                 journal,
                 bytes.fromhex(task.solver[2:]),
@@ -90,7 +97,7 @@ class Verifier:
             return None
         if finding.is_right:
             # the solver may have kept its copy back; the address is the same
-            store.put_tensors(STATE, finding.state, names=list(computation.program.state_names))
+            put_result(store, computation.program, result, start)
         self._findings[number, segment] = finding
         self.desk.on_segment(self.name)
         return finding

@@ -1,0 +1,108 @@
+"""What posting a job costs, checked and shown. ape runs the scripts without an underscore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from worker.chain import Clients
+from worker.jobs.estimate import Estimate, duration
+from worker.jobs.jobfile import MarketSection
+from worker.program.cost import count, size
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job's terms come to, in the token's smallest units."""
+
+    price: int
+    fee: int
+    unit: int
+    symbol: str
+    solver_stake: int
+    verifier_stake: int
+
+    @classmethod
+    def of(cls, clients: Clients, market: MarketSection, segments: int) -> Cost:
+        unit = 10 ** clients.token.decimals()
+        price, fee = (int(Fraction(str(v)) * unit) for v in (market.price, market.fee))
+        return cls(
+            price,
+            fee,
+            unit,
+            clients.token.symbol(),
+            clients.market.solver_stake(price, segments, market.checks or segments),
+            clients.market.verifier_stake(fee),
+        )
+
+    @property
+    def escrow(self) -> int:
+        return self.price + self.fee
+
+    def tokens(self, amount: int) -> str:
+        return f"{amount / self.unit:,.6g} {self.symbol}"
+
+    def check(self, clients: Clients, market: MarketSection, payer: str) -> None:
+        """Raises where the market or the payer's balance would refuse, before anything is spent."""
+        rules = clients.market.parameters()
+        for name, least in (
+            ("bid_seconds", rules.min_bid_time),
+            ("commit_seconds", rules.min_commit_time),
+        ):
+            if getattr(market, name) < least:
+                raise click.ClickException(
+                    f"market.{name} = {getattr(market, name)}: this market asks for at least "
+                    f"{least}; write that or more"
+                )
+        has = clients.token.balance_of(payer)
+        if has < self.escrow:
+            raise click.ClickException(
+                f"market.price = {market.price:g}, market.fee = {market.fee:g}: {payer} has "
+                f"{self.tokens(has)}, and {self.tokens(self.escrow)} go in escrow; pay less, or "
+                "get tokens first"
+            )
+
+    def rows(self, found: Estimate) -> list[tuple[str, str]]:
+        """What people want to read."""
+        each = self.price / found.work_units * 1e12 / self.unit
+        return [
+            (
+                "price",
+                f"{self.tokens(self.price)} at most, {self.tokens(self.fee)} for the verifier: "
+                f"{self.tokens(self.escrow)} in escrow",
+            ),
+            ("", f"{each:,.6g} {self.symbol} for 1 T work units"),
+            (
+                "stake",
+                f"{self.tokens(self.solver_stake)} of the solver at that price, "
+                f"{self.tokens(self.verifier_stake)} of the verifier",
+            ),
+        ]
+
+
+def show(found: Estimate, cost: Cost | None, market: MarketSection, why: str) -> None:
+    """The estimate as tables. cost: None where there is no market; `why` says so."""
+    console = Console()
+    table = Table(show_header=False, title="One step, and the whole job", box=None)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = [*found.rows(), *(cost.rows(found) if cost else [("price", f"unknown: {why}")])]
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    kinds = Table(title="A step by kind of node", box=None)
+    for column in ("kind", "nodes", "FLOPs", "bytes moved"):
+        kinds.add_column(column, justify="left" if column == "kind" else "right")
+    for kind, share in found.summary.shares.items():
+        kinds.add_row(kind, str(share.nodes), count(share.flops), size(share.bytes))
+    console.print(kinds)
+    if found.seconds > market.commit_seconds:
+        console.print(
+            f"[yellow]market.commit_seconds = {market.commit_seconds}: this machine would need "
+            f"{duration(found.seconds)}; a slower worker will not bid, or be late[/yellow]"
+        )
+    console.print("Nothing was sent.")

@@ -1,0 +1,76 @@
+"""What an owner writes: recipes that cannot be, and what becomes part of the program."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.jobs.helpers import program, training
+from worker.jobs import Computation, FieldError
+from worker.program import Kind
+
+REFUSED = [
+    ({"module": "a model"}, "module='a model'", "torch.nn.Module"),
+    ({"loss_fn": "mse"}, "loss_fn='mse'", "a function of output and target"),
+    ({"optimizer": "sgd"}, "optimizer='sgd'", "torch.optim.Optimizer"),
+    ({"optimizer": torch.optim.SGD}, "optimizer=<class", "torch.optim.Optimizer"),
+    ({"data": torch.zeros(10, 5)}, "data=tensor", "a list of tensors"),
+    ({"data": [torch.zeros(10, 5), [0] * 10]}, "data=['Tensor', 'list']", "a list of tensors"),
+    ({"data": [torch.zeros(10, 5)]}, "data=[(10, 5)]", "then the target"),
+    ({"schedule": []}, "schedule=[]", "one for each step"),
+    ({"schedule": [0.1, -0.1]}, "schedule=[0.1, -0.1]", "from 0 up"),
+    ({"schedule": [0.1, float("nan")]}, "schedule=[0.1, nan]", "from 0 up"),
+    ({"schedule": ["fast"]}, "schedule=['fast']", "learning rates"),
+    ({"clip_norm": 0}, "clip_norm=0", "above 0"),
+    ({"clip_norm": True}, "clip_norm=True", "above 0"),
+    ({"evaluate": 0.9}, "evaluate=0.9", "a function of the module"),
+    ({"bits": 1}, "bits=1", "from 2 to 14"),
+    ({"bits": 15}, "bits=15", "from 2 to 14"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "rule"), REFUSED)
+def test_a_recipe_that_cannot_be_is_refused_with_field_value_and_rule(changes, field, rule):
+    """Protects owners: the error says what was given, where, and what would do."""
+    with pytest.raises(FieldError) as caught:
+        training(**changes)
+    assert str(caught.value).startswith(field) and rule in str(caught.value)
+
+
+def test_a_schedule_and_clipping_are_part_of_the_program():
+    """Protects owners: the job's steps are those of plain PyTorch with its own scheduler and
+    clipping, and worth checking: without either they would be others."""
+    module = nn.Linear(5, 3)
+    module.load_state_dict(training().module.state_dict())
+    rates = [0.5 * 0.8**k for k in range(10)]
+    job = training(schedule=rates, clip_norm=0.05)
+    c = Computation(job.job(job.capture()), job.capture(), job.data)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    state, ours, plain = job.initial_state(), [], []
+    for step, rate in enumerate(rates):
+        x, y = c.batch(step)
+        state, (loss,) = c.advance(state, step)
+        ours.append(float(loss))
+        optimizer.zero_grad()
+        expected = F.cross_entropy(module(x), y)
+        expected.backward()
+        norm = nn.utils.clip_grad_norm_(module.parameters(), 0.05)
+        assert norm > 0.05, "clipping that does nothing would show nothing"
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        plain.append(float(expected.detach()))
+    assert ours == pytest.approx(plain, rel=1e-3)
+    assert "schedule.step" in c.program.state_names
+    roots = {program().root, c.program.root, training(clip_norm=0.05).capture().root}
+    assert len(roots) == 3
+
+
+def test_bits_are_part_of_the_program():
+    """Protects owners: a product's integers have as many bits as the job says."""
+    found = [training(bits=bits).capture() for bits in (8, 14)]
+    for bits, captured in zip((8, 14), found, strict=True):
+        dots = [n.attributes[4] for n in captured.nodes if n.kind == Kind.DOT]
+        assert dots and set(dots) == {bits}
+    assert found[1].root == program().root != found[0].root

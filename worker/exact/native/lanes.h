@@ -1,0 +1,67 @@
+/* Sixteen 32-bit lanes, in the widest registers that the compiler was told of. Internal. */
+#ifndef ASSAY_LANES_H
+#define ASSAY_LANES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512BW__) && !defined(ASSAY_PORTABLE)
+#include <immintrin.h>
+#define ASSAY_VECTOR 64
+#elif defined(__AVX2__) && !defined(ASSAY_PORTABLE)
+#include <immintrin.h>
+#define ASSAY_VECTOR 32
+#else
+#define ASSAY_VECTOR 16
+#if defined(__SSE2__) && !defined(ASSAY_PORTABLE)
+#include <emmintrin.h>
+#endif
+#endif
+
+#define ASSAY_LANES 16
+#define ASSAY_PARTS (64 / ASSAY_VECTOR) /* registers that hold sixteen lanes */
+#define ASSAY_INLINE static inline __attribute__((always_inline, unused))
+
+typedef int32_t assay_i32s __attribute__((vector_size(ASSAY_VECTOR)));
+typedef uint32_t assay_u32s __attribute__((vector_size(ASSAY_VECTOR)));
+typedef float assay_f32s __attribute__((vector_size(ASSAY_VECTOR)));
+#define ASSAY_WIDTH (ASSAY_VECTOR / 4)
+
+ASSAY_INLINE assay_i32s assay_load(const void *p) {
+    assay_i32s v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ASSAY_INLINE void assay_store(void *p, assay_i32s v) { memcpy(p, &v, sizeof v); }
+
+ASSAY_INLINE assay_i32s assay_all(int32_t x) { return x - (assay_i32s){0}; }
+
+/* total + low(a) * low(b) + high(a) * high(b) of signed 16-bit halves, wrapping. */
+ASSAY_INLINE assay_i32s assay_pairs(assay_i32s total, assay_i32s a, assay_i32s b) {
+#if ASSAY_VECTOR == 64
+#ifdef __AVX512VNNI__
+    return (assay_i32s)_mm512_dpwssd_epi32((__m512i)total, (__m512i)a, (__m512i)b);
+#else
+    assay_u32s sum = (assay_u32s)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+    return (assay_i32s)((assay_u32s)total + sum);
+#endif
+#elif ASSAY_VECTOR == 32
+#if defined(__AVXVNNI__)
+    return (assay_i32s)_mm256_dpwssd_avx_epi32((__m256i)total, (__m256i)a, (__m256i)b);
+#else
+    assay_u32s sum = (assay_u32s)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+    return (assay_i32s)((assay_u32s)total + sum);
+#endif
+#elif defined(__SSE2__) && !defined(ASSAY_PORTABLE)
+    assay_u32s sum = (assay_u32s)_mm_madd_epi16((__m128i)a, (__m128i)b);
+    return (assay_i32s)((assay_u32s)total + sum);
+#else
+    assay_i32s low_a = (assay_i32s)((assay_u32s)a << 16) >> 16;
+    assay_i32s low_b = (assay_i32s)((assay_u32s)b << 16) >> 16;
+    assay_i32s low = low_a * low_b, high = (a >> 16) * (b >> 16);
+    return (assay_i32s)((assay_u32s)total + (assay_u32s)low + (assay_u32s)high);
+#endif
+}
+
+#endif

@@ -1,0 +1,422 @@
+/* Rows of floats to packed integers. */
+#include "packed.h"
+#include "pool.h"
+
+#define MOST_GROUP 8 /* panels of a k-major source taken at once, to use whole cache lines */
+
+/* --- scales ----------------------------------------------------------------------------------- */
+
+typedef struct bounds {
+    int least, most, some;
+} bounds;
+
+/* Zero rows count with 2^0: results of 0 need no bounds, but the product of scales does. */
+static void set_bounds(assay_head *head, const bounds *b) {
+    head->least = b->least < 0 ? b->least : 0;
+    head->most = b->most > 0 ? b->most : 0;
+}
+
+static void widen(bounds *b, int exponent) {
+    if (!b->some || exponent < b->least) b->least = exponent;
+    if (!b->some || exponent > b->most) b->most = exponent;
+    b->some = 1;
+}
+
+/* From the greatest magnitudes' bit patterns: the head's scales, and what to multiply with. */
+static void set_scales(const int32_t *largest, int bits, assay_head *head, float *factor) {
+    bounds b = {0};
+    for (int r = 0; r < 16; r++) {
+        int e = assay_row_scale(largest[r], bits, &head->scale[r], &factor[r]);
+        if (largest[r] && largest[r] < 0x7f800000) widen(&b, e);
+    }
+    set_bounds(head, &b);
+}
+
+/* The same where the scales are known and the elements are integers. */
+static void take_scales(const float *scales, int rows, assay_head *head, float *factor) {
+    bounds b = {0};
+    for (int r = 0; r < 16; r++) {
+        int32_t pattern;
+        head->scale[r] = factor[r] = 1;
+        if (r >= rows) continue;
+        memcpy(&pattern, scales + r, 4);
+        if ((pattern & 0x7fffffff) > 0x7f800000) {
+            memcpy(&head->scale[r], &(uint32_t){0x7fc00000}, 4);
+            factor[r] = 0;
+        } else {
+            head->scale[r] = scales[r];
+            widen(&b, (pattern >> 23) - 127);
+        }
+    }
+    set_bounds(head, &b);
+}
+
+/* --- sums of squares -------------------------------------------------------------------------- */
+
+typedef struct sums {
+    assay_f32s open[ASSAY_LEVELS][ASSAY_PARTS]; /* of the run that each level is in */
+    assay_f32s best[ASSAY_LEVELS][ASSAY_PARTS];
+    int levels;
+    int64_t runs; /* of 16 lines, so far */
+} sums;
+
+static void sums_begin(sums *s, int64_t lines) {
+    s->levels = 1;
+    for (int64_t run = 16; run < lines; run *= 4) s->levels++;
+    memset(s->open, 0, sizeof s->open[0] * s->levels);
+    memset(s->best, 0, sizeof s->best[0] * s->levels);
+    s->runs = 0;
+}
+
+ASSAY_INLINE void sums_close(sums *s, int level) {
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_f32s total = s->open[level][p], best = s->best[level][p];
+        assay_i32s above = total > best;
+        assay_i32s most = ((assay_i32s)total & above) | ((assay_i32s)best & ~above);
+        s->best[level][p] = (assay_f32s)most;
+        if (level + 1 < s->levels) s->open[level + 1][p] += total;
+        s->open[level][p] = (assay_f32s){0};
+    }
+}
+
+/* Takes up to 16 lines that were just written. */
+ASSAY_INLINE void sums_add(sums *s, const char *line, int lines) {
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_i32s even = {0}, odd = {0};
+        for (int i = 0; i < lines; i += 2) {
+            assay_i32s v = assay_load(line + i * 64 + p * ASSAY_VECTOR);
+            even = assay_pairs(even, v, v);
+            if (i + 1 == lines) break;
+            v = assay_load(line + i * 64 + 64 + p * ASSAY_VECTOR);
+            odd = assay_pairs(odd, v, v);
+        }
+        s->open[0][p] = __builtin_convertvector(even + odd, assay_f32s);
+    }
+    int64_t runs = ++s->runs;
+    for (int level = 0; level < s->levels; level++, runs /= 4) {
+        sums_close(s, level);
+        if (runs % 4) break;
+    }
+}
+
+static void sums_end(sums *s, assay_head *head) {
+    for (int level = 1; level < s->levels; level++) sums_close(s, level);
+    for (int level = 0; level < s->levels; level++) {
+        float best[16], most = 0;
+        memcpy(best, s->best[level], sizeof best);
+        for (int i = 0; i < 16; i++) most = best[i] > most ? best[i] : most;
+        head->squares[level] = most;
+    }
+}
+
+/* --- one element, for processors without code of their own ------------------------------------ */
+
+ASSAY_INLINE int32_t quantised(float x, float factor, float limit) {
+    float scaled = x * factor; /* exact, or far below one half */
+    scaled = scaled < -limit ? -limit : scaled;
+    scaled = scaled > limit ? limit : scaled;
+    scaled += 0x1.8p23f; /* rounds to an integer, ties to even; the lower bits are the integer */
+    int32_t q;
+    memcpy(&q, &scaled, sizeof q);
+    return q;
+}
+
+ASSAY_INLINE int32_t magnitude(float x) {
+    int32_t i;
+    memcpy(&i, &x, sizeof i);
+    return i & 0x7fffffff;
+}
+
+/* --- rows with k contiguous ------------------------------------------------------------------- */
+
+#if ASSAY_VECTOR == 64
+/* v[i] lane j becomes v[j] lane i. */
+ASSAY_INLINE void transpose(__m512i v[16]) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k, int32_t *out) {
+    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
+    const int64_t ahead = k >= 512 ? 2 : k >= 128 ? 4 : 8;
+    __m512i most[16];
+    for (int r = 0; r < 16; r++) most[r] = _mm512_setzero_si512();
+    for (int r = 0; r < rows; r++) {
+        const float *row = x + r * stride;
+        __m512i a = _mm512_setzero_si512(), b = a;
+        const float *later = row + ahead * stride; /* rows may be pages apart: ask for them early */
+        int64_t i = 0;
+        for (; i + 32 <= k; i += 32) {
+            __builtin_prefetch(later + i);
+            __builtin_prefetch(later + i + 16);
+            a = _mm512_max_epi32(a, _mm512_and_si512(mask, _mm512_loadu_si512(row + i)));
+            b = _mm512_max_epi32(b, _mm512_and_si512(mask, _mm512_loadu_si512(row + i + 16)));
+        }
+        for (; i < k; i += 16) {
+            __mmask16 some = k - i >= 16 ? 0xffff : (__mmask16)((1u << (k - i)) - 1);
+            a = _mm512_max_epi32(
+                a, _mm512_and_si512(mask, _mm512_maskz_loadu_epi32(some, row + i)));
+        }
+        most[r] = _mm512_max_epi32(a, b);
+    }
+    transpose(most);
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) most[i] = _mm512_max_epi32(most[i], most[i + half]);
+    _mm512_storeu_si512(out, most[0]);
+}
+
+/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. */
+ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor, __m512i limit,
+                             const __mmask16 *some, char *line, int lines) {
+    __m512i v[16];
+    for (int r = 0; r < 16; r++) {
+        const float *row = x + r * stride;
+        __m512 f = _mm512_set1_ps(factor[r]), a, b;
+        if (some) {
+            a = _mm512_maskz_loadu_ps(some[2 * r], row);
+            b = _mm512_maskz_loadu_ps(some[2 * r + 1], row + 16);
+        } else {
+            a = _mm512_loadu_ps(row);
+            b = _mm512_loadu_ps(row + 16);
+        }
+        __m512i q = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(a, f)),
+                                       _mm512_cvtps_epi32(_mm512_mul_ps(b, f)));
+        q = _mm512_min_epi16(q, limit);
+        v[r] = _mm512_max_epi16(q, _mm512_sub_epi16(_mm512_setzero_si512(), limit));
+    }
+    transpose(v);
+    static const unsigned char place[16] = {0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15};
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        if (place[i] < lines) _mm512_store_si512(line + place[i] * 64, v[i]);
+}
+
+static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
+                      int bits, char *line, sums *s) {
+    const __m512i limit = _mm512_set1_epi16((short)((1 << (bits - 1)) - 1));
+    for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
+        if (rows == 16 && k - i >= 32) {
+            pack_block(x + i, stride, factor, limit, NULL, line, 16);
+            sums_add(s, line, 16);
+            continue;
+        }
+        uint32_t columns = k - i >= 32 ? 0xffffffff : (1u << (k - i)) - 1;
+        __mmask16 some[32];
+        for (int r = 0; r < 16; r++) {
+            some[2 * r] = r < rows ? (__mmask16)columns : 0;
+            some[2 * r + 1] = r < rows ? (__mmask16)(columns >> 16) : 0;
+        }
+        int lines = k - i >= 32 ? 16 : (int)(k - i + 1) / 2;
+        pack_block(x + i, stride, factor, limit, some, line, lines);
+        sums_add(s, line, lines);
+    }
+}
+#else
+static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k, int32_t *out) {
+    for (int r = 0; r < 16; r++) {
+        int32_t most = 0;
+        if (r < rows)
+            for (int64_t i = 0; i < k; i++) {
+                int32_t m = magnitude(x[r * stride + i]);
+                most = m > most ? m : most;
+            }
+        out[r] = most;
+    }
+}
+
+static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
+                      int bits, char *line, sums *s) {
+    const float limit = (float)((1 << (bits - 1)) - 1);
+    for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
+        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
+        int16_t q[16][32];
+        for (int r = 0; r < 16; r++) {
+            const float *row = x + r * stride + i;
+            int used = r < rows ? columns : 0;
+            if (used == 32)
+                for (int j = 0; j < 32; j++) q[r][j] = (int16_t)quantised(row[j], factor[r], limit);
+            else
+                for (int j = 0; j < 32; j++)
+                    q[r][j] = j < used ? (int16_t)quantised(row[j], factor[r], limit) : 0;
+        }
+        for (int p = 0; p < lines; p++)
+            for (int r = 0; r < 16; r++) memcpy(line + p * 64 + r * 4, &q[r][2 * p], 4);
+        sums_add(s, line, lines);
+    }
+}
+#endif
+
+static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, int bits,
+                           const float *scales, char *panel) {
+    assay_head *head = (assay_head *)panel;
+    int32_t largest[16];
+    float factor[16];
+    sums s;
+    if (scales) {
+        take_scales(scales, rows, head, factor);
+    } else {
+        largest_of_rows(x, stride, rows, k, largest);
+        set_scales(largest, bits, head, factor);
+    }
+    sums_begin(&s, (k + 1) / 2);
+    pack_rows(x, stride, rows, k, factor, bits, panel + sizeof *head, &s);
+    sums_end(&s, head);
+}
+
+/* --- rows contiguous, k not ------------------------------------------------------------------- */
+
+#if ASSAY_VECTOR == 64
+ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
+    __m512i m = _mm512_and_si512(_mm512_set1_epi32(0x7fffffff), _mm512_loadu_si512(x));
+    _mm512_storeu_si512(most, _mm512_max_epi32(m, _mm512_loadu_si512(most)));
+}
+
+ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
+                          char *line) {
+    __m512 f = _mm512_loadu_ps(factor);
+    __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(even), f));
+    __m512i b = _mm512_setzero_si512();
+    if (odd) b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(odd), f));
+    /* |q| <= 2^13 of finite rows, so the lower half is all of it */
+    a = _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16));
+    a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
+    a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
+    _mm512_store_si512(line, a);
+}
+#else
+ASSAY_INLINE assay_i32s chosen(assay_i32s mask, assay_i32s a, assay_i32s b) {
+    return (a & mask) | (b & ~mask);
+}
+
+ASSAY_INLINE assay_i32s quantised_lanes(const float *x, const float *factor, int part, int limit) {
+    assay_f32s v, f;
+    memcpy(&v, x + part * ASSAY_WIDTH, sizeof v);
+    memcpy(&f, factor + part * ASSAY_WIDTH, sizeof f);
+    v = v * f + 0x1.8p23f; /* as quantised() */
+    assay_i32s q = (assay_i32s)v - 0x4b400000, most = assay_all(limit);
+    q = chosen(q > most, most, q);
+    return chosen(q < -most, -most, q);
+}
+
+ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_i32s m = assay_load(x + p * ASSAY_WIDTH) & 0x7fffffff;
+        assay_i32s old = assay_load(most + p * ASSAY_WIDTH);
+        assay_store(most + p * ASSAY_WIDTH, chosen(m > old, m, old));
+    }
+}
+
+ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
+                          char *line) {
+    for (int p = 0; p < ASSAY_PARTS; p++) {
+        assay_i32s words = quantised_lanes(even, factor, p, limit) & 0xffff;
+        if (odd) words |= (assay_i32s)((assay_u32s)quantised_lanes(odd, factor, p, limit) << 16);
+        assay_store(line + p * ASSAY_VECTOR, words);
+    }
+}
+#endif
+
+/* `panels` panels, at most MOST_GROUP, that all have sixteen lanes, of which `rows` count. */
+static void pack_k_major(const float *x, int64_t stride, int panels, int rows, int64_t k, int bits,
+                         const float *scales, char *panel, int64_t panel_bytes) {
+    const int limit = (1 << (bits - 1)) - 1;
+    int32_t largest[MOST_GROUP][16];
+    float factor[MOST_GROUP][16];
+    sums s[MOST_GROUP];
+    memset(largest, 0, sizeof largest);
+    for (int64_t i = 0; i < k && !scales; i++)
+        for (int g = 0; g < panels; g++) largest_16(x + i * stride + g * 16, largest[g]);
+    for (int g = 0; g < panels; g++) {
+        assay_head *head = (assay_head *)(panel + g * panel_bytes);
+        if (scales)
+            take_scales(scales + g * 16, rows - g * 16 < 16 ? rows - g * 16 : 16, head, factor[g]);
+        else
+            set_scales(largest[g], bits, head, factor[g]);
+        sums_begin(&s[g], (k + 1) / 2);
+    }
+    for (int64_t i = 0; i < k; i += 32) {
+        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
+        char *line = panel + sizeof(assay_head) + i / 2 * 64;
+        for (int p = 0; p < lines; p++) {
+            const float *even = x + (i + 2 * p) * stride;
+            const float *odd = 2 * p + 1 < columns ? even + stride : NULL;
+            for (int g = 0; g < panels; g++)
+                pack_16(even + g * 16, odd ? odd + g * 16 : NULL, factor[g], limit,
+                        line + g * panel_bytes + p * 64);
+        }
+        for (int g = 0; g < panels; g++) sums_add(&s[g], line + g * panel_bytes, lines);
+    }
+    for (int g = 0; g < panels; g++) sums_end(&s[g], (assay_head *)(panel + g * panel_bytes));
+}
+
+/* --- any source ------------------------------------------------------------------------------- */
+
+void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
+                       int64_t panels, int64_t k, int bits, char *packed) {
+    const int64_t panel_bytes = assay_panel_bytes(k), row_ld = (k + 15) / 16 * 16 + 16;
+    if (panel0 + panels > assay_panels(rows)) panels = assay_panels(rows) - panel0;
+    for (int64_t p = 0; p < panels;) {
+        const int64_t row0 = (panel0 + p) * 16;
+        int64_t group = 1, count = rows - row0 < 16 ? rows - row0 : 16;
+        char *panel = packed + p * panel_bytes;
+        int k_major = source->load ? source->k_major
+                                   : source->row_stride == 1 && source->k_stride != 1;
+        if (k_major && count == 16) { /* as many whole panels as there are */
+            group = (rows - row0) / 16;
+            if (group > panels - p) group = panels - p;
+            if (group > MOST_GROUP) group = MOST_GROUP;
+            count = group * 16;
+        }
+        const float *x;
+        int64_t stride;
+        if (source->load) {
+            const int64_t most = source->k_major ? MOST_GROUP * 16 * k : 16 * row_ld;
+            float *buffer = assay_thread_memory(0, (size_t)(most + 16) * sizeof(float));
+            stride = k_major ? (count + 15) / 16 * 16 : row_ld;
+            if (k_major && count < 16) memset(buffer, 0, (size_t)(16 * k) * sizeof(float));
+            source->load(source->context, batch, row0, count, 0, k, buffer, stride);
+            x = buffer;
+        } else {
+            x = source->data + batch * source->batch_stride + row0 * source->row_stride;
+            stride = k_major ? source->k_stride : source->row_stride;
+            if (k_major ? count < 16 : source->k_stride != 1 && k > 1) {
+                float *buffer = assay_thread_memory(0, (size_t)(16 * (row_ld + k)) * sizeof(float));
+                if (k_major) memset(buffer, 0, (size_t)(16 * k) * sizeof(float));
+                for (int64_t i = 0; i < k; i++)
+                    for (int64_t r = 0; r < count; r++)
+                        buffer[k_major ? i * 16 + r : r * row_ld + i] =
+                            x[r * source->row_stride + i * source->k_stride];
+                x = buffer;
+                stride = k_major ? 16 : row_ld;
+            }
+        }
+        const float *scales = NULL;
+        if (source->scales) scales = source->scales + batch * source->scale_batch_stride + row0;
+        if (k_major)
+            pack_k_major(x, stride, (int)group, (int)count, k, bits, scales, panel, panel_bytes);
+        else
+            pack_row_major(x, stride, (int)count, k, bits, scales, panel);
+        p += group;
+    }
+}

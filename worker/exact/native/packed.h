@@ -1,0 +1,76 @@
+/* Rows as integers: the layout that pack.c writes and multiply.c reads. Internal.
+
+   A batch is ceil(rows / 16) panels. A panel is its head and ceil(k / 2) lines; line p holds, for
+   each of the sixteen rows, elements 2p and 2p + 1 as 16-bit integers (rows and elements beyond the
+   end are zero). */
+#ifndef ASSAY_PACKED_H
+#define ASSAY_PACKED_H
+
+#include "dot.h"
+#include "lanes.h"
+
+/* Sums of squares are kept for every run of 32 * 4^level elements. Two rows' products over such a
+   run stay below 2^31 if their sums of squares multiply to less than 2^62 (Cauchy-Schwarz), and so
+   need no wider accumulator. A run of 32 is always short enough: 32 * 8191^2 < 2^31. */
+#define ASSAY_LEVELS 9
+
+typedef struct assay_head {
+    float scale[ASSAY_LANES]; /* 2^(e-bits+1); NaN for a row that is not finite; 1 for zero rows */
+    float squares[ASSAY_LEVELS]; /* the greatest sum of squares over a run, of any row */
+    int32_t least, most;         /* bounds of the finite scales' exponents, 2^least <= scale */
+    int32_t unused[5];
+} assay_head; /* 128 bytes */
+
+/* The innermost loops take this many rows by this many panels of lanes. */
+#if ASSAY_VECTOR == 64
+#define ASSAY_TILE_ROWS 8
+#define ASSAY_TILE_PANELS 2
+#elif ASSAY_VECTOR == 32 || defined(__aarch64__)
+#define ASSAY_TILE_ROWS 4
+#define ASSAY_TILE_PANELS 1
+#else
+#define ASSAY_TILE_ROWS 2
+#define ASSAY_TILE_PANELS 1
+#endif
+
+ASSAY_INLINE int64_t assay_panels(int64_t rows) { return (rows + 15) / 16; }
+ASSAY_INLINE int64_t assay_panel_bytes(int64_t k) {
+    return (int64_t)sizeof(assay_head) + (k + 1) / 2 * 64;
+}
+
+ASSAY_INLINE float assay_power(int n) { /* 2^n for n in [-149, 127] */
+    uint32_t bits = n >= -126 ? (uint32_t)(n + 127) << 23 : 1u << (n + 149);
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* A row's scale and what to multiply its elements with, from the bit pattern of its greatest
+   magnitude; the scale's exponent. */
+ASSAY_INLINE int assay_row_scale(int32_t largest, int bits, float *scale, float *factor) {
+    int e = (largest >> 23) - 126;
+    *scale = *factor = 1;
+    if (e == 255 - 126) {
+        memcpy(scale, &(uint32_t){0x7fc00000}, 4);
+        *factor = 0;
+    } else if (largest) {
+        e = (e < -96 ? -96 : e > 128 ? 128 : e) - (bits - 1);
+        *scale = assay_power(e);
+        *factor = assay_power(-e);
+        return e;
+    }
+    return 0;
+}
+
+/* Packs rows [16 * panel0, 16 * (panel0 + panels)) of one batch, or as many of them as there are,
+   on this thread. Uses thread memory slot 0. */
+void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
+                       int64_t panels, int64_t k, int bits, char *packed);
+
+/* Products of `row_panels` panels by `lane_panels` panels, on this thread: c[i * c_row + j] for row i
+   of the first and row j of the second if c_lane is 1, else c[i * c_row + j * c_lane]. `rows` and
+   `lanes` are how many there really are. */
+void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lane_panels,
+                           int64_t lanes, int64_t k, float *c, int64_t c_row, int64_t c_lane);
+
+#endif

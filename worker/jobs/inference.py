@@ -1,0 +1,167 @@
+"""Batch inference: a module answers every row of a data set once, and the answers are the result.
+
+The steps of one epoch see every row once, in the order that the seed draws. Where the last batch is
+not full, rows of the next epoch's order fill it up; their answers are left out of the result, which
+the requester puts back into the data set's order (`in_order`).
+
+The answers are the steps' reports: the journal of a segment commits to each of them, so any one can
+be disputed, and no state grows with the data set. A segment's reports are an artifact of their own,
+at the list root of the items that the journal holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worker.chain.types import Job
+from worker.jobs.computation import JobMismatch
+from worker.jobs.rules import on_chain, require, require_batch, require_rows, require_segments
+from worker.jobs.sampling import rows_of_step
+from worker.program import Kind, Program, Source, capture_inference, inference_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRecipe:
+    """What to run, and on what: what the entry point of a job file returns.
+
+    module: in the mode that it is to run in, as a rule after `eval()`; it returns a tensor or a
+    tuple of them, whose first axes count the batch's rows. data: the module's inputs; the first
+    axis of each counts the rows. names: what the module's outputs are called in the result.
+    evaluate: for the owner, what the result is worth.
+
+    Raises FieldError, which names the field, the value and the rule.
+    """
+
+    module: nn.Module
+    data: Sequence[Tensor]
+    names: Sequence[str] = ()
+    evaluate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.module, nn.Module), "module", self.module, "a torch.nn.Module")
+        require_rows(self.data)
+        require(len(set(self.names)) == len(self.names), "names", self.names, "different names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceJob(InferenceRecipe):
+    """What to run, and on what. Errors name the field, the value and the rule.
+
+    batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
+    seed: of the order in which rows are seen, and of random numbers.
+    """
+
+    batch_rows: int
+    segment_steps: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_batch(self.batch_rows, self.rows)
+        require_segments(self.steps, self.segment_steps, self.seed)
+
+    @property
+    def rows(self) -> int:
+        return int(self.data[0].shape[0])
+
+    @property
+    def steps(self) -> int:
+        """As many as it takes to see every row once."""
+        return -(-self.rows // self.batch_rows)
+
+    def capture(self) -> Program:
+        """One batch's answers as a program."""
+        return capture_inference(self.module, [t[: self.batch_rows] for t in self.data])
+
+    def initial_state(self) -> list[Tensor]:
+        return inference_state(self.module)
+
+    def job(self, program: Program) -> Job:
+        """What goes on chain.
+
+        Raises JobMismatch where the program is not this job's, where it changes its state, or where
+        what it returns has not one row for each row of a batch.
+        """
+        written = changed(program)
+        if written:
+            raise JobMismatch(
+                f"the module changes {', '.join(written[:3])}, so that its answers would depend on "
+                "the order of the rows: call eval(), or write a GenerationJob"
+            )
+        for node in program.outputs[program.state_count :]:
+            shape = program.nodes[node].shape
+            if shape[:1] != (self.batch_rows,):
+                raise JobMismatch(
+                    f"the module returns a tensor of shape {shape} for a batch of "
+                    f"{self.batch_rows} rows; its first axis must count the rows"
+                )
+        if self.names and len(self.names) != program.report_count:
+            raise JobMismatch(
+                f"names={tuple(self.names)!r}; the module returns {program.report_count} tensors"
+            )
+        return on_chain(self, program)
+
+    def named(self, outputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Outputs by their names."""
+        return dict(zip(self.names or output_names(len(outputs)), outputs, strict=True))
+
+
+def output_names(count: int) -> list[str]:
+    """What outputs are called whose job gives them no names."""
+    return ["output"] if count == 1 else [f"output.{i}" for i in range(count)]
+
+
+def changed(program: Program) -> list[str]:
+    """Names of the state's tensors that a step may change; an inference has none."""
+    return [
+        name
+        for index, (name, node) in enumerate(
+            zip(program.state_names, program.outputs[: program.state_count], strict=True)
+        )
+        if not _is_state(program, node, index)
+    ]
+
+
+def _is_state(program: Program, node: int, index: int) -> bool:
+    record = program.nodes[node]
+    return (record.kind, record.fn) == (Kind.SOURCE, Source.STATE) and record.attributes == (index,)
+
+
+def in_order(job: Job, program: Program, reports: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """All steps' answers in the data set's order: for each output a tensor [rows, ...].
+
+    reports: of every step, from the first to the last. Raises JobMismatch where the program's
+    reports are not the answers to one epoch's rows, each seen once.
+    """
+    batches = {
+        n.attributes[1] for n in program.nodes if (n.kind, n.fn) == (Kind.SOURCE, Source.BATCH)
+    }
+    shapes = [program.nodes[n].shape for n in program.outputs[program.state_count :]]
+    if len(batches) != 1 or not shapes or any(s[:1] != tuple(batches) for s in shapes):
+        raise JobMismatch(f"reports of shapes {shapes} are not answers to a batch's rows")
+    (batch_rows,) = batches
+    if job.steps != -(-job.rows // batch_rows):
+        raise JobMismatch(
+            f"{job.steps} steps of {batch_rows} rows do not see each of {job.rows} rows once"
+        )
+    results: list[Tensor] = []
+    done = 0
+    for step, report in enumerate(reports):
+        if not results:
+            results = [
+                torch.empty((job.rows, *s[1:]), dtype=t.dtype)
+                for s, t in zip(shapes, report, strict=True)
+            ]
+        # what goes beyond the first epoch only fills the last batch up
+        count = min(batch_rows, job.rows - step * batch_rows)
+        rows = rows_of_step(job.seed, job.rows, batch_rows, step)[:count]
+        for result, shape, tensor in zip(results, shapes, report, strict=True):
+            result[rows] = tensor.view(shape)[:count]
+        done += 1
+    if done != job.steps:
+        raise JobMismatch(f"reports of {done} steps; the job has {job.steps}")
+    return results

@@ -1,0 +1,49 @@
+"""One piece of work done ahead, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Computes what will be asked for next, while its owner waits for the store and the chain.
+
+    Holds one piece of work at a time. Nothing of it outlives the process: whoever restarts computes
+    it again.
+    """
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._thread: threading.Thread | None = None
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+
+    def start(self, key: Hashable, work: Callable[[], T]) -> bool:
+        """Begins `work`; False where an earlier one still runs."""
+        if self._thread is not None and self._thread.is_alive():
+            return False
+        self._key, self._result, self._error = key, [], None
+        self._thread = threading.Thread(target=self._do, args=(work,), daemon=True, name="ahead")
+        self._thread.start()
+        return True
+
+    def _do(self, work: Callable[[], T]) -> None:
+        try:
+            self._result.append(work())
+        except BaseException as error:  # raised again where the result is asked for
+            self._error = error
+
+    def take(self, key: Hashable, work: Callable[[], T]) -> T:
+        """What was begun under `key`, once done, or raises what it raised; else does `work`."""
+        if self._thread is None or self._key != key:
+            return work()
+        self._thread.join()
+        result, error = self._result, self._error
+        self._key, self._thread, self._result, self._error = None, None, [], None
+        if error is not None:
+            raise error
+        return result[0]
