@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tests.program.helpers import same
 from tests.program.models import seeded
+from worker.exact.backends import BACKENDS, ENVIRONMENT
 from worker.program import Program, capture_training, training_state
 
 STEPS = 25
@@ -321,12 +322,18 @@ def repeats(course: Course) -> None:
                 torch.set_num_threads(1)
             found += [[*after, *reports], [*traced[0], *traced[1]]]
         assert all(same(found[0], other) for other in found[1:])
+    # and from the last state with every way to make a product
+    for backend in BACKENDS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENVIRONMENT, backend)
+            after, reports = course.program.run(course.last, course.batch)
+        assert same(found[0], [*after, *reports]), backend
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_trains_as_in_pytorch_and_to_the_same_bits(name):
     """Protects users and workers: the loss of every step is PyTorch's within half a percent, and
-    neither the way of running nor the number of threads changes a bit."""
+    neither the way of running, the backend of products nor the number of threads changes a bit."""
     course = train(FAMILIES[name])
     assert course.plain[-1] < course.plain[0]
     follows(course)

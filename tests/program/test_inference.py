@@ -200,13 +200,31 @@ class Put(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.cache[self.place] = x[:1]
+        self.place += 1
         return self.cache * 1.0
+
+
+def test_a_place_that_only_the_run_knows_is_written():
+    """Protects caches that are written by index: each row goes where PyTorch puts it."""
+    module, rows = Put(), torch.randn(3, 1, 3)
+    program, state = capture_inference(module, [rows[0]]), inference_state(module)
+    for x in rows:
+        state, (found,) = program.run(state, [x])
+        assert same([found], [module(x)])
+    assert same(state, [module.cache, module.place])
+
+
+class Chosen(nn.Module):
+    """Keeps the elements that are positive: how many, only a run knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[x > 0]
 
 
 def test_what_cannot_be_expressed_is_refused_with_the_line():
     """Protects users: inference names operators, dtypes and batches as training does."""
-    with pytest.raises(Unsupported, match="index_put") as caught:
-        capture_inference(Put(), [torch.randn(1, 3)])
+    with pytest.raises(Unsupported, match=r"aten\.index\.Tensor: an index of bools") as caught:
+        capture_inference(nn.Sequential(nn.Linear(3, 3), Chosen()), [torch.randn(1, 3)])
     assert f"{__file__}:" in str(caught.value)
     with pytest.raises(Unsupported, match=r"dtype torch.float64 of weight"):
         capture_inference(nn.Linear(3, 3).double(), [torch.randn(1, 3)])

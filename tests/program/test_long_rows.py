@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.program.helpers import lowered, program_of, same
 from tests.program.models import seeded
-from worker.program import Kind, Program, Unsupported, capture_training, training_state
+from worker.program import Kind, Program, capture_training, training_state
 from worker.program.builder import Builder
 from worker.program.codes import F32, Reduce
 from worker.program.wellformed import MAX_ROW, check_program
@@ -129,10 +129,17 @@ def test_a_long_dot_keeps_its_batches_and_rows_apart():
     assert torch.equal(found.view(2, 3, 2, 2), a @ b.transpose(-1, -2))
 
 
-def test_a_long_argmax_is_refused():
-    """Protects users: the place within a part is not the place within the row."""
-    with pytest.raises(Unsupported, match="a row of 4097 elements; at most 4096"):
-        lowered(aten.argmax.default, (f(2, MAX_ROW + 1), 1), {})
+@pytest.mark.parametrize("length", [MAX_ROW + 1, 3 * MAX_ROW, 50257])
+def test_a_long_argmax_is_the_first_of_the_greatest(length):
+    """Protects greedy generation over large vocabularies: by parts, and still the row's place."""
+    x = f(4, length)
+    x[1, [5, length - 1]] = 9.0
+    x[2] = float("-inf")
+    x[3, [length // 2, length - 2]] = float("nan")
+    program, state = lowered(aten.argmax.default, (x, 1), {})
+    (found,) = program.run(state, [])[1]
+    assert torch.equal(found.view(4), x.argmax(1)) and int(found[1]) == 5
+    assert torch.equal(program.split(program.trace(state, []))[1][0], found)
 
 
 def trained(

@@ -5,13 +5,19 @@ refused by name, with the line of the user's module that asked for it.
 """
 
 from worker.program.lower import (
+    extremes,
     indexing,
     joining,
     movement,
     pointwise,
+    pooling,
+    powers,
     products,
     random,
     reductions,
+    resampling,
+    rounding,
+    scans,
     windows,
 )
 from worker.program.lower.graph import Lowered, lower_graph
@@ -21,13 +27,19 @@ __all__ = [
     "RULES",
     "Lowered",
     "Unsupported",
+    "extremes",
     "indexing",
     "joining",
     "lower_graph",
     "movement",
     "pointwise",
+    "pooling",
+    "powers",
     "products",
     "random",
     "reductions",
+    "resampling",
+    "rounding",
+    "scans",
     "windows",
 ]

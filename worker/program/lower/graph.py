@@ -11,6 +11,8 @@ import torch
 from torch import fx
 
 from worker.program.builder import Builder
+from worker.program.lower.constants import vector
+from worker.program.lower.pointwise import dtype_code
 from worker.program.lower.registry import RULES, Unsupported
 from worker.program.records import Node
 from worker.program.views import View
@@ -28,6 +30,11 @@ class Lowered:
     origins: tuple[str, ...]
 
 
+def is_users(file: str) -> bool:
+    """Whether a file is neither PyTorch's nor ours."""
+    return "/torch/" not in file and "/worker/program/" not in file
+
+
 def user_line(node: fx.Node) -> str:
     """The innermost line of the user's code that made this operator, or nothing."""
     trace = node.meta.get("stack_trace") or ""
@@ -35,7 +42,7 @@ def user_line(node: fx.Node) -> str:
     places = [k for k, line in enumerate(lines) if line.startswith("File ")]
     for k in reversed(places):
         file = lines[k].split('"')[1]
-        if "/torch/" not in file and "/worker/program/" not in file:
+        if is_users(file):
             code = lines[k + 1] if k + 1 < len(lines) else ""
             number = lines[k].split("line ")[1].split(",")[0]
             return f"{file}:{number}: {code}"
@@ -81,14 +88,17 @@ def _constant(builder: Builder, node: fx.Node) -> View:
     tensor = node.graph.owning_module
     for part in str(node.target).split("."):
         tensor = getattr(tensor, part)
-    if not isinstance(tensor, torch.Tensor) or tensor.numel() != 1:
-        raise Unsupported(
-            f"the constant tensor {node.target} of shape {tuple(getattr(tensor, 'shape', ()))}: "
-            "register it as a buffer of the module, so that it is part of the state"
-        )
-    from worker.program.lower.pointwise import dtype_code
-
-    return builder.full(tensor.item(), dtype_code(tensor.dtype), tuple(tensor.shape))
+    if not isinstance(tensor, torch.Tensor):
+        raise Unsupported(f"the constant {node.target}, which is a {type(tensor).__name__}")
+    dtype, shape = dtype_code(tensor.dtype), tuple(tensor.shape)
+    builder.origin = f"constant  {user_line(node)}".strip()
+    if tensor.numel() < 2:
+        # nothing reads an element of an empty one
+        return builder.full(tensor.item() if tensor.numel() else 0, dtype, shape)
+    try:
+        return builder.reshape(vector(builder, tensor.flatten().tolist(), dtype), shape)
+    except Unsupported as error:
+        raise Unsupported(f"{node.target}: {error}") from None
 
 
 def _is_nothing(node: fx.Node) -> bool:

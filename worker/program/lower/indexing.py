@@ -1,13 +1,24 @@
-"""Gathers, and scatters that are maps in disguise."""
+"""Gathers, and writing by index."""
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
-from worker.program.codes import BOOL, F32, Map
+from worker.program.builder import broadcast
+from worker.program.codes import BOOL, F32, I32, I64, Map, Reduce
+from worker.program.lower.pointwise import promoted
 from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
+from worker.program.views import row_major
 
 aten = torch.ops.aten
+
+# where an index a row is written one after the other, else all places are compared with all indices
+MOST_WRITES = 16
+MOST_COMPARED = 1 << 26
+# elements up to which sums by index are made as masked sums, each with an exponent of its own
+MOST_MASKED = 1 << 22
 
 
 @rule(aten.gather.default)
@@ -28,11 +39,17 @@ def gather(b: Builder, x: View, dim: int, index: View, sparse_grad: bool = False
     return out.reshape(where.shape).permute(back)
 
 
+def along(b: Builder, x: View, axis: int, index: View) -> View:
+    """x at a list of places of one axis."""
+    order = (axis, *(k for k in range(len(x.shape)) if k != axis))
+    rows = x.permute(order)
+    out = embedding(b, rows, index)
+    return out.permute(tuple(order.index(k) for k in range(len(order))))
+
+
 @rule(aten.index_select.default)
 def index_select(b: Builder, x: View, dim: int, index: View) -> View:
-    if axis_of(dim, x) != 0:
-        raise Unsupported("index_select along another axis than the first")
-    return embedding(b, x, index)
+    return along(b, x, axis_of(dim, x), b.reshape(index, (index.count,)))
 
 
 @rule(aten.embedding.default)
@@ -51,21 +68,6 @@ def embedding(
     return out.reshape((*index.shape, *rest))
 
 
-@rule(aten.scatter.value)
-def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> View:
-    """One constant at one index a row: the place where iota equals the index."""
-    axis = axis_of(dim, x)
-    if index.shape[axis] != 1 or any(
-        n != m for k, (n, m) in enumerate(zip(x.shape, index.shape, strict=True)) if k != axis
-    ):
-        raise Unsupported("a scatter of more than one index a row")
-    places = b.iota(x.shape[axis], index.dtype)
-    for _ in range(axis + 1, len(x.shape)):
-        places = places.unsqueeze(len(places.shape))
-    here = b.map(Map.EQ, places, index, dtype=BOOL)
-    return b.map(Map.WHERE, here, b.constant(value, x.dtype), x, dtype=x.dtype)
-
-
 def wrapped(b: Builder, index: View, length: int) -> View:
     """Indices from the end as PyTorch counts them, -1 the last, as indices from the start."""
     negative = b.map(Map.LT, index, b.constant(0, index.dtype), dtype=BOOL)
@@ -73,26 +75,239 @@ def wrapped(b: Builder, index: View, length: int) -> View:
     return b.map(Map.WHERE, negative, from_start, index, dtype=index.dtype)
 
 
-@rule(aten.index_put.default)
+class Rows:
+    """x seen as rows [V, D] by the axes that are indexed, and the indices as row numbers [L]."""
+
+    def __init__(self, b: Builder, x: View, indices: list[View | None]) -> None:
+        self.axes = [k for k, i in enumerate(indices) if i is not None]
+        given = [i for i in indices if i is not None]
+        if any(i.dtype == BOOL for i in given):
+            raise Unsupported(
+                "an index of bools, whose count only a run has: use torch.where or a product"
+            )
+        rest = [k for k in range(len(x.shape)) if k not in self.axes]
+        self.order = (*self.axes, *rest)
+        self.sizes = tuple(x.shape[k] for k in self.axes)
+        self.rest = tuple(x.shape[k] for k in rest)
+        self.count = prod(self.sizes)
+        self.moved = x.permute(self.order)
+        self.shape = broadcast(*(i.shape for i in given))
+        row: View | None = None
+        for index, size, stride in zip(given, self.sizes, row_major(self.sizes), strict=True):
+            part = wrapped(b, b.convert(index, I64), size).expand(self.shape)
+            if stride != 1:
+                part = b.map(Map.MUL, part, b.constant(stride, I64))
+            row = part if row is None else b.map(Map.ADD, row, part)
+        assert row is not None
+        self.row = b.reshape(row, (prod(self.shape),))
+        # PyTorch puts the indices' axes where the first of them was if they stand together
+        together = self.axes == list(range(self.axes[0], self.axes[-1] + 1))
+        self.place = self.axes[0] if together else 0
+
+    def outwards(self, x: View) -> View:
+        """[indices' axes, the rest] as PyTorch orders them."""
+        s, before = len(self.shape), self.place
+        order = (*range(s, s + before), *range(s), *range(s + before, len(x.shape)))
+        return x.permute(order)
+
+    def inwards(self, values: View) -> View:
+        """The inverse of `outwards`, of values that broadcast to what an index reads: [L, D]."""
+        s, before = len(self.shape), self.place
+        whole = (*self.rest[:before], *self.shape, *self.rest[before:])
+        values = values.expand(whole)
+        return values.permute(
+            (*range(before, before + s), *range(before), *range(before + s, len(whole)))
+        )
+
+    def back(self, x: View) -> View:
+        """[V, D] as the tensor that was indexed."""
+        shaped = x.reshape((*self.sizes, *self.rest))
+        return shaped.permute(tuple(self.order.index(k) for k in range(len(self.order))))
+
+
+@rule(aten.index.Tensor, aten._unsafe_index.Tensor)
+def index_tensor(b: Builder, x: View, indices: list[View | None]) -> View:
+    """Elements by integer tensors, which broadcast against each other; None takes a whole axis."""
+    rows = Rows(b, x, indices)
+    width = prod(rows.rest)
+    out = b.gather(
+        b.reshape(rows.moved, (1, rows.count, width)), rows.row.reshape((1, rows.row.count))
+    )
+    return rows.outwards(out.reshape((*rows.shape, *rows.rest)))
+
+
+@rule(aten.index_put.default, aten._unsafe_index_put.default)
 def index_put(
     b: Builder, x: View, indices: list[View | None], values: View, accumulate: bool = False
 ) -> View:
-    """Sums rows into a tensor by one index along its first axis: an embedding's gradient."""
-    index = indices[0]
-    if not accumulate or len(indices) != 1 or index is None or x.dtype != F32:
-        raise Unsupported("index_put other than a sum of rows by one index")
-    rest = x.shape[1:]
-    width = x.count // x.shape[0]
-    flat = b.reshape(values.expand((*index.shape, *rest)), (index.count, width))
-    row = b.reshape(wrapped(b, index, x.shape[0]), (index.count,))
-    total = b.scatter(flat, row, x.shape[0]).reshape(x.shape)
-    return b.map(Map.ADD, x, total)
+    """Adds or writes by index. Where an index is written twice, the last one stays."""
+    mask = indices[0]
+    if len(indices) == 1 and mask is not None and mask.dtype == BOOL and not accumulate:
+        return _masked(b, x, mask, values)
+    rows = Rows(b, x, indices)
+    width, length = prod(rows.rest), rows.row.count
+    flat = b.reshape(rows.inwards(values), (length, width))
+    if accumulate:
+        if x.dtype != F32:
+            raise Unsupported("index_put that sums integers")
+        return b.map(Map.ADD, x, rows.back(b.scatter(flat, rows.row, rows.count)))
+    if rows.count * length > MOST_COMPARED:
+        raise Unsupported(
+            f"writing {length} rows by index into {rows.count}: their product is at most "
+            f"{MOST_COMPARED}"
+        )
+    # of each row the last value that is written to it, counted from 1
+    here = b.map(Map.EQ, b.iota(rows.count).unsqueeze(1), rows.row, dtype=BOOL)
+    number = b.map(Map.ADD, b.iota(length, I32), b.constant(1, I32))
+    last = b.reduce(Reduce.MAX, b.map(Map.WHERE, here, number, b.constant(0, I32), dtype=I32), 1)
+    source = b.map(Map.MAXIMUM, b.map(Map.SUB, last, b.constant(1, I32)), b.constant(0, I32))
+    chosen = b.gather(flat.reshape((1, length, width)), source.reshape((1, rows.count)))
+    written = b.map(Map.GT, last, b.constant(0, I32), dtype=BOOL)
+    old = b.reshape(rows.moved, (rows.count, width))
+    new = chosen.reshape((rows.count, width))
+    return rows.back(b.map(Map.WHERE, written.unsqueeze(1), new, old, dtype=x.dtype))
 
 
-@rule(aten.index.Tensor)
-def index_tensor(b: Builder, x: View, indices: list[View | None]) -> View:
-    """Rows by one index along the first axis."""
-    index = indices[0]
-    if len([i for i in indices if i is not None]) != 1 or index is None or index.dtype == BOOL:
-        raise Unsupported("an index of another form than rows by one integer tensor")
-    return embedding(b, x, wrapped(b, index, x.shape[0]))
+def _masked(b: Builder, x: View, mask: View, values: View) -> View:
+    """x[mask] = values that do not depend on where the mask is true."""
+    rest = len(x.shape) - len(mask.shape)
+    if values.count != 1 and (len(values.shape) > rest):
+        raise Unsupported("writing a list of values where a mask is true: use torch.where")
+    for _ in range(rest):
+        mask = mask.unsqueeze(len(mask.shape))
+    if values.count == 1:
+        values = b.reshape(values, ())
+    return b.map(Map.WHERE, mask, values, x, dtype=x.dtype)
+
+
+# one index for each element
+
+
+def _checked(x: View, axis: int, index: View) -> None:
+    if any(
+        n != m
+        for k, (n, m) in enumerate(zip(x.shape, index.shape, strict=True))
+        if k != axis and n != m
+    ):
+        raise Unsupported(
+            f"a scatter whose index {index.shape} is smaller than the tensor {x.shape} on an "
+            "axis that it does not index"
+        )
+
+
+def _places(b: Builder, x: View, axis: int, index: View) -> View:
+    """0, 1, 2, ... along an axis, of the index's dtype."""
+    places = b.iota(x.shape[axis], index.dtype)
+    for _ in range(axis + 1, len(x.shape)):
+        places = places.unsqueeze(len(places.shape))
+    return places
+
+
+def _compared(b: Builder, x: View, axis: int, index: View) -> tuple[View, tuple[int, ...]]:
+    """Where place [.., D, 1] equals index [.., 1, L], with the axis last but one, and the order
+    that brings the axis to the end."""
+    order = (*(k for k in range(len(x.shape)) if k != axis), axis)
+    where = index.permute(order).unsqueeze(len(order) - 1)
+    places = b.iota(x.shape[axis], index.dtype).unsqueeze(1)
+    return b.map(Map.EQ, places, where, dtype=BOOL), order
+
+
+@rule(aten.scatter.src)
+def scatter_source(b: Builder, x: View, dim: int, index: View, source: View) -> View:
+    """Writes along an axis. Where an index is written twice, the last one stays."""
+    if not x.shape:
+        return source
+    axis = axis_of(dim, x)
+    _checked(x, axis, index)
+    for k, n in enumerate(index.shape):
+        source = source.slice(k, 0, n)
+    length = index.shape[axis]
+    if length <= MOST_WRITES:
+        places = _places(b, x, axis, index)
+        for k in range(length):
+            here = b.map(Map.EQ, places, index.slice(axis, k, 1), dtype=BOOL)
+            x = b.map(Map.WHERE, here, source.slice(axis, k, 1), x, dtype=x.dtype)
+        return x
+    if x.count * length > MOST_COMPARED:
+        raise Unsupported(
+            f"a scatter of {length} indices a row into {x.count} elements: their product is at "
+            f"most {MOST_COMPARED}"
+        )
+    here, order = _compared(b, x, axis, index)
+    number = b.map(Map.ADD, b.iota(length, I32), b.constant(1, I32))
+    last = b.reduce(Reduce.MAX, b.map(Map.WHERE, here, number, b.constant(0, I32), dtype=I32), -1)
+    at = b.map(Map.MAXIMUM, b.map(Map.SUB, last, b.constant(1, I32)), b.constant(0, I32))
+    chosen = gather(b, source.permute(order), -1, at)
+    written = b.map(Map.GT, last, b.constant(0, I32), dtype=BOOL)
+    out = b.map(Map.WHERE, written, chosen, x.permute(order), dtype=x.dtype)
+    return out.permute(tuple(order.index(k) for k in range(len(order))))
+
+
+@rule(aten.scatter.value)
+def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> View:
+    return scatter_source(b, x, dim, index, b.full(value, x.dtype, index.shape))
+
+
+@rule(aten.scatter_add.default)
+def scatter_add(b: Builder, x: View, dim: int, index: View, source: View) -> View:
+    """Adds along an axis: the gradient of a gather."""
+    if x.dtype != F32:
+        raise Unsupported("scatter_add of integers")
+    if not x.shape:
+        return b.map(Map.ADD, x, source)
+    axis = axis_of(dim, x)
+    _checked(x, axis, index)
+    for k, n in enumerate(index.shape):
+        source = source.slice(k, 0, n)
+    zero = b.constant(0.0, F32)
+    if index.shape[axis] == 1:
+        here = b.map(Map.EQ, _places(b, x, axis, index), index, dtype=BOOL)
+        return b.map(Map.ADD, x, b.map(Map.WHERE, here, source, zero, dtype=F32))
+    if x.count * index.shape[axis] <= MOST_MASKED:
+        here, order = _compared(b, x, axis, index)
+        moved = source.permute(order).unsqueeze(len(order) - 1)
+        total = b.sum(b.map(Map.WHERE, here, moved, zero, dtype=F32), -1)
+        total = total.permute(tuple(order.index(k) for k in range(len(order))))
+        return b.map(Map.ADD, x, total)
+    # as rows of one element each, numbered over the whole tensor
+    row: View = index
+    strides = row_major(x.shape)
+    if strides[axis] != 1:
+        row = b.map(Map.MUL, row, b.constant(strides[axis], index.dtype))
+    for k, n in enumerate(x.shape):
+        if k != axis and n > 1:
+            places = _places(b, x, k, index)
+            row = b.map(Map.ADD, row, b.map(Map.MUL, places, b.constant(strides[k], index.dtype)))
+    values = b.reshape(source, (index.count, 1))
+    total = b.scatter(values, b.reshape(row, (index.count,)), x.count)
+    return b.map(Map.ADD, x, total.reshape(x.shape))
+
+
+@rule(aten.searchsorted.Tensor)
+def searchsorted(
+    b: Builder,
+    edges: View,
+    x: View,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: View | None = None,
+) -> View:
+    """How many edges lie before each value."""
+    if (len(edges.shape) > 1 and edges.shape[:-1] != x.shape[:-1]) or sorter is not None:
+        raise Unsupported("searchsorted with a sorter, or with edges of another shape")
+    one = x.unsqueeze(len(x.shape))
+    if len(edges.shape) > 1:
+        edges = edges.unsqueeze(len(edges.shape) - 1)
+    fn = Map.LE if right or side == "right" else Map.LT
+    before = b.map(fn, *promoted(b, edges, one), dtype=BOOL)
+    count = b.sum(b.convert(before, F32), -1)
+    return b.convert(count, I32 if out_int32 else I64)
+
+
+@rule(aten.bucketize.Tensor)
+def bucketize(
+    b: Builder, x: View, edges: View, *, out_int32: bool = False, right: bool = False
+) -> View:
+    return searchsorted(b, edges, x, out_int32=out_int32, right=right)

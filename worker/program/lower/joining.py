@@ -8,6 +8,7 @@ from worker.program.builder import constant_bits, least_bits
 from worker.program.codes import BOOL, Map
 from worker.program.lower.pointwise import promoted
 from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
+from worker.program.views import Axis
 
 aten = torch.ops.aten
 
@@ -86,13 +87,30 @@ def slice_scatter(
 ) -> View:
     axis = axis_of(dim, x)
     first, last, stride = slice(start, end, step).indices(x.shape[axis])
+    ones = b.map(Map.COPY, b.full(True, BOOL, source.shape))
     if stride != 1:
-        raise Unsupported("writing into a slice with a step")
+        span = 1 + (source.shape[axis] - 1) * stride
+        source, ones = (spread(b, v, axis, stride).slice(axis, 0, span) for v in (source, ones))
+        last = first + span
     before, after = first, x.shape[axis] - last
     written = padded(b, source, axis, before, after, 0)
-    ones = b.full(True, BOOL, source.shape)
-    mask = padded(b, b.map(Map.COPY, ones), axis, before, after, 0)
+    mask = padded(b, ones, axis, before, after, 0)
     return b.map(Map.WHERE, mask, written, x, dtype=x.dtype)
+
+
+def spread(b: Builder, x: View, axis: int, step: int) -> View:
+    """x with step - 1 zeros after each element along an axis."""
+    x = b.plain(x)
+    rank = len(x.shape)
+    one = tuple(int(k == axis + 1) for k in range(rank + 1))
+    axes = [
+        Axis(n, 0, tuple(int(o == (k if k <= axis else k + 1)) for o in range(rank + 1)))
+        for k, n in enumerate(x.shape)
+    ]
+    axes.insert(axis + 1, Axis(1, 0, one))
+    shape = (*x.shape[: axis + 1], step, *x.shape[axis + 1 :])
+    whole = (*x.shape[:axis], x.shape[axis] * step, *x.shape[axis + 1 :])
+    return b.reshape(View(x.node, x.dtype, shape, tuple(axes)), whole)
 
 
 @rule(aten.select_scatter.default)

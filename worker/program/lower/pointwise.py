@@ -180,8 +180,8 @@ def bitwise_not(b: Builder, x: View) -> View:
     return b.map(Map.NOT, x)
 
 
-@rule(aten.clamp.default)
-def clamp(b: Builder, x: View, least: float | None = None, most: float | None = None) -> View:
+@rule(aten.clamp.default, aten.clamp.Tensor)
+def clamp(b: Builder, x: View, least: Operand | None = None, most: Operand | None = None) -> View:
     if least is not None:
         x = b.map(Map.MAXIMUM, *promoted(b, x, least))
     return x if most is None else b.map(Map.MINIMUM, *promoted(b, x, most))
@@ -195,34 +195,6 @@ def sign(b: Builder, x: View) -> View:
     return b.map(Map.SUB, above, below)
 
 
-@rule(aten.pow.Tensor_Scalar)
-def pow_scalar(b: Builder, x: View, exponent: float) -> View:
-    x = floating(b, x) if not isinstance(exponent, int) else x
-    if exponent in (0.5, -0.5):
-        root = b.map(Map.SQRT, floating(b, x))
-        return root if exponent > 0 else b.map(Map.DIV, b.constant(1.0, F32), root)
-    if exponent != int(exponent) or not 0 < abs(exponent) <= 64:
-        raise Unsupported(f"a power of {exponent}")
-    if exponent < 0:
-        return b.map(Map.DIV, b.constant(1.0, F32), pow_scalar(b, floating(b, x), -int(exponent)))
-    # square and multiply, from the exponent's highest bit down
-    power = x
-    for bit in bin(int(exponent))[3:]:
-        power = b.map(Map.MUL, power, power)
-        if bit == "1":
-            power = b.map(Map.MUL, power, x)
-    return power
-
-
-@rule(aten.pow.Scalar)
-def scalar_pow(b: Builder, base: float, x: View) -> View:
-    """base^x as exp(x * ln base)."""
-    if not base > 0:
-        raise Unsupported(f"a power of the base {base}")
-    scale = b.constant(math.log(base), F32)
-    return b.map(Map.EXP, b.map(Map.MUL, floating(b, x), scale))
-
-
 @rule(aten.logical_and.default)
 def logical_and(b: Builder, x: View, y: View) -> View:
     return b.map(Map.AND, truth(b, x), truth(b, y))
@@ -233,18 +205,35 @@ def logical_or(b: Builder, x: View, y: View) -> View:
     return b.map(Map.OR, truth(b, x), truth(b, y))
 
 
-@rule(aten.bitwise_and.Tensor)
-def bitwise_and(b: Builder, x: View, y: View) -> View:
-    if x.dtype != BOOL or y.dtype != BOOL:
-        raise Unsupported("bitwise_and of integers")
-    return b.map(Map.AND, x, y)
+@rule(aten.logical_xor.default)
+def logical_xor(b: Builder, x: View, y: View) -> View:
+    return b.map(Map.XOR, truth(b, x), truth(b, y))
 
 
-@rule(aten.bitwise_or.Tensor)
-def bitwise_or(b: Builder, x: View, y: View) -> View:
-    if x.dtype != BOOL or y.dtype != BOOL:
-        raise Unsupported("bitwise_or of integers")
-    return b.map(Map.OR, x, y)
+def _bitwise(name: str, fn: Map) -> None:
+    @rule(getattr(aten, name).Tensor, getattr(aten, name).Scalar)
+    def apply(b: Builder, x: View, y: Operand) -> View:
+        left, right = promoted(b, x, y)
+        if left.dtype != BOOL:
+            raise Unsupported(f"{name} of integers")
+        return b.map(fn, left, right)
+
+
+_bitwise("bitwise_and", Map.AND)
+_bitwise("bitwise_or", Map.OR)
+_bitwise("bitwise_xor", Map.XOR)
+
+
+@rule(aten.isnan.default)
+def isnan(b: Builder, x: View) -> View:
+    return b.map(Map.NE, x, x, dtype=BOOL) if x.dtype == F32 else b.full(False, BOOL, x.shape)
+
+
+@rule(aten.isinf.default)
+def isinf(b: Builder, x: View) -> View:
+    if x.dtype != F32:
+        return b.full(False, BOOL, x.shape)
+    return b.map(Map.EQ, b.map(Map.ABS, x), b.constant(math.inf, F32), dtype=BOOL)
 
 
 @rule(aten.where.self)
@@ -266,6 +255,18 @@ def copy(b: Builder, x: View, source: View, non_blocking: bool = False) -> View:
 def empty_permuted(b: Builder, size: list[int], order: list[int], **kwargs: Any) -> View:
     """Whatever a module does with memory it has not written: here it holds zeros."""
     return full(b, size, 0.0, kwargs.get("dtype") or torch.float32)
+
+
+@rule(aten.empty.memory_format)
+def empty(b: Builder, size: list[int], **kwargs: Any) -> View:
+    return empty_permuted(b, size, [], **kwargs)
+
+
+@rule(aten.new_empty_strided.default)
+def new_empty_strided(
+    b: Builder, x: View, size: list[int], stride: list[int], **kwargs: Any
+) -> View:
+    return full(b, size, 0, kwargs.get("dtype") or DTYPES[x.dtype])
 
 
 @rule(aten.full.default)

@@ -23,6 +23,22 @@ def mm(b: Builder, x: View, y: View) -> View:
     return product(b, x, y)
 
 
+@rule(aten.addmv.default)
+def addmv(b: Builder, bias: View, x: View, y: View, *, beta: float = 1, alpha: float = 1) -> View:
+    out = addmm(b, bias.unsqueeze(len(bias.shape)), x, y.unsqueeze(1), beta=beta, alpha=alpha)
+    return out.squeeze(1)
+
+
+@rule(aten.dot.default)
+def dot(b: Builder, x: View, y: View) -> View:
+    return product(b, x.unsqueeze(0), y.unsqueeze(1)).reshape(())
+
+
+@rule(aten.mv.default)
+def mv(b: Builder, x: View, y: View) -> View:
+    return product(b, x, y.unsqueeze(1)).squeeze(1)
+
+
 @rule(aten.addmm.default)
 def addmm(b: Builder, bias: View, x: View, y: View, *, beta: float = 1, alpha: float = 1) -> View:
     out = product(b, x, y)

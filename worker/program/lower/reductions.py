@@ -7,9 +7,12 @@ from typing import Any
 
 import torch
 
+from worker.program.builder import least_bits
 from worker.program.codes import BOOL, F32, I32, I64, Map, Reduce
 from worker.program.lower.pointwise import dtype_code
-from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
+from worker.program.lower.registry import Builder, View, axis_of, rule
+from worker.program.lower.scans import whole_sum
+from worker.program.wellformed import MAX_ROW
 
 aten = torch.ops.aten
 
@@ -53,7 +56,7 @@ def sum_(
     elif x.dtype == F32:
         total = b.sum(flat, axis)
     else:
-        raise Unsupported("a sum of integers")
+        total = whole_sum(b, flat, axis)
     shape = kept if keepdim else dropped(kept, x, dims)
     return b.convert(total, wanted).reshape(shape)
 
@@ -114,6 +117,8 @@ def var(
 
 @rule(aten.amax.default)
 def amax(b: Builder, x: View, dims: list[int] | None = None, keepdim: bool = False) -> View:
+    if x.dtype == BOOL:
+        return b.convert(amax(b, b.convert(x, I32), dims, keepdim), BOOL)
     flat, axis, kept = merged(b, x, dims)
     shape = kept if keepdim else dropped(kept, x, dims)
     return b.reduce(Reduce.MAX, flat, axis).reshape(shape)
@@ -121,16 +126,26 @@ def amax(b: Builder, x: View, dims: list[int] | None = None, keepdim: bool = Fal
 
 @rule(aten.any.dim)
 def any_(b: Builder, x: View, dim: int, keepdim: bool = False) -> View:
-    truths = b.convert(b.convert(x, BOOL), I32)
-    return b.convert(amax(b, truths, [dim], keepdim), BOOL)
+    return amax(b, b.convert(x, BOOL), [dim], keepdim)
 
 
 @rule(aten.argmax.default)
 def argmax(b: Builder, x: View, dim: int | None = None, keepdim: bool = False) -> View:
     dims = None if dim is None else [dim]
+    x = b.convert(x, I32) if x.dtype == BOOL else x
     flat, axis, kept = merged(b, x, dims)
     shape = kept if keepdim else dropped(kept, x, dims)
-    return b.reduce(Reduce.ARGMAX, flat, axis).reshape(shape)
+    if flat.shape[axis] <= MAX_ROW:
+        return b.reduce(Reduce.ARGMAX, flat, axis).reshape(shape)
+    # by parts: the first of the greatest part, and the first of the greatest in it
+    rows, _ = b.rows_of(flat, axis)
+    parts = b.parts_of(rows, least_bits(x.dtype))
+    count, number, part = parts.shape
+    inner = b.reduce(Reduce.ARGMAX, parts, 2)
+    outer = argmax(b, b.reduce(Reduce.MAX, parts, 2), 1, True)
+    within = b.gather(inner.reshape((count, number, 1)), outer).reshape((count, 1))
+    start = b.map(Map.MUL, outer, b.constant(part, I64))
+    return b.map(Map.ADD, start, within).reshape(shape)
 
 
 def _shifted(b: Builder, x: View, dim: int) -> View:

@@ -1,4 +1,4 @@
-"""Convolution and pooling: windows are views, products are dots."""
+"""Convolution: windows are views, products are dots."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from math import prod
 
 import torch
 
-from worker.program.builder import least_bits
-from worker.program.codes import BOOL, F32, I64, Map, Reduce
+from worker.program.codes import Map
 from worker.program.lower.registry import Builder, Unsupported, View, rule
 from worker.program.views import Axis
 
@@ -122,6 +121,42 @@ def _image(b: Builder, product: View, n: int, size: Pair) -> View:
     return flat.reshape((n, *size, groups * channels)).permute((0, 3, 1, 2))
 
 
+def _windowed(b: Builder, plane: View, kernel: View, w: Window, groups: int) -> View:
+    """[N, C, H, W] and [O, C / groups, kh, kw] -> [N, O, Ho, Wo]."""
+    o = kernel.shape[0]
+    rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
+    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.dot_bits)
+    return _image(b, out, plane.shape[0], w.outputs(plane.shape[2:]))  # type: ignore[arg-type]
+
+
+def _unwindowed(b: Builder, y: View, kernel: View, w: Window, size: Pair, groups: int) -> View:
+    """The transpose of `_windowed` in its plane: [N, O, Ho, Wo] -> [N, C, H, W] of this size.
+
+    x[n, c, h] = sum over o and i of y[n, o, the window that has h at i] * kernel[o, c, i].
+    """
+    o, cg, kh, kw = kernel.shape
+    split = b.reshape(kernel, (groups, o // groups, cg, kh * kw)).permute((0, 2, 1, 3))
+    rows = b.reshape(split, (groups, cg, o // groups * kh * kw))
+    product = b.dot(_columns(b, covering(b, y, w, size), groups), rows, b.dot_bits)
+    return _image(b, product, y.shape[0], size)
+
+
+def _kernel_gradient(b: Builder, gy: View, plane: View, w: Window, groups: int) -> View:
+    """[O, C / groups * kh * kw] as [groups, O / groups, ...]: products of outputs and windows."""
+    o = gy.shape[1]
+    left = b.plain(gy.permute((1, 0, 2, 3))).reshape((groups, o // groups, gy.count // o))
+    right = _columns(b, windows(b, plane, w), groups).permute((0, 2, 1))
+    return b.dot(left, right, b.dot_bits)
+
+
+def _of_plane(x: View, transposed: bool) -> bool:
+    """Whether this is a sequence; Unsupported for volumes."""
+    if len(x.shape) not in (3, 4):
+        kind = "transposed convolution" if transposed else "convolution"
+        raise Unsupported(f"a {kind} of {len(x.shape) - 2} dimensions")
+    return len(x.shape) == 3
+
+
 @rule(aten.convolution.default)
 def convolution(
     b: Builder,
@@ -135,18 +170,20 @@ def convolution(
     output_padding: list[int],
     groups: int,
 ) -> View:
-    if transposed:
-        raise Unsupported("a transposed convolution")
-    if len(x.shape) not in (3, 4):
-        raise Unsupported(f"a convolution of {len(x.shape) - 2} dimensions")
-    sequence = len(x.shape) == 3
+    sequence = _of_plane(x, transposed)
     plane, kernel = (v for v in _planes(x, weight) if v is not None)
     w = _window(kernel, sequence, stride, padding, dilation)
-    size = w.outputs(plane.shape[2:])  # type: ignore[arg-type]
-    o = kernel.shape[0]
-    rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
-    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.dot_bits)
-    image = _image(b, out, plane.shape[0], size)
+    if transposed:
+        more = (0, output_padding[0]) if sequence else pair(output_padding, (0, 0))
+        height, width = (
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 + extra
+            for n, s, p, d, k, extra in zip(
+                plane.shape[2:], w.stride, w.padding, w.dilation, w.kernel, more, strict=True
+            )
+        )
+        image = _unwindowed(b, plane, kernel, w, (height, width), groups)
+    else:
+        image = _windowed(b, plane, kernel, w, groups)
     if bias is not None:
         image = b.map(Map.ADD, image, bias.unsqueeze(1).unsqueeze(1))
     return image.squeeze(2) if sequence else image
@@ -167,143 +204,69 @@ def convolution_backward(
     groups: int,
     mask: list[bool],
 ) -> tuple[View | None, View | None, View | None]:
-    if transposed:
-        raise Unsupported("a transposed convolution")
-    sequence = len(x.shape) == 3
+    sequence = _of_plane(x, transposed)
     gy, plane, kernel = (v for v in _planes(gy, x, weight) if v is not None)
     w = _window(kernel, sequence, stride, padding, dilation)
-    n, _, *size = plane.shape
-    o, cg, kh, kw = kernel.shape
+    size: Pair = (plane.shape[2], plane.shape[3])
+    if transposed and w.outputs((gy.shape[2], gy.shape[3])) != size:
+        raise Unsupported("a transposed convolution whose output padding is more than its stride")
     gx = gw = gb = None
     if mask[0]:
-        # gx[n, c, h] = sum over o and i of gy[n, o, the window that has h at i] * weight[o, c, i]
-        spread = covering(b, gy, w, (size[0], size[1]))
-        split = b.reshape(kernel, (groups, o // groups, cg, kh * kw)).permute((0, 2, 1, 3))
-        turned = b.reshape(split, (groups, cg, o // groups * kh * kw))
-        product = b.dot(_columns(b, spread, groups), turned, b.dot_bits)
-        gx = _image(b, product, n, (size[0], size[1]))
+        if transposed:
+            gx = _windowed(b, gy, kernel, w, groups)
+        else:
+            gx = _unwindowed(b, gy, kernel, w, size, groups)
         gx = gx.squeeze(2) if sequence else gx
     if mask[1]:
-        left = b.plain(gy.permute((1, 0, 2, 3))).reshape((groups, o // groups, gy.count // o))
-        right = _columns(b, windows(b, plane, w), groups).permute((0, 2, 1))
-        gw = b.dot(left, right, b.dot_bits).reshape(weight.shape)
+        small, large = (plane, gy) if transposed else (gy, plane)
+        gw = _kernel_gradient(b, small, large, w, groups).reshape(weight.shape)
     if mask[2]:
+        o = gy.shape[1]
         gb = b.sum(b.plain(gy.permute((1, 0, 2, 3))).reshape((o, gy.count // o)), 1)
     return gx, gw, gb
 
 
-# pooling
-
-
-class _Places(View):
-    """Where in its window each maximum stands: only max pooling's own gradient can read it."""
-
-
-def _pool(
-    kernel: list[int], stride: list[int], padding: list[int] | int, dilation: list[int] | int
-) -> Window:
-    return Window(
-        pair(kernel), pair(stride, pair(kernel)), pair(padding, (0, 0)), pair(dilation, (1, 1))
-    )
-
-
-def _whole(x: View, w: Window, ceil_mode: bool) -> None:
-    """Refuses ceil_mode where it would add windows that hang over the edge."""
-    for size, k, s, p, d in zip(
-        x.shape[2:], w.kernel, w.stride, w.padding, w.dilation, strict=True
-    ):
-        if ceil_mode and (size + 2 * p - d * (k - 1) - 1) % s:
-            raise Unsupported("pooling with ceil_mode, where windows hang over the edge")
-
-
-@rule(aten.max_pool2d_with_indices.default)
-def max_pool2d(
+@rule(aten.im2col.default)
+def im2col(
     b: Builder,
     x: View,
     kernel: list[int],
-    stride: list[int] = [],  # noqa: B006
-    padding: list[int] = [0, 0],  # noqa: B006
-    dilation: list[int] = [1, 1],  # noqa: B006
-    ceil_mode: bool = False,
-) -> tuple[View, View]:
-    w = _pool(kernel, stride, padding, dilation)
-    _whole(x, w, ceil_mode)
-    patches = b.plain(windows(b, x, w, least_bits(F32)))
-    n, c, ho, wo, kh, kw = patches.shape
-    flat = patches.reshape((n, c, ho, wo, kh * kw))
-    places = b.reduce(Reduce.ARGMAX, flat, 4)
-    return b.reduce(Reduce.MAX, flat, 4), _Places(
-        places.node, places.dtype, places.shape, places.axes
-    )
-
-
-@rule(aten.max_pool2d_with_indices_backward.default)
-def max_pool2d_backward(
-    b: Builder,
-    gy: View,
-    x: View,
-    kernel: list[int],
-    stride: list[int],
-    padding: list[int],
     dilation: list[int],
-    ceil_mode: bool,
-    indices: View,
-) -> View:
-    if not isinstance(indices, _Places):
-        raise Unsupported("max pooling's gradient from indices that have been computed with")
-    w = _pool(kernel, stride, padding, dilation)
-    n, c, h, wd = x.shape
-    kh, kw = w.kernel
-    places = View(indices.node, indices.dtype, indices.shape, indices.axes)
-    nowhere = (1 << 64) - 1  # -1: no place in a window
-    at = covering(b, places, w, (h, wd), nowhere)
-    gradients = covering(b, gy, w, (h, wd))
-    mine = b.iota(kh * kw, I64).reshape((1, 1, 1, 1, kh, kw)).expand((n, c, h, wd, kh, kw))
-    here = b.map(Map.EQ, at, mine, dtype=BOOL)
-    taken = b.map(Map.WHERE, here, gradients, b.constant(0.0, F32), dtype=F32)
-    return b.sum(taken.reshape((n, c, h, wd, kh * kw)), 4)
-
-
-@rule(aten.avg_pool2d.default)
-def avg_pool2d(
-    b: Builder,
-    x: View,
-    kernel: list[int],
-    stride: list[int] = [],  # noqa: B006
-    padding: list[int] = [0, 0],  # noqa: B006
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor: int | None = None,
-) -> View:
-    w = _pool(kernel, stride, padding, 1)
-    _check_mean(x, w, ceil_mode, count_include_pad)
-    patches = b.plain(windows(b, x, w))
-    n, c, ho, wo, kh, kw = patches.shape
-    total = b.sum(patches.reshape((n, c, ho, wo, kh * kw)), 4)
-    return b.map(Map.DIV, total, b.constant(float(divisor or kh * kw), F32))
-
-
-@rule(aten.avg_pool2d_backward.default)
-def avg_pool2d_backward(
-    b: Builder,
-    gy: View,
-    x: View,
-    kernel: list[int],
-    stride: list[int],
     padding: list[int],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor: int | None,
+    stride: list[int],
 ) -> View:
-    w = _pool(kernel, stride, padding, 1)
-    _check_mean(x, w, ceil_mode, count_include_pad)
-    n, c, h, wd = x.shape
-    kh, kw = w.kernel
-    spread = b.plain(covering(b, gy, w, (h, wd))).reshape((n, c, h, wd, kh * kw))
-    return b.map(Map.DIV, b.sum(spread, 4), b.constant(float(divisor or kh * kw), F32))
+    """torch.nn.functional.unfold: [N, C, H, W] -> [N, C * kh * kw, windows]."""
+    w = Window(pair(kernel), pair(stride), pair(padding, (0, 0)), pair(dilation))
+    planes = x if len(x.shape) == 4 else x.unsqueeze(0)
+    patches = windows(b, planes, w)
+    n, c, ho, wo, kh, kw = patches.shape
+    out = b.reshape(patches.permute((0, 1, 4, 5, 2, 3)), (n, c * kh * kw, ho * wo))
+    return out if len(x.shape) == 4 else out.squeeze(0)
 
 
-def _check_mean(x: View, w: Window, ceil_mode: bool, count_include_pad: bool) -> None:
-    _whole(x, w, ceil_mode)
-    if w.padding != (0, 0) and not count_include_pad:
-        raise Unsupported("average pooling with padding that does not count")
+@rule(aten.col2im.default)
+def col2im(
+    b: Builder,
+    x: View,
+    size: list[int],
+    kernel: list[int],
+    dilation: list[int],
+    padding: list[int],
+    stride: list[int],
+) -> View:
+    """torch.nn.functional.fold: the sum of the windows over each place."""
+    w = Window(pair(kernel), pair(stride), pair(padding, (0, 0)), pair(dilation))
+    columns = x if len(x.shape) == 3 else x.unsqueeze(0)
+    (ho, wo), (kh, kw), (n, rows, _) = w.outputs(pair(size)), w.kernel, columns.shape
+    c = rows // (kh * kw)
+    # a plane for each place in the window; of each, the window that has a place there
+    total: View | None = None
+    split = b.reshape(columns, (n, c, kh, kw, ho, wo))
+    for i in range(kh):
+        for j in range(kw):
+            part = split.slice(2, i, 1).slice(3, j, 1).squeeze(3).squeeze(2)
+            over = covering(b, part, w, pair(size))
+            mine = over.slice(4, i, 1).slice(5, j, 1).squeeze(5).squeeze(4)
+            total = mine if total is None else b.map(Map.ADD, total, mine)
+    assert total is not None
+    return total if len(x.shape) == 3 else total.squeeze(0)

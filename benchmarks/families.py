@@ -1,0 +1,278 @@
+"""Small trainings of every family on real data: digits in pictures, and English text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.models import GPT, Residual, language_loss
+
+Batch = list[Tensor] | dict[str, Tensor]
+LENGTH = 32  # characters of a text's row
+OPTIM = torch.optim
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is trained. rows gives the next batch, from a generator of indices."""
+
+    make: Callable[[], nn.Module]
+    rows: Callable[[torch.Generator], Batch]
+    optimizer: Callable[[Any], OPTIM.Optimizer]
+    loss: Callable[..., Tensor] | None = F.cross_entropy
+
+    def batches(self, steps: int, seed: int = 0) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(steps):
+            yield self.rows(generator)
+
+
+# data
+
+
+@cache
+def pictures() -> tuple[Tensor, Tensor]:
+    """1797 digits of 8 x 8 pixels in [0, 1], and what they are (UCI, within scikit-learn)."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return torch.tensor(x, dtype=torch.float32).view(-1, 1, 8, 8) / 16, torch.tensor(y)
+
+
+@cache
+def text() -> tuple[Tensor, int]:
+    """Some 20,000 characters of English as numbers: the descriptions of scikit-learn's data."""
+    from sklearn import datasets
+
+    sets = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+    letters = "".join(getattr(datasets, f"load_{name}")().DESCR for name in sets)
+    alphabet = sorted(set(letters))
+    return torch.tensor([alphabet.index(c) for c in letters]), len(alphabet)
+
+
+def digits(count: int, shape: tuple[int, ...]) -> Callable[[torch.Generator], Batch]:
+    def rows(generator: torch.Generator) -> Batch:
+        x, y = pictures()
+        at = torch.randint(len(x), (count,), generator=generator)
+        return [x[at].view(count, *shape), y[at]]
+
+    return rows
+
+
+def themselves(generator: torch.Generator) -> Batch:
+    x = digits(32, (64,))(generator)[0]  # type: ignore[index]
+    return [x, x]
+
+
+def _windows(count: int, generator: torch.Generator) -> Tensor:
+    letters, _ = text()
+    at = torch.randint(len(letters) - LENGTH - 1, (count,), generator=generator)
+    return letters[at[:, None] + torch.arange(LENGTH + 1)]
+
+
+def sentences(generator: torch.Generator) -> Batch:
+    found = _windows(8, generator)
+    return [found[:, :-1], found[:, 1:]]
+
+
+def labelled(generator: torch.Generator) -> Batch:
+    """As a collator of transformers has it, with rows of different lengths."""
+    ids = _windows(8, generator)[:, :-1]
+    lengths = torch.randint(LENGTH // 2, LENGTH + 1, (8, 1), generator=generator)
+    mask = (torch.arange(LENGTH) < lengths).long()
+    return {
+        "input_ids": ids * mask,
+        "attention_mask": mask,
+        "labels": torch.where(mask.bool(), ids, -100),
+    }
+
+
+def masked(generator: torch.Generator) -> Batch:
+    """Every seventh letter or so is hidden, and asked for."""
+    batch = labelled(generator)
+    assert isinstance(batch, dict)
+    hidden = torch.rand(batch["labels"].shape, generator=generator) < 0.15
+    ids = torch.where(hidden, 0, batch["input_ids"])
+    return {**batch, "input_ids": ids, "labels": torch.where(hidden, batch["labels"], -100)}
+
+
+# models
+
+
+def perceptron() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.GELU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 10),
+    )
+
+
+def resnet() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        Residual(16),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        Residual(32),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
+
+
+class Recurrent(nn.Module):
+    """A picture read row by row."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+        super().__init__()
+        self.reader = kind(8, 32, batch_first=True)
+        self.out = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.reader(x)[0][:, -1])
+
+
+def autoencoder() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 8), nn.Linear(8, 32), nn.Tanh(),
+        nn.Linear(32, 64), nn.Sigmoid(),
+    )  # fmt: skip
+
+
+def gpt() -> nn.Module:
+    model = GPT(vocabulary=text()[1], width=64, heads=4, layers=2, length=LENGTH)
+    nn.init.normal_(model.token.weight, std=0.02)
+    return model
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+
+
+class Llama(nn.Module):
+    """One block: rotary embeddings, grouped queries, a gated perceptron."""
+
+    def __init__(self, width: int = 64, heads: int = 4, groups: int = 2) -> None:
+        super().__init__()
+        self.heads, self.groups, self.each = heads, groups, width // heads
+        kv = groups * self.each
+        self.tokens = nn.Embedding(text()[1], width)
+        self.n1, self.n2, self.n3 = RMSNorm(width), RMSNorm(width), RMSNorm(width)
+        self.q, self.o = (nn.Linear(width, width, bias=False) for _ in range(2))
+        self.k, self.v = (nn.Linear(width, kv, bias=False) for _ in range(2))
+        self.gate, self.up = (nn.Linear(width, 2 * width, bias=False) for _ in range(2))
+        self.down = nn.Linear(2 * width, width, bias=False)
+        self.head = nn.Linear(width, text()[1], bias=False)
+        rates = 1 / 10000 ** (torch.arange(0, self.each, 2) / self.each)
+        angles = torch.outer(torch.arange(LENGTH), rates)
+        self.register_buffer("cos", angles.cos().repeat(1, 2))
+        self.register_buffer("sin", angles.sin().repeat(1, 2))
+
+    def turned(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2, -1)
+        return x * self.cos + torch.cat([-b, a], -1) * self.sin
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.tokens(tokens)
+        n, t, d = x.shape
+        h = self.n1(x)
+        q, k, v = (
+            part.view(n, t, count, self.each).transpose(1, 2)
+            for part, count in (
+                (self.q(h), self.heads), (self.k(h), self.groups), (self.v(h), self.groups)
+            )
+        )  # fmt: skip
+        y = F.scaled_dot_product_attention(
+            self.turned(q), self.turned(k), v, is_causal=True, enable_gqa=True
+        )
+        x = x + self.o(y.transpose(1, 2).reshape(n, t, d))
+        h = self.n2(x)
+        x = x + self.down(F.silu(self.gate(h)) * self.up(h))
+        return self.head(self.n3(x))
+
+
+def hugging_face(kind: str) -> nn.Module:
+    """A small model of transformers with random weights, and its attention by default (sdpa)."""
+    import transformers
+
+    words = text()[1]
+    none: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if kind == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=words, n_positions=LENGTH, n_embd=64, n_layer=2, n_head=4,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **none,
+        )  # fmt: skip
+        return transformers.GPT2LMHeadModel(config)
+    if kind == "llama":
+        config = transformers.LlamaConfig(
+            vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=LENGTH, **none,
+        )  # fmt: skip
+        return transformers.LlamaForCausalLM(config)
+    config = transformers.BertConfig(
+        vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=LENGTH, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0, pad_token_id=None,
+    )  # fmt: skip
+    return transformers.BertForMaskedLM(config)
+
+
+def lora() -> nn.Module:
+    """The GPT-2 with adapters of rank 4 on its attention: the rest is frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    adapters = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["c_attn"])
+    return get_peft_model(hugging_face("gpt2"), adapters)
+
+
+def momentum(rate: float) -> Callable[[Any], OPTIM.Optimizer]:
+    return lambda parameters: OPTIM.SGD(parameters, lr=rate, momentum=0.9)
+
+
+def adam(parameters: Any) -> OPTIM.Optimizer:
+    return OPTIM.Adam(parameters, lr=3e-3)
+
+
+def adamw(parameters: Any) -> OPTIM.Optimizer:
+    return OPTIM.AdamW(parameters, lr=1e-3)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "perceptron": Family(perceptron, digits(32, (64,)), momentum(0.02)),
+    "cnn": Family(cnn, digits(32, (1, 8, 8)), momentum(0.02)),
+    "resnet": Family(resnet, digits(32, (1, 8, 8)), momentum(0.001)),
+    # where small differences grow, in fp32 as well: the resnet's fp32 leaves fp64 by far
+    "perceptron, large steps": Family(perceptron, digits(32, (64,)), momentum(0.05)),
+    "cnn, large steps": Family(cnn, digits(32, (1, 8, 8)), momentum(0.05)),
+    "resnet, large steps": Family(resnet, digits(32, (1, 8, 8)), momentum(0.01)),
+    "lstm": Family(lambda: Recurrent(nn.LSTM), digits(32, (8, 8)), adam),
+    "gru": Family(lambda: Recurrent(nn.GRU), digits(32, (8, 8)), adam),
+    "autoencoder": Family(autoencoder, themselves, adam, F.mse_loss),
+    "gpt": Family(gpt, sentences, adamw, language_loss),
+    "llama": Family(Llama, sentences, adamw, language_loss),
+    "transformers gpt2": Family(lambda: hugging_face("gpt2"), labelled, adamw, None),
+    "transformers llama": Family(lambda: hugging_face("llama"), labelled, adamw, None),
+    "transformers bert": Family(lambda: hugging_face("bert"), masked, adamw, None),
+    "peft lora on gpt2": Family(lora, labelled, lambda p: OPTIM.AdamW(p, lr=1e-2), None),
+}

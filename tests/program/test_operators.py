@@ -1,0 +1,214 @@
+"""What modules write, forward and backward, beside plain PyTorch: one step of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.program.helpers import same
+from tests.program.models import seeded
+from worker.program import capture_inference, capture_training, inference_state, training_state
+
+
+class Applied(nn.Module):
+    """A linear layer [4, 6], and then an operator."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.linear(x))
+
+
+def plane(y: Tensor) -> Tensor:
+    return y.view(1, 2, 3, 4)
+
+
+def written(y: Tensor, index: Any, value: Any) -> Tensor:
+    out = y * 1.0
+    out[index] = value
+    return out
+
+
+def rows(y: Tensor) -> Tensor:
+    return torch.arange(len(y))
+
+
+OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "cumsum": lambda y: y.cumsum(1),
+    "prod": lambda y: y.prod(1),
+    "cumprod": lambda y: y.cumprod(0),
+    "max of a dim": lambda y: y.max(1)[0],
+    "min of all": lambda y: y.min(),
+    "aminmax": lambda y: sum(torch.aminmax(y, dim=1)),  # type: ignore[arg-type]
+    "topk": lambda y: y.topk(3)[0],
+    "sort": lambda y: y.sort(descending=True)[0] * torch.arange(6),
+    "logsumexp": lambda y: y.logsumexp(1),
+    "norm": lambda y: y.norm(dim=1),
+    "normalize": lambda y: F.normalize(y, dim=1),
+    "std": lambda y: y.std(1, unbiased=False) + y.std(),
+    "gather": lambda y: y.gather(1, (y.detach() > 0).long()),
+    "scatter": lambda y: torch.zeros(4, 6).scatter(1, y.argsort(), y) * torch.arange(6),
+    "scatter_add": lambda y: torch.zeros(4, 2).scatter_add(1, (y.detach() > 0).long(), y),
+    "indices": lambda y: y[rows(y), rows(y).flip(0)],
+    "a list": lambda y: y[:, [0, 0, 5]],
+    "take_along_dim": lambda y: torch.take_along_dim(y, y.argmax(1, keepdim=True), 1),
+    "write rows": lambda y: written(y, rows(y)[:2], y[2:] * 2),
+    "write a slice": lambda y: written(y, (slice(None), slice(1, 3)), y[:, 3:5] ** 2),
+    "write every second": lambda y: written(y, (slice(None), slice(0, 6, 2)), 1.0),
+    "write a mask": lambda y: written(y, y > 0, 0.5),
+    "index_add": lambda y: torch.zeros(4, 6).index_add(1, torch.arange(6) // 2, y),
+    "roll and repeat": lambda y: (y.roll(2, 1) * y).repeat(2, 2),
+    "unfold": lambda y: y.unfold(1, 3, 2).amax(-1),
+    "im2col": lambda y: F.unfold(plane(y), 2, padding=1) ** 2,
+    "fold": lambda y: F.fold(y.view(1, 8, 3), (2, 4), 2) ** 2,
+    "diagonal": lambda y: y.diagonal() * y[:, :4].trace(),
+    "tril": lambda y: y.tril() @ y.triu(1).T,
+    "adaptive mean": lambda y: F.adaptive_avg_pool2d(plane(y), (2, 3)) ** 2,
+    "adaptive max": lambda y: F.adaptive_max_pool2d(plane(y), (2, 3)) ** 2,
+    "nearest": lambda y: F.interpolate(plane(y), scale_factor=2) ** 2,
+    "bilinear": lambda y: F.interpolate(plane(y), size=(5, 7), mode="bilinear") ** 2,
+    "transposed": lambda y: F.conv_transpose2d(plane(y), torch.ones(2, 1, 2, 2) * y[0, 0], None, 2),
+    "reflect": lambda y: F.pad(plane(y), (1, 2, 1, 1), mode="reflect") ** 2,
+    "replicate": lambda y: F.pad(plane(y), (1, 2, 0, 1), mode="replicate") ** 2,
+    "circular": lambda y: F.pad(plane(y), (1, 2, 1, 1), mode="circular") ** 2,
+    "instance norm": lambda y: F.instance_norm(y.view(2, 2, 6)) * torch.arange(6),
+    "remainder": lambda y: torch.remainder(y, 0.3) + y.floor() + y.round() * y,
+    "pow": lambda y: y.abs() ** 1.7 + 2.0**y,
+    "clamp": lambda y: y.clamp(torch.full((6,), -0.1), y.detach() * 0 + 0.2),
+    "elu, selu, celu": lambda y: F.elu(y) + F.selu(y) * F.celu(y),
+    "softplus, mish": lambda y: F.softplus(y) * F.mish(y),
+    "hard ones": lambda y: F.hardswish(y) + F.hardsigmoid(y) * F.hardtanh(y, -0.2, 0.2),
+    "shrinks": lambda y: F.softshrink(y, 0.1) + F.hardshrink(y, 0.1) * F.tanhshrink(y),
+    "glu": lambda y: F.glu(y, 1) * F.logsigmoid(y[:, :3]),
+    "one_hot": lambda y: y * F.one_hot(y.argmax(1), 6),
+    "cosine": lambda y: F.cosine_similarity(y, y.roll(1, 0)),
+    "distances": lambda y: torch.cdist(y, y[:2] + 1) + F.pairwise_distance(y, y + 1)[:, None],
+    "kl_div": lambda y: F.kl_div(y.log_softmax(1), y.detach().softmax(1) ** 2, reduction="sum"),
+    "nll of planes": lambda y: F.cross_entropy(y.view(2, 3, 4), torch.zeros(2, 4).long()),
+    "weighted labels": lambda y: F.cross_entropy(y, rows(y), weight=torch.arange(1.0, 7.0)),
+    "margins": lambda y: F.triplet_margin_loss(y, y.roll(1, 0), y * 2),
+    "labels": lambda y: F.multilabel_soft_margin_loss(y, (y > 0).float()),
+    "einsum": lambda y: torch.einsum("ij,kj->ik", y, y * 2),
+    "random": lambda y: y + 0 * (torch.randn_like(y) + torch.randn(4, 6)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_and_its_gradient_are_pytorchs(name):
+    """Protects users: a step through the operator moves the weights as in PyTorch, and the way of
+    running changes no bit of it."""
+    module = seeded(1, lambda: Applied(OPERATORS[name]))
+    moved_as_in_pytorch(module, [seeded(2, lambda: torch.randn(4, 6)), torch.zeros(4)])
+
+
+def moved_as_in_pytorch(module: nn.Module, batch: list[Tensor]) -> None:
+    def loss_fn(y: Tensor, target: Tensor) -> Tensor:
+        return (y * y).mean() + y.sum() * 0.1 + target.sum()
+
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    program = capture_training(module, loss_fn, optimizer, batch)
+    state = training_state(module, optimizer)
+    after, (found,) = program.run(state, batch)
+    traced = program.split(program.trace(state, batch))
+    assert same([*after, found], [*traced[0], *traced[1]])
+    loss = loss_fn(module(*batch[:-1]), batch[-1])
+    loss.backward()
+    assert found.item() == pytest.approx(loss.item(), rel=2e-3, abs=2e-4)
+    held = dict(zip(program.state_names, zip(state, after, strict=True), strict=True))
+    for key, p in module.named_parameters():
+        if p.grad is not None:
+            gradient = (held[key][0] - held[key][1]) / 0.1
+            scale = float(p.grad.abs().max())
+            torch.testing.assert_close(
+                gradient.view(p.shape), p.grad, rtol=0, atol=5e-3 * scale + 2e-6
+            )
+
+
+class Bags(nn.Module):
+    """Means and sums of embeddings, with and without a word that does not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.EmbeddingBag(7, 3, mode="mean", padding_idx=2)
+        self.sum = nn.EmbeddingBag(7, 3, mode="sum")
+        self.words = nn.Embedding(7, 3, padding_idx=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mean(x) * self.sum(x) + self.words(x).sum(1)
+
+
+class Attending(nn.Module):
+    """nn.MultiheadAttention with a causal mask and with padding, which no row sees alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        padded = (x[..., 0] > 0.8) & (torch.arange(x.shape[1]) > 0)
+        y, weights = self.attention(x, x, x, key_padding_mask=padded, attn_mask=mask < 0)
+        return y + weights.sum()
+
+
+def encoder() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True, activation="gelu")
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
+MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
+    "bags": (Bags, lambda: torch.randint(0, 7, (4, 5))),
+    "attention": (Attending, lambda: torch.randn(4, 5, 6)),
+    "encoder": (encoder, lambda: torch.randn(4, 5, 6)),
+    "prelu": (lambda: nn.Sequential(nn.Linear(6, 4), nn.PReLU(4)), lambda: torch.randn(4, 6)),
+    "weight norm": (
+        lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4))),
+        lambda: torch.randn(4, 6),
+    ),
+    "bilinear": (lambda: Both(nn.Bilinear(6, 6, 3)), lambda: torch.randn(4, 6)),
+    "decoder": (
+        lambda: nn.Sequential(
+            nn.ConvTranspose2d(2, 4, 3, 2, padding=1, output_padding=1, bias=False),
+            nn.InstanceNorm2d(4, affine=True),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect"),
+        ),
+        lambda: torch.randn(4, 2, 3, 3),
+    ),
+}
+
+
+class Both(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, x + 1)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_of_torch_trains_and_answers_as_in_pytorch(name):
+    """Protects modules that have ways of their own: fast paths, bags, parametrizations."""
+    make, x = MODULES[name]
+    module, rows = seeded(1, make), seeded(2, x)
+    moved_as_in_pytorch(module, [rows, torch.zeros(4)])
+    module.eval()
+    program, state = capture_inference(module, [rows]), inference_state(module)
+    (found,) = program.run(state, [rows])[1]
+    with torch.no_grad():
+        expected = module(rows)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)
+    alone = rows[2:3].expand(rows.shape).contiguous()
+    by_row = [program.run(state, [r])[1][0].view(4, -1) for r in (rows, alone)]
+    if name != "attention":  # which adds a sum over the whole batch
+        assert same([by_row[0][2:3].expand(4, -1)], [by_row[1]])

@@ -1,0 +1,151 @@
+"""Traces a step into a graph of core ATen operators without mutation."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._decomp import get_decompositions
+from torch.fx import traceback as fx_traceback
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.proxy import TracerBase
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from worker.program.decompositions import Functions, table
+from worker.program.lower import Unsupported
+from worker.program.lower.graph import is_users
+
+aten = torch.ops.aten
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Attention and recurrent layers as the operators they are made of, not as one kernel.
+
+    Within, `torch.compiler.is_compiling()` is true: it is how libraries are told not to choose
+    their way by values (transformers looks whether a mask is all ones).
+    """
+    # allow_tf32=None: left as it is; to set it makes torch warn
+    plain = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    compiling = torch.compiler._is_compiling_flag
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.compiler._is_compiling_flag = True
+    try:
+        with sdpa_kernel(SDPBackend.MATH), plain, Functions():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch.compiler._is_compiling_flag = compiling
+
+
+# whose frames call the user's code
+_CAPTURE = str(Path(__file__).with_name("capture.py"))
+
+
+@contextmanager
+def _users_lines() -> Iterator[None]:
+    """Within, fx keeps of a stack trace what the user wrote: it would keep `forward` alone."""
+
+    def kept(self: TracerBase, frames: traceback.StackSummary) -> traceback.StackSummary:
+        ours = [k for k, frame in enumerate(frames) if frame.filename == _CAPTURE]
+        called = frames[ours[-1] + 1 :] if ours else []
+        return traceback.StackSummary.from_list([f for f in called if is_users(f.filename)])
+
+    before = TracerBase._filter_traceback_frames
+    TracerBase._filter_traceback_frames = kept  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = before  # type: ignore[method-assign]
+
+
+def _looked_at(error: RuntimeError) -> Unsupported:
+    """The refusal of a module whose Python looks at a number that only a run has."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if is_users(frame.filename):
+            place = f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return Unsupported(
+        "Python looks at a tensor's value (item(), int(), float(), if), which only a run has; "
+        f"compute with the tensor instead, or use torch.where; asked for at {place}"
+    )
+
+
+@contextmanager
+def remembered_gradients(loss: Tensor) -> Iterator[None]:
+    """Within, an operator of the gradient is made with the number of the operator that it is of."""
+    hooks, seen, stack = [], set(), [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        stack += [following for following, _ in node.next_functions]
+
+        def before(_: Any, number: int = node._sequence_nr()) -> None:
+            fx_traceback.set_grad_fn_seq_nr(number)
+
+        def after(*_: Any) -> None:
+            fx_traceback.reset_grad_fn_seq_nr()
+
+        hooks += [node.register_prehook(before), node.register_hook(after)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _name_gradients(graph: fx.Graph) -> None:
+    """Gives each of the gradient's operators the user's line of the operator that it is of."""
+    lines: dict[int, str] = {}
+    for node in graph.nodes:
+        number, line = node.meta.get("seq_nr"), node.meta.get("stack_trace")
+        if number is None:
+            continue
+        if line:
+            lines[number] = line  # the last one made the gradient's node
+        elif number in lines:
+            node.meta["stack_trace"] = lines[number]
+
+
+def traced(
+    step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
+) -> fx.GraphModule:
+    """The step as a graph of core ATen operators without mutation."""
+    state = [t.detach().clone() for t in state]
+    # batch norm's own operators change their operands in secret: they go before functionalization
+    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
+    try:
+        # nodes keep the number of the operator whose gradient they may be asked for
+        with fx_traceback.preserve_node_meta(), _users_lines():
+            first = make_fx(
+                step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
+            )(state, batch)
+    except RuntimeError as error:
+        if "_local_scalar_dense" not in str(error):
+            raise
+        raise _looked_at(error) from error
+    _name_gradients(first.graph)
+
+    def again(*args: Any) -> Any:
+        # an interpreter hands the user's lines on to the decomposed operators
+        with fx_traceback.preserve_node_meta():
+            return fx.Interpreter(first).run(*args)
+
+    flat = [*state, *batch]
+    with _users_lines():
+        graph = make_fx(
+            torch.func.functionalize(again),
+            decomposition_table=table(),
+            tracing_mode="real",
+            record_stack_traces=True,
+        )(*flat)
+    graph.graph.eliminate_dead_code()
+    return graph
