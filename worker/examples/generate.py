@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.jobs import GenerationJob
+from worker.jobs import GenerationJob, GenerationRecipe
 
 VOCABULARY = 128  # ASCII
 
@@ -123,21 +123,20 @@ def trained(steps: int = 400) -> GPT:
     return model.eval()
 
 
-def generate(
+def recipe(
     prompts: Sequence[str] = ("def insort_", "if x is ", "Return the index "),
-    new_tokens: int = 40,
-    segment_steps: int = 16,
-    temperature: float = 0.7,
-    top_k: int | None = 8,
-) -> GenerationJob:
-    """Some characters more, drawn by the job's seed."""
+) -> GenerationRecipe:
+    """To go on from some beginnings. `generate.toml` names this."""
+    return GenerationRecipe(decoder=trained(), prompts=[encode(p) for p in prompts], decode=decode)
+
+
+def generate(temperature: float = 0.7, top_k: int | None = 8, seed: int = 2026) -> GenerationJob:
+    """Forty characters more, as a job."""
     return GenerationJob(
-        decoder=trained(),
-        prompts=[encode(p) for p in prompts],
-        new_tokens=new_tokens,
-        segment_steps=segment_steps,
+        **vars(recipe()),
+        new_tokens=40,
+        segment_steps=16,
         temperature=temperature,
         top_k=top_k,
-        seed=2026,
-        decode=decode,
+        seed=seed,
     )

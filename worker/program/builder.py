@@ -113,6 +113,12 @@ class Builder:
         """The view itself where its elements stand in row-major order, else a copy that does."""
         return view if view.is_plain else self.map(Map.COPY, view)
 
+    def shaped(self, view: View) -> View:
+        """The view itself where a node has its elements in this shape, else a copy that has."""
+        plain = self.plain(view)
+        same = self.nodes[plain.node].shape == view.shape
+        return plain if same else self.map(Map.COPY, plain)
+
     def reshape(self, view: View, shape: tuple[int, ...]) -> View:
         """Another shape of the same elements in row-major order."""
         return self.plain(view).reshape(shape)

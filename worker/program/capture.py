@@ -119,9 +119,9 @@ def capture_inference(
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a
     cache of keys and values, the token to go on from) is the next state. Its report is what the
-    module returns: a tensor, or a tuple or list of them. The first axis of every batch tensor
-    counts the rows of a step; a module that takes nothing but its buffers has an empty batch. bits:
-    as for `capture_training`.
+    module returns, in its shapes: a tensor, or a tuple or list of them. The first axis of every
+    batch tensor counts the rows of a step; a module that takes nothing but its buffers has an empty
+    batch. bits: as for `capture_training`.
     """
     batch = list(example_batch)
     if batch:
@@ -143,7 +143,7 @@ def capture_inference(
 
     state = inference_state(module)
     graph = traced(step, state, batch)
-    return _lowered(graph, state, batch, names, bits)
+    return _lowered(graph, state, batch, names, bits, shaped=len(names))
 
 
 def inference_state(module: nn.Module) -> list[Tensor]:
@@ -158,12 +158,13 @@ def _lowered(
     batch: Sequence[Tensor],
     names: Sequence[str],
     bits: int,
+    shaped: int | None = None,
 ) -> Program:
     builder = Builder(bits)
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
     ] + [builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(batch)]
-    lowered = lower_graph(graph.graph, builder, views)
+    lowered = lower_graph(graph.graph, builder, views, shaped)
     return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins)
 
 
