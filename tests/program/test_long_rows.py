@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.program.helpers import lowered, program_of, same
 from tests.program.models import seeded
-from worker.program import Kind, Program, Unsupported, capture_training, training_state
+from worker.program import Kind, Program, capture_training, training_state
 from worker.program.builder import Builder
 from worker.program.codes import F32, Reduce
 from worker.program.wellformed import MAX_ROW, check_program
@@ -129,10 +129,24 @@ def test_a_long_dot_keeps_its_batches_and_rows_apart():
     assert torch.equal(found.view(2, 3, 2, 2), a @ b.transpose(-1, -2))
 
 
-def test_a_long_argmax_is_refused():
-    """Protects users: the place within a part is not the place within the row."""
-    with pytest.raises(Unsupported, match="a row of 4097 elements; at most 4096"):
-        lowered(aten.argmax.default, (f(2, MAX_ROW + 1), 1), {})
+def test_a_long_argmax_is_the_first_of_the_greatest():
+    """Protects large vocabularies: wherever equals stand, within a part and in several, and with
+    NaNs, infinities and rows without anything greater; as numpy has it, which takes the first."""
+    length = 2 * MAX_ROW + 700  # three parts, the last filled up
+    x = f(7, length).round()
+    x[1, [5000, 3, 8800]] = 9.0
+    x[2, [6000, 6001]] = float("nan")
+    x[3] = float("-inf")
+    x[4, 8891] = float("inf")
+    x[5, 8000:] = float("nan")
+    x[6, -1] = 11.0
+    (found,) = ran(*lowered(aten.argmax.default, (x, 1), {}))
+    expected = x.numpy().argmax(1)
+    assert found.tolist() == expected.tolist()
+    assert [expected[k] for k in (1, 2, 3, 4, 5, 6)] == [3, 6000, 0, 8891, 8000, length - 1]
+    whole = index(length, 40).view(1, -1) - 50
+    (found,) = ran(*lowered(aten.argmax.default, (whole, 1), {}))
+    assert found.tolist() == whole.numpy().argmax(1).tolist()
 
 
 def trained(

@@ -150,15 +150,26 @@ class Builder:
         return self.reshape(rows, (count, parts, part))
 
     def reduce(self, fn: Reduce, view: View, axis: int) -> View:
-        """MAX, ARGMAX or EXPONENT over one axis; a long MAX by parts, which changes nothing."""
+        """MAX, ARGMAX or EXPONENT over one axis; a long maximum by parts, which changes nothing."""
         rows, rest = self.rows_of(view, axis)
         if fn == Reduce.MAX and rows.shape[1] > MAX_ROW:
             parts = self.parts_of(rows, least_bits(rows.dtype))
             return self.reduce(fn, self.reduce(fn, parts, 2), 1).reshape(rest)
+        if fn == Reduce.ARGMAX and rows.shape[1] > MAX_ROW:
+            return self._long_argmax(rows).reshape(rest)
         dtype = {Reduce.MAX: view.dtype, Reduce.ARGMAX: I64, Reduce.EXPONENT: I32}[fn]
         inputs = (Input(rows.node, rows.dtype, rows.shape),)
         node = self.add(Node(Kind.REDUCE, fn, dtype, rows.shape[:1], inputs))
         return node.reshape(rest)
+
+    def _long_argmax(self, rows: View) -> View:
+        """i64 [rows]: the first part that holds the greatest, and the first place of it there."""
+        parts = self.parts_of(rows, least_bits(rows.dtype))
+        count, number, length = parts.shape
+        which = self.reduce(Reduce.ARGMAX, self.reduce(Reduce.MAX, parts, 2), 1)
+        places = self.reduce(Reduce.ARGMAX, parts, 2).reshape((count, number, 1))
+        place = self.gather(places, which.reshape((count, 1))).reshape((count,))
+        return self.map(Map.ADD, self.map(Map.MUL, which, self.constant(length, I64)), place)
 
     def quantised(self, rows: View, bits: int) -> tuple[View, View]:
         """Integers [rows, length] and exponents [rows] of an f32 matrix."""
