@@ -66,6 +66,7 @@ class InferenceSection:
     batch_rows: int
     segment_steps: int
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "segment_steps"):
