@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import cast
 
@@ -104,11 +105,22 @@ def decode(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("ascii")
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For tiny tensors one thread is faster than several, which wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @cache
 def trained(steps: int = 400) -> GPT:
     """Trained for some seconds, in plain PyTorch, on the source of `bisect`."""
     read = torch.tensor(encode(inspect.getsource(bisect)))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), one_thread():
         torch.manual_seed(0)
         model = GPT()
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
