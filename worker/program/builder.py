@@ -8,9 +8,13 @@ from math import isfinite, prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View
-from worker.program.wellformed import MAX_ROW, MOST_DOT_BITS, check_node
+from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
+
+# bits of a product's operands: 14 has fp32's losses, 8 is the fast mode
+DOT_BITS = 14
+FAST_BITS = 8
 
 
 def f32_bits(value: float) -> int:
@@ -47,12 +51,13 @@ def least_bits(dtype: int) -> int:
 class Builder:
     """The list of nodes so far. Every method returns the view of the node it added or found.
 
-    dot_bits: of the integers that a product's operands become where its maker does not say.
+    bits: of a product's quantised operands, in everything that the lowering makes.
+
     Raises MalformedProgram for a record that no program has.
     """
 
-    def __init__(self, dot_bits: int = MOST_DOT_BITS) -> None:
-        self.dot_bits = dot_bits
+    def __init__(self, bits: int = DOT_BITS) -> None:
+        self.bits = bits
         self.nodes: list[Node] = []
         self.origins: list[str] = []
         # what the lowering is at: kept with each node it makes, for people

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from worker.program.builder import Builder
+from worker.program.builder import DOT_BITS, Builder
 from worker.program.codes import DTYPE_CODES
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.optimizers import UPDATES, clipped, slots_of
@@ -66,7 +66,7 @@ def capture_training(
     *,
     schedule: Sequence[float] | None = None,
     clip_norm: float | None = None,
-    bits: int = MOST_DOT_BITS,
+    bits: int = DOT_BITS,
 ) -> Program:
     """One training step as a program.
 
@@ -113,7 +113,7 @@ def capture_training(
 
 
 def capture_inference(
-    module: nn.Module, example_batch: Sequence[Tensor], *, bits: int = MOST_DOT_BITS
+    module: nn.Module, example_batch: Sequence[Tensor], *, bits: int = DOT_BITS
 ) -> Program:
     """One forward pass as a program, without a gradient, in the module's own mode.
 
@@ -160,6 +160,8 @@ def _lowered(
     bits: int,
     shaped: int | None = None,
 ) -> Program:
+    if not 2 <= bits <= MOST_DOT_BITS:
+        raise ValueError(f"{bits=}; products take 2 to {MOST_DOT_BITS} (8 is the fast mode)")
     builder = Builder(bits)
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)

@@ -145,7 +145,7 @@ def convolution(
     size = w.outputs(plane.shape[2:])  # type: ignore[arg-type]
     o = kernel.shape[0]
     rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
-    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.dot_bits)
+    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.bits)
     image = _image(b, out, plane.shape[0], size)
     if bias is not None:
         image = b.map(Map.ADD, image, bias.unsqueeze(1).unsqueeze(1))
@@ -180,13 +180,13 @@ def convolution_backward(
         spread = covering(b, gy, w, (size[0], size[1]))
         split = b.reshape(kernel, (groups, o // groups, cg, kh * kw)).permute((0, 2, 1, 3))
         turned = b.reshape(split, (groups, cg, o // groups * kh * kw))
-        product = b.dot(_columns(b, spread, groups), turned, b.dot_bits)
+        product = b.dot(_columns(b, spread, groups), turned, b.bits)
         gx = _image(b, product, n, (size[0], size[1]))
         gx = gx.squeeze(2) if sequence else gx
     if mask[1]:
         left = b.plain(gy.permute((1, 0, 2, 3))).reshape((groups, o // groups, gy.count // o))
         right = _columns(b, windows(b, plane, w), groups).permute((0, 2, 1))
-        gw = b.dot(left, right, b.dot_bits).reshape(weight.shape)
+        gw = b.dot(left, right, b.bits).reshape(weight.shape)
     if mask[2]:
         gb = b.sum(b.plain(gy.permute((1, 0, 2, 3))).reshape((o, gy.count // o)), 1)
     return gx, gw, gb
