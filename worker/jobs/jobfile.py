@@ -84,6 +84,7 @@ class GenerationSection:
     temperature: float = 0.0
     top_k: int | None = None
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("new_tokens", "segment_steps"):
