@@ -14,7 +14,8 @@ from rich.console import Console
 from torch import Tensor
 
 from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
-from worker.chain import Market, Status
+from worker.chain import Job, Market, Status
+from worker.commit import state_root
 from worker.jobs import (
     GenerationJob,
     InferenceJob,
@@ -58,11 +59,12 @@ def result_of(
     return dict(zip(output_names(len(outputs)), outputs, strict=True))
 
 
-def check_definition(definition: JobDefinition, program: Program) -> None:
-    """Raises ClickException where a task's program is not what this job makes."""
-    if definition.capture().root != program.root:
+def check_definition(definition: JobDefinition, job: Job) -> None:
+    """Raises ClickException where a task's data set is not this job's."""
+    if state_root(definition.data) != job.data:
         raise click.ClickException(
-            "the entry's job has another program than the task: name the entry that was posted"
+            f"the task's data set is {job.data.hex()}, which is not that of the job that was "
+            "named: name the one that was posted"
         )
 
 
@@ -142,9 +144,10 @@ def cli(
     definition = load_job(job_file, entry, {})[0] if entry or job_file else None
     store = Store(store_url)
     try:
-        program = load_program(store, clients.market.job(task).program)
+        job = clients.market.job(task)
         if definition is not None:
-            check_definition(definition, program)
+            check_definition(definition, job)
+        program = load_program(store, job.program)
         result = result_of(clients.market, store, task, program, definition)
     except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error

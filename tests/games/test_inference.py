@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.games.world import ROLES, WEALTH, World
 from tests.jobs.test_inference import inference
@@ -129,6 +130,25 @@ def test_a_generation_ends_with_the_texts_of_its_seed(tmp_path):
     assert write(tmp_path / "texts", result, program, job) == "2 texts"
     written = (tmp_path / "texts").read_text().removesuffix("\n").split(BETWEEN)
     assert written == [" ".join(map(str, t)) for t in tokens]
+
+
+def test_a_result_is_read_as_another_jobs_by_no_mistake(tmp_path):
+    """Protects requesters: naming another entry than the one posted is an error, and without any
+    the answers are there under plain names."""
+    from click import ClickException
+
+    from scripts.fetch import check_definition, result_of, write
+
+    job, program = answers()
+    world, number = solved((job, program))
+    market = world.desks["requester"].market
+    check_definition(job, market.job(number))
+    with pytest.raises(ClickException, match="not that of the job that was named"):
+        check_definition(texts()[0], market.job(number))
+    found = result_of(market, world.store, number, program, None)
+    assert list(found) == ["output.0", "output.1"]
+    assert write(tmp_path / "out", found, program, None) == "2 tensors"
+    assert torch.equal(load_file(tmp_path / "out")["output.1"], found["output.1"])
 
 
 def last_of(program: Program, name: str) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.jobs.helpers import program, training
 from worker.jobs import Computation, FieldError
-from worker.program import Kind
+from worker.program import Kind, capture_inference
 
 REFUSED = [
     ({"module": "a model"}, "module='a model'", "torch.nn.Module"),
@@ -74,3 +74,5 @@ def test_bits_are_part_of_the_program():
         dots = [n.attributes[4] for n in captured.nodes if n.kind == Kind.DOT]
         assert dots and set(dots) == {bits}
     assert found[1].root == program().root != found[0].root
+    with pytest.raises(ValueError, match=r"bits=15; products take 2 to 14"):
+        capture_inference(nn.Linear(5, 3), [torch.zeros(2, 5)], bits=15)

@@ -103,6 +103,23 @@ def test_a_module_that_would_depend_on_the_rows_order_is_refused():
     ready.job(ready.capture())
 
 
+class Shaped(nn.Linear):
+    """Answers whose last step is a reshape, which is no node of its own."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = super().forward(x).view(-1)
+        return y.view(4, 2, 3), y.view(4, 6)[:, 0]
+
+
+def test_answers_have_the_shapes_that_the_module_gives_them():
+    """Protects results: a reshape at the end is not lost."""
+    job = inference(module=Shaped(5, 6), data=[torch.randn(ROWS, 5)], names=())
+    captured = job.capture()
+    found = in_order(job.job(captured), captured, reports(job, captured))
+    assert [t.shape for t in found] == [(ROWS, 2, 3), (ROWS,)]
+    assert torch.equal(found[0][:, 0, 0], found[1])
+
+
 class Whole(nn.Linear):
     """One answer to a whole batch."""
 

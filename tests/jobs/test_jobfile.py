@@ -16,6 +16,7 @@ from worker.examples.digits import digits
 from worker.jobs import InferenceJob, TrainingJob
 from worker.jobs.estimate import duration, estimate
 from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
+from worker.program import Kind
 
 DIGITS = Path(__file__).parents[2] / "worker" / "examples" / "digits.toml"
 
@@ -126,9 +127,11 @@ def test_what_stands_in_the_file_becomes_the_job(folder):
 def test_inference_is_a_kind_of_its_own(folder):
     """Protects the schema: another kind has other fields, another recipe and another job."""
     numbers = {"kind": "inference", "entry": "my_model.py:answers", "batch_rows": 2}
-    job = load(folder, toml(job={**numbers, "segment_steps": 3, "seed": 5})).definition()
+    job = load(folder, toml(job={**numbers, "segment_steps": 3, "seed": 5, "bits": 9}))
+    job = job.definition()
     assert isinstance(job, InferenceJob)
     assert (job.steps, job.segment_steps, job.seed, job.names) == (4, 3, 5, ["y"])
+    assert {n.attributes[4] for n in job.capture().nodes if n.kind == Kind.DOT} == {9}
 
 
 def test_an_entry_may_be_in_a_package():

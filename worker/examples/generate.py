@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import cast
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.jobs import GenerationJob
+from worker.jobs import GenerationJob, GenerationRecipe
 
 VOCABULARY = 128  # ASCII
 
@@ -104,11 +105,22 @@ def decode(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("ascii")
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For tiny tensors one thread is faster than several, which wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @cache
 def trained(steps: int = 400) -> GPT:
     """Trained for some seconds, in plain PyTorch, on the source of `bisect`."""
     read = torch.tensor(encode(inspect.getsource(bisect)))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), one_thread():
         torch.manual_seed(0)
         model = GPT()
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
@@ -123,21 +135,20 @@ def trained(steps: int = 400) -> GPT:
     return model.eval()
 
 
-def generate(
+def recipe(
     prompts: Sequence[str] = ("def insort_", "if x is ", "Return the index "),
-    new_tokens: int = 40,
-    segment_steps: int = 16,
-    temperature: float = 0.7,
-    top_k: int | None = 8,
-) -> GenerationJob:
-    """Some characters more, drawn by the job's seed."""
+) -> GenerationRecipe:
+    """To go on from some beginnings. `generate.toml` names this."""
+    return GenerationRecipe(decoder=trained(), prompts=[encode(p) for p in prompts], decode=decode)
+
+
+def generate(temperature: float = 0.7, top_k: int | None = 8, seed: int = 2026) -> GenerationJob:
+    """Forty characters more, as a job."""
     return GenerationJob(
-        decoder=trained(),
-        prompts=[encode(p) for p in prompts],
-        new_tokens=new_tokens,
-        segment_steps=segment_steps,
+        **vars(recipe()),
+        new_tokens=40,
+        segment_steps=16,
         temperature=temperature,
         top_k=top_k,
-        seed=2026,
-        decode=decode,
+        seed=seed,
     )

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from worker.jobs import InferenceJob
+from worker.jobs import InferenceJob, InferenceRecipe
 
 MODULES = (
     *("argparse", "bisect", "calendar", "difflib", "fractions", "heapq", "json", "random"),
@@ -80,14 +80,17 @@ def minilm() -> tuple[nn.Module, list[Tensor]]:
     return encoder(), list(encode(sentences(32), 64))
 
 
+def recipe(rows: int = 128, length: int = 64) -> InferenceRecipe:
+    """The embeddings of `rows` sentences, f32 [rows, 384]. `minilm.toml` names this."""
+    return InferenceRecipe(
+        module=encoder(), data=encode(sentences(rows), length), names=("embeddings",)
+    )
+
+
 def embeddings(
     rows: int = 128, length: int = 64, batch_rows: int = 16, segment_steps: int = 4
 ) -> InferenceJob:
-    """The embeddings of `rows` sentences: f32 [rows, 384]."""
+    """The same as a job."""
     return InferenceJob(
-        module=encoder(),
-        data=encode(sentences(rows), length),
-        batch_rows=batch_rows,
-        segment_steps=segment_steps,
-        names=("embeddings",),
+        **vars(recipe(rows, length)), batch_rows=batch_rows, segment_steps=segment_steps
     )

@@ -14,8 +14,9 @@ from math import isfinite
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.jobs.rules import FieldError, on_chain, require, require_segments
+from worker.jobs.rules import FieldError, on_chain, require, require_bits, require_segments
 from worker.program import Generation, Program, Sampling, capture_inference, inference_state
+from worker.program.wellformed import MOST_DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class GenerationJob(GenerationRecipe):
     new_tokens: how many follow the longest prompt. segment_steps: steps between two checkpoints
     that the chain holds; a step is a token, those of the longest prompt included. temperature,
     top_k: see `worker.program.Sampling`; greedy where no temperature is given. seed: of the draws.
+    bits: of the integers that are multiplied.
     """
 
     new_tokens: int
@@ -60,6 +62,7 @@ class GenerationJob(GenerationRecipe):
     temperature: float = 0.0
     top_k: int | None = None
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +70,7 @@ class GenerationJob(GenerationRecipe):
         warm = isfinite(self.temperature) and self.temperature >= 0
         require(warm, "temperature", self.temperature, "0 or more, and finite")
         require(self.top_k is None or self.top_k > 0, "top_k", self.top_k, "at least 1")
+        require_bits(self.bits)
         try:
             require_segments(self.steps, self.segment_steps, self.seed)
         except FieldError:
@@ -95,7 +99,7 @@ class GenerationJob(GenerationRecipe):
 
     def capture(self) -> Program:
         """The next token of every text as a program."""
-        return capture_inference(self.module, [])
+        return capture_inference(self.module, [], bits=self.bits)
 
     def initial_state(self) -> list[Tensor]:
         return inference_state(self.module)

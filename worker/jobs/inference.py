@@ -19,9 +19,17 @@ from torch import Tensor, nn
 
 from worker.chain.types import Job
 from worker.jobs.computation import JobMismatch
-from worker.jobs.rules import on_chain, require, require_batch, require_rows, require_segments
+from worker.jobs.rules import (
+    on_chain,
+    require,
+    require_batch,
+    require_bits,
+    require_rows,
+    require_segments,
+)
 from worker.jobs.sampling import rows_of_step
 from worker.program import Kind, Program, Source, capture_inference, inference_state
+from worker.program.wellformed import MOST_DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +60,20 @@ class InferenceJob(InferenceRecipe):
     """What to run, and on what. Errors name the field, the value and the rule.
 
     batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
-    seed: of the order in which rows are seen, and of random numbers.
+    seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
+    multiplied.
     """
 
     batch_rows: int
     segment_steps: int
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_batch(self.batch_rows, self.rows)
         require_segments(self.steps, self.segment_steps, self.seed)
+        require_bits(self.bits)
 
     @property
     def rows(self) -> int:
@@ -75,7 +86,8 @@ class InferenceJob(InferenceRecipe):
 
     def capture(self) -> Program:
         """One batch's answers as a program."""
-        return capture_inference(self.module, [t[: self.batch_rows] for t in self.data])
+        example = [t[: self.batch_rows] for t in self.data]
+        return capture_inference(self.module, example, bits=self.bits)
 
     def initial_state(self) -> list[Tensor]:
         return inference_state(self.module)

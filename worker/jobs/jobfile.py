@@ -66,6 +66,7 @@ class InferenceSection:
     batch_rows: int
     segment_steps: int
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "segment_steps"):
@@ -83,6 +84,7 @@ class GenerationSection:
     temperature: float = 0.0
     top_k: int | None = None
     seed: int = 0
+    bits: int = MOST_DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("new_tokens", "segment_steps"):

@@ -8,9 +8,13 @@ from math import isfinite, prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View
-from worker.program.wellformed import MAX_ROW, MOST_DOT_BITS, check_node
+from worker.program.wellformed import MAX_ROW, check_node
 
 FALSE_TRUE = (0, 1)
+
+# bits of a product's operands: 14 has fp32's losses, 8 is the fast mode
+DOT_BITS = 14
+FAST_BITS = 8
 
 
 def f32_bits(value: float) -> int:
@@ -47,12 +51,13 @@ def least_bits(dtype: int) -> int:
 class Builder:
     """The list of nodes so far. Every method returns the view of the node it added or found.
 
-    dot_bits: of the integers that a product's operands become where its maker does not say.
+    bits: of a product's quantised operands, in everything that the lowering makes.
+
     Raises MalformedProgram for a record that no program has.
     """
 
-    def __init__(self, dot_bits: int = MOST_DOT_BITS) -> None:
-        self.dot_bits = dot_bits
+    def __init__(self, bits: int = DOT_BITS) -> None:
+        self.bits = bits
         self.nodes: list[Node] = []
         self.origins: list[str] = []
         # what the lowering is at: kept with each node it makes, for people
@@ -113,6 +118,12 @@ class Builder:
         """The view itself where its elements stand in row-major order, else a copy that does."""
         return view if view.is_plain else self.map(Map.COPY, view)
 
+    def shaped(self, view: View) -> View:
+        """The view itself where a node has its elements in this shape, else a copy that has."""
+        plain = self.plain(view)
+        same = self.nodes[plain.node].shape == view.shape
+        return plain if same else self.map(Map.COPY, plain)
+
     def reshape(self, view: View, shape: tuple[int, ...]) -> View:
         """Another shape of the same elements in row-major order."""
         return self.plain(view).reshape(shape)
@@ -144,15 +155,26 @@ class Builder:
         return self.reshape(rows, (count, parts, part))
 
     def reduce(self, fn: Reduce, view: View, axis: int) -> View:
-        """MAX, ARGMAX or EXPONENT over one axis; a long MAX by parts, which changes nothing."""
+        """MAX, ARGMAX or EXPONENT over one axis; a long maximum by parts, which changes nothing."""
         rows, rest = self.rows_of(view, axis)
         if fn == Reduce.MAX and rows.shape[1] > MAX_ROW:
             parts = self.parts_of(rows, least_bits(rows.dtype))
             return self.reduce(fn, self.reduce(fn, parts, 2), 1).reshape(rest)
+        if fn == Reduce.ARGMAX and rows.shape[1] > MAX_ROW:
+            return self._long_argmax(rows).reshape(rest)
         dtype = {Reduce.MAX: view.dtype, Reduce.ARGMAX: I64, Reduce.EXPONENT: I32}[fn]
         inputs = (Input(rows.node, rows.dtype, rows.shape),)
         node = self.add(Node(Kind.REDUCE, fn, dtype, rows.shape[:1], inputs))
         return node.reshape(rest)
+
+    def _long_argmax(self, rows: View) -> View:
+        """i64 [rows]: the first part that holds the greatest, and the first place of it there."""
+        parts = self.parts_of(rows, least_bits(rows.dtype))
+        count, number, length = parts.shape
+        which = self.reduce(Reduce.ARGMAX, self.reduce(Reduce.MAX, parts, 2), 1)
+        places = self.reduce(Reduce.ARGMAX, parts, 2).reshape((count, number, 1))
+        place = self.gather(places, which.reshape((count, 1))).reshape((count,))
+        return self.map(Map.ADD, self.map(Map.MUL, which, self.constant(length, I64)), place)
 
     def quantised(self, rows: View, bits: int) -> tuple[View, View]:
         """Integers [rows, length] and exponents [rows] of an f32 matrix."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from worker.program.builder import Builder
+from worker.program.builder import DOT_BITS, Builder
 from worker.program.codes import DTYPE_CODES
 from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
@@ -34,7 +34,7 @@ def capture_training(
     *,
     schedule: Sequence[float] | None = None,
     clip_norm: float | None = None,
-    bits: int = MOST_DOT_BITS,
+    bits: int = DOT_BITS,
 ) -> Program:
     """One training step as a program.
 
@@ -102,14 +102,12 @@ def capture_training(
     return _lowered(traced(step, state, batch), state, batch, layout.names, bits)
 
 
-def capture_inference(
-    module: nn.Module, example_batch: Batch, *, bits: int = MOST_DOT_BITS
-) -> Program:
+def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DOT_BITS) -> Program:
     """One forward pass as a program, without a gradient, in the module's own mode.
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a
     cache of keys and values, the token to go on from) is the next state. Its report is what the
-    module returns: a tensor, or tensors in tuples, lists, mappings and dataclasses (the outputs of
+    module returns, in its shapes: a tensor, or tensors in tuples, lists, mappings and dataclasses (the outputs of
     `transformers`), in their order; None is left out.
 
     example_batch: the module's arguments in their order, or a mapping of them by name. The first
@@ -139,7 +137,8 @@ def capture_inference(
         return [*tensors.values(), *returned]
 
     state = inference_state(module)
-    return _lowered(traced(step, state, batch), state, batch, held, bits)
+    graph = traced(step, state, batch)
+    return _lowered(graph, state, batch, held, bits, shaped=len(held))
 
 
 def inference_state(module: nn.Module) -> list[Tensor]:
@@ -163,6 +162,7 @@ def _lowered(
     batch: Sequence[Tensor],
     names: Sequence[str],
     bits: int,
+    shaped: int | None = None,
 ) -> Program:
     if not 2 <= bits <= MOST_DOT_BITS:
         raise ValueError(f"{bits=}; products take 2 to {MOST_DOT_BITS} (8 is the fast mode)")
@@ -170,7 +170,7 @@ def _lowered(
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
     ] + [builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(batch)]
-    lowered = lower_graph(graph.graph, builder, views)
+    lowered = lower_graph(graph.graph, builder, views, shaped)
     return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins)
 
 

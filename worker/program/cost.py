@@ -19,8 +19,8 @@ and integers of a product or a sum never leave its operator, which reads the flo
 
 **Memory** is the greatest sum of what lives at once: the state, the batch, every output computed so
 far that something still needs, and in the operator at work the integers that it multiplies or adds.
-Operators run in the order of the records. An executor that fuses needs less; its allocator's
-slack and the interpreter come on top.
+Operators run in the order of the records. An executor that fuses needs less; what its kernels need
+inside (operands as f64, slices of int8), its allocator's slack and the interpreter come on top.
 
 **Work units** are FLOPs + 16 * bytes. A machine has more operations to offer than bytes, some ten
 for each byte on a CPU of today and twenty on a GPU, so a step that only moves memory is work too.
@@ -119,7 +119,10 @@ class Summary:
                 "memory traffic",
                 f"{size(self.bytes_read)} read, {size(self.bytes_written)} written a step",
             ),
-            ("memory", f"{size(self.peak_bytes)} at the peak, {size(self.trace_bytes)} a trace"),
+            (
+                "memory",
+                f"{size(self.peak_bytes)} live at the peak, {size(self.trace_bytes)} a trace",
+            ),
             ("work units", f"{count(self.work_units)} a step"),
         ]
 

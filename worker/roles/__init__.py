@@ -1,7 +1,6 @@
 """Roles: what a worker does next, given the chain's state."""
 
 from worker.roles.artifacts import (
-    Start,
     load_computation,
     load_journal,
     load_program,
@@ -13,18 +12,19 @@ from worker.roles.artifacts import (
 from worker.roles.base import Desk, Role
 from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment
+from worker.roles.checkpoint import Checkpoint
 from worker.roles.keeper import Keeper
 from worker.roles.solver import Pricing, Solver
 from worker.roles.verifier import Verifier
 
 __all__ = [
+    "Checkpoint",
     "Desk",
     "Finding",
     "Keeper",
     "Pricing",
     "Role",
     "Solver",
-    "Start",
     "Verifier",
     "build",
     "check_segment",

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.jobs import Computation, JobMismatch, Journal, SegmentResult, changed, untouched
+from worker.jobs import Computation, JobMismatch, Journal, changed
 from worker.program import Kind, Program, Source
 from worker.roles.base import ComputationOf
+from worker.roles.checkpoint import Checkpoint
 from worker.store import Store
-
-
-@dataclass(frozen=True)
-class Start:
-    """The state that a segment starts from, and its root."""
-
-    root: bytes
-    state: list[Tensor]
-
 
 PROGRAM, DATA, STATE, JOURNAL, REPORTS = "program", "data", "state", "journal", "reports"
 
@@ -86,17 +77,22 @@ def load_journal(store: Store, root: bytes) -> Journal:
     )
 
 
-def put_result(store: Store, program: Program, result: SegmentResult, start: Start) -> bytes:
-    """Stores what a segment has computed; returns the root of the state at its end.
+def put_result(
+    store: Store,
+    program: Program,
+    reports: Sequence[Sequence[Tensor]],
+    start: Checkpoint,
+    end: Checkpoint,
+) -> None:
+    """Stores what a segment has computed.
 
     Where the program changes no state, its reports are the result: they are stored at the root that
     the journal's items give. A state that is still the segment's first is in the store already.
     """
     if not changed(program) and program.report_count:
-        store.put_tensors(REPORTS, [t for report in result.reports for t in report])
-    if untouched(start.state, result.state):
-        return start.root
-    return store.put_tensors(STATE, result.state, names=list(program.state_names))
+        store.put_tensors(REPORTS, [t for report in reports for t in report])
+    if end is not start:
+        store.put_tensors(STATE, end.state, list(program.state_names), end.root)
 
 
 def load_reports(store: Store, journal: Journal) -> list[list[Tensor]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from worker.chain.types import Segment
-from worker.commit import state_root, tensor_item
-from worker.jobs import Computation, Journal, Progress, SegmentResult, untouched
-from worker.roles.artifacts import Start
+from worker.commit import tensor_item
+from worker.jobs import Computation, Journal, Progress
+from worker.roles.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Finding:
 def check_segment(
     computation: Computation,
     segment: int,
-    start: Start,
+    start: Checkpoint,
     committed: Segment,
     journal: Journal,
     owner: bytes,
     progress: Progress | None = None,
-) -> tuple[Finding, SegmentResult]:
-    """Recomputes a segment from its first state: what is wrong in it, and what is right.
+) -> tuple[Finding, Checkpoint, list[list[Tensor]]]:
+    """Recomputes a segment from its first state: what is wrong in it, and what is right: the state
+    at its end, and its steps' reports.
 
     Raises ValueError when the journal is not the one committed, or not its owner's.
     """
@@ -45,11 +48,11 @@ def check_segment(
     if journal.first_step != steps.start or len(journal.entries) != len(steps):
         raise ValueError(f"the journal of {segment=} does not cover its steps {steps}")
     result = computation.run_segment(segment, start.state, progress)
-    same = untouched(start.state, result.state)
-    root = start.root if same else state_root(result.state)
+    end = start.after(result.state)
     wrong = (
         step
         for step, report, entry in zip(steps, result.reports, journal.entries, strict=True)
         if tuple(tensor_item(t) for t in report) != entry.items
     )
-    return Finding(segment, root != committed.state, next(wrong, None)), result
+    finding = Finding(segment, end.root != committed.state, next(wrong, None))
+    return finding, end, result.reports

@@ -13,13 +13,14 @@ from worker.program import MalformedProgram
 from worker.roles.ahead import Ahead
 from worker.roles.artifacts import (
     JOURNAL,
-    Start,
+    STATE,
     load_computation,
     load_journal,
     load_state,
     put_result,
 )
 from worker.roles.base import Desk
+from worker.roles.checkpoint import Checkpoint
 from worker.store import StoreError
 
 # what a worker asks for a task, or None to let it be
@@ -44,6 +45,7 @@ class Solver:
         self.desk, self.pricing, self.max_state_bytes = desk, pricing, max_state_bytes
         self.max_trace_elements = max_trace_elements
         self._refused: set[int] = set()
+        self._held: Checkpoint | None = None  # the last one made
         self._computations: dict[int, Computation] = {}
         self._players: dict[int, SolverPlayer] = {}
         self._ahead: Ahead[SegmentResult] = Ahead()
@@ -102,7 +104,6 @@ class Solver:
 
     def _commit(self, number: int, task: Task) -> bool:
         segment = task.committed
-        computation = self._computation(number)
         start = self._start(number, segment)
         result = self._ahead.take((number, segment), self._running(number, segment, start.state))
         if segment + 1 < task.segments:
@@ -111,11 +112,13 @@ class Solver:
             self._ahead.start((number, segment + 1), following)
         journal = self._make_journal(number, segment, result.reports)
         # artifacts first: whoever sees the commitment can fetch what it commits to
-        root = put_result(self.desk.store, computation.program, result, start)
+        end = self._put(number, start, result)
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
-        self.desk.market.commit_segment(number, segment, root, journal.root)
+        self.desk.market.commit_segment(number, segment, end.root, journal.root)
+        if segment + 1 == task.segments:
+            self._held = None  # the task is done with: its memory is free again
         self.desk.on_segment(self.name)
-        self.desk.log.info("committed segment %d of task %d: %s", segment, number, root.hex())
+        self.desk.log.info("committed segment %d of task %d: %s", segment, number, end.root.hex())
         return True
 
     def _running(
@@ -125,20 +128,29 @@ class Solver:
         progress = self.desk.progress_of(number, segment)
         return lambda: computation.run_segment(segment, state, progress)
 
-    def _start(self, number: int, segment: int) -> Start:
+    def _put(self, number: int, start: Checkpoint, result: SegmentResult) -> Checkpoint:
+        """Publishes what a segment has computed, and holds its last state for the next one."""
+        self._held = end = start.after(result.state)
+        put_result(self.desk.store, self._computation(number).program, result.reports, start, end)
+        return end
+
+    def _start(self, number: int, segment: int) -> Checkpoint:
         """The state that a segment starts from; made again where the store has lost it."""
         job, market = self.desk.job(number), self.desk.market
         program = self._computation(number).program
         root = job.state if segment == 0 else market.segment(number, segment - 1).state
+        held = self._held
+        if held is not None and held.root == root and self.desk.store.has(STATE, root):
+            return held
         try:
-            return Start(root, load_state(self.desk.store, program, root))
+            return Checkpoint(root, load_state(self.desk.store, program, root))
         except StoreError as error:
             if segment == 0:
                 raise
             self.desk.log.warning("task %d: %s; computing it again", number, error)
         before = self._start(number, segment - 1)
         result = self._computation(number).run_segment(segment - 1, before.state)
-        return Start(put_result(self.desk.store, program, result, before), result.state)
+        return self._put(number, before, result)
 
     def _make_journal(
         self, number: int, segment: int, reports: Sequence[Sequence[Tensor]]

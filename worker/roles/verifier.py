@@ -8,7 +8,6 @@ from worker.dispute import ChallengerPlayer, NothingToProve
 from worker.jobs import Computation, JobMismatch, Replay
 from worker.program import MalformedProgram
 from worker.roles.artifacts import (
-    Start,
     load_computation,
     load_journal,
     load_state,
@@ -16,6 +15,7 @@ from worker.roles.artifacts import (
 )
 from worker.roles.base import Desk
 from worker.roles.checking import Finding, check_segment
+from worker.roles.checkpoint import Checkpoint
 from worker.store import StoreError
 
 
@@ -32,6 +32,7 @@ class Verifier:
         self._findings: dict[tuple[int, int], Finding | None] = {}
         self._players: dict[int, ChallengerPlayer] = {}
         self._given_up: set[int] = set()
+        self._held: Checkpoint | None = None  # the last one found right
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -69,6 +70,7 @@ class Verifier:
                 return True
         if drawn:
             self.desk.market.attest(number)
+            self._held = None  # the task is done with: its memory is free again
             self.desk.log.info("attested task %d", number)
             return True
         return did
@@ -80,10 +82,9 @@ class Verifier:
         committed = market.segment(number, segment)
         try:
             computation = self._computation(number)
-            root = self._start(number, segment)
-            start = Start(root, load_state(store, computation.program, root))
+            start = self._checkpoint(computation, self._start(number, segment))
             journal = load_journal(store, committed.journal)
-            finding, result = check_segment(
+            finding, end, reports = check_segment(
                 computation,
                 segment,
                 start,
@@ -97,10 +98,17 @@ class Verifier:
             return None
         if finding.is_right:
             # the solver may have kept its copy back; the address is the same
-            put_result(store, computation.program, result, start)
+            put_result(store, computation.program, reports, start, end)
+            self._held = end
         self._findings[number, segment] = finding
         self.desk.on_segment(self.name)
         return finding
+
+    def _checkpoint(self, computation: Computation, root: bytes) -> Checkpoint:
+        """The state with this root: the last one that was found right, or the store's."""
+        if self._held is not None and self._held.root == root:
+            return self._held
+        return Checkpoint(root, load_state(self.desk.store, computation.program, root))
 
     def _start(self, number: int, segment: int) -> bytes:
         """Root of the state at the segment's start, as the solver is bound to it."""
@@ -147,7 +155,7 @@ class Verifier:
         if challenge.dispute not in self._players:
             segment = challenge.segment
             computation = self._computation(number)
-            first = load_state(self.desk.store, computation.program, self._start(number, segment))
+            first = self._checkpoint(computation, self._start(number, segment)).state
             finding = self._finding(number, task, segment)
             self._players[challenge.dispute] = ChallengerPlayer(
                 self.desk.court,

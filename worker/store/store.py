@@ -116,13 +116,20 @@ class Store:
     # --- tensors ---------------------------------------------------------------------------------
 
     def put_tensors(
-        self, kind: str, tensors: Sequence[torch.Tensor], names: Sequence[str] | None = None
+        self,
+        kind: str,
+        tensors: Sequence[torch.Tensor],
+        names: Sequence[str] | None = None,
+        address: bytes | None = None,
     ) -> bytes:
-        """Stores a list of tensors as safetensors, and returns its list root: its address."""
+        """Stores a list of tensors as safetensors, and returns its list root: its address.
+
+        address: the list root, where the caller has it: it is up to the caller that it is right.
+        """
         names = [str(i) for i in range(len(tensors))] if names is None else list(names)
         if len(set(names)) != len(names) or len(names) != len(tensors):
             raise ValueError(f"{len(tensors)} tensors need as many different names, not {names}")
-        address = self._root(tensors)
+        address = self._root(tensors) if address is None else address
         path = self.path(kind, address)
         prepared = _without_shared_memory(names, tensors)
         # safetensors orders by size: the metadata keeps the order of the list.

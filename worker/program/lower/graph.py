@@ -49,8 +49,13 @@ def user_line(node: fx.Node) -> str:
     return ""
 
 
-def lower_graph(graph: fx.Graph, builder: Builder, placeholders: Sequence[View]) -> Lowered:
+def lower_graph(
+    graph: fx.Graph, builder: Builder, placeholders: Sequence[View], shaped: int | None = None
+) -> Lowered:
     """Lowers every operator; `placeholders` stand for the graph's inputs, in order.
+
+    shaped: the output from which on they are nodes of the shapes that the graph gives them. Of
+    the others only the elements count: a reshape is no node, so a node may have another shape.
 
     Raises Unsupported, with all operators that have no rule and the user's lines, before any other
     work is done.
@@ -63,7 +68,9 @@ def lower_graph(graph: fx.Graph, builder: Builder, placeholders: Sequence[View])
             values[node] = next(inputs)
         elif node.op == "output":
             flat = fx.node.map_arg(node.args[0], lambda n: values[n])
-            return _finish(builder, [builder.plain(v) for v in flat])
+            free = len(flat) if shaped is None else shaped
+            outputs = [builder.plain(v) for v in flat[:free]]
+            return _finish(builder, outputs + [builder.shaped(v) for v in flat[free:]])
         elif not _is_nothing(node):
             values[node] = _apply(builder, node, values)
     raise AssertionError("a graph ends with its output")

@@ -15,7 +15,7 @@ def product(b: Builder, x: View, y: View) -> View:
     if x.dtype != F32 or y.dtype != F32:
         raise Unsupported("a matrix product of integers")
     rank = len(y.shape)
-    return b.dot(x, y.permute((*range(rank - 2), rank - 1, rank - 2)), b.dot_bits)
+    return b.dot(x, y.permute((*range(rank - 2), rank - 1, rank - 2)), b.bits)
 
 
 @rule(aten.mm.default, aten.bmm.default)

@@ -125,7 +125,7 @@ def _windowed(b: Builder, plane: View, kernel: View, w: Window, groups: int) -> 
     """[N, C, H, W] and [O, C / groups, kh, kw] -> [N, O, Ho, Wo]."""
     o = kernel.shape[0]
     rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
-    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.dot_bits)
+    out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.bits)
     return _image(b, out, plane.shape[0], w.outputs(plane.shape[2:]))  # type: ignore[arg-type]
 
 
@@ -137,7 +137,7 @@ def _unwindowed(b: Builder, y: View, kernel: View, w: Window, size: Pair, groups
     o, cg, kh, kw = kernel.shape
     split = b.reshape(kernel, (groups, o // groups, cg, kh * kw)).permute((0, 2, 1, 3))
     rows = b.reshape(split, (groups, cg, o // groups * kh * kw))
-    product = b.dot(_columns(b, covering(b, y, w, size), groups), rows, b.dot_bits)
+    product = b.dot(_columns(b, covering(b, y, w, size), groups), rows, b.bits)
     return _image(b, product, y.shape[0], size)
 
 
@@ -146,7 +146,7 @@ def _kernel_gradient(b: Builder, gy: View, plane: View, w: Window, groups: int) 
     o = gy.shape[1]
     left = b.plain(gy.permute((1, 0, 2, 3))).reshape((groups, o // groups, gy.count // o))
     right = _columns(b, windows(b, plane, w), groups).permute((0, 2, 1))
-    return b.dot(left, right, b.dot_bits)
+    return b.dot(left, right, b.bits)
 
 
 def _of_plane(x: View, transposed: bool) -> bool:
