@@ -19,7 +19,7 @@ contract ReduceChecker is Checker {
         Records.checkAttributes(node, 0);
         if (node.inputs[0].shape.length != 2) Records.malformed("operand shape");
         uint256 length = node.inputs[0].shape[1];
-        Records.checkLength(length);
+        Records.checkLength(length, Records.MAX_ROW);
 
         uint8 dtype = node.inputs[0].dtype;
         uint8 output = dtype; // of MAX
