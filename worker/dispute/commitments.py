@@ -16,9 +16,9 @@ SMALL = 1 << 20
 class CommittedList:
     """A state, a data set or a trace: its list tree, and each tensor's element tree.
 
-    A dispute opens a handful of a trace's thousands of tensors. So a large tensor is hashed once for
-    its item and let go; its bytes and its tree are made again when they are asked for. A step's
-    trace is then held once, not with a copy of its bytes and a list of all its hashes beside it.
+    A dispute opens a handful of a trace's thousands of tensors. So a large tensor is hashed once
+    for its item and let go; its bytes and its tree are made again when they are asked for. A trace
+    is then held once, not with a copy of its bytes and a list of all its hashes beside it.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from worker.chain.contracts import Challenged
+from worker.chain.events import Demanded
 from worker.chain.types import Status, Task
+from worker.commit import report_salt
 from worker.dispute import ChallengerPlayer, NothingToProve
 from worker.jobs import Computation, JobMismatch, Replay
 from worker.program import MalformedProgram
@@ -11,6 +15,9 @@ from worker.roles.artifacts import STATE, load_computation, load_journal, load_s
 from worker.roles.base import Desk
 from worker.roles.checking import Finding, check_segment
 from worker.store import StoreError
+
+# looks at the store before a state counts as withheld
+PATIENCE = 3
 
 
 class Verifier:
@@ -26,6 +33,8 @@ class Verifier:
         self._findings: dict[tuple[int, int], Finding | None] = {}
         self._players: dict[int, ChallengerPlayer] = {}
         self._given_up: set[int] = set()
+        self._looked: Counter[tuple[int, int]] = Counter()  # in vain, for a segment's first state
+        self._demands: dict[int, bool] = {}
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -35,6 +44,7 @@ class Verifier:
         if task.solver == me:
             return False
         mine = [c for c in self.desk.market.challenges(number) if c.challenger == me]
+        mine = [c for c in mine if not self._is_demand(c.dispute)]
         for challenge in mine:
             did = self._play(number, task, challenge) or did
         if task.status == Status.VERIFYING and self.desk.now <= task.window_ends:
@@ -53,7 +63,7 @@ class Verifier:
             finding = self._finding(number, task, segment)
             if finding is None:
                 # not checkable: neither attest nor accuse; a restart or a later tick tries again
-                return False
+                return self._demand(number, segment)
             if not finding.is_right:
                 dispute = self._accuse(number, segment)
                 self.desk.on_dispute(self.name, "opened")
@@ -74,7 +84,11 @@ class Verifier:
         committed = market.segment(number, segment)
         try:
             computation = self._computation(number)
-            first = load_state(store, computation.program, self._start(number, segment))
+            try:
+                first = load_state(store, computation.program, self._start(number, segment))
+            except StoreError:
+                self._looked[number, segment] += 1
+                raise
             journal = load_journal(store, committed.journal)
             finding = check_segment(
                 computation,
@@ -109,12 +123,51 @@ class Verifier:
             )
         return self._computations[number]
 
+    # demanding
+
+    def _demand(self, number: int, segment: int) -> bool:
+        """Demands on chain a leaf of the state that `segment` starts from, which is nowhere.
+
+        Once for a state, and after PATIENCE looks: the bond is lost if the solver shows the leaf.
+        The first state of all is the requester's, and nobody's to show.
+        """
+        if segment == 0 or self._looked[number, segment] < PATIENCE:
+            return False
+        me, market = self.desk.account, self.desk.market
+        for challenge in market.challenges(number):
+            same = (challenge.challenger, challenge.segment) == (me, segment - 1)
+            if same and self._is_demand(challenge.dispute):
+                return False
+        # the solver cannot foresee it; a restarted worker draws the same
+        drawn = report_salt(self.desk.secret, b"demand" + self.desk.task_domain(number), segment)
+        self._pay_bond()
+        word = int.from_bytes(drawn, "big")
+        receipt = market.demand(number, self.desk.job(number), segment - 1, word)
+        self.desk.on_dispute(self.name, "demanded")
+        self.desk.log.warning(
+            "task %d: the state after segment %d is nowhere: opened dispute %d to have it shown",
+            number,
+            segment - 1,
+            receipt.one(Challenged).dispute,
+        )
+        return True
+
+    def _is_demand(self, dispute: int) -> bool:
+        if dispute not in self._demands:
+            events = self.desk.court.events(dispute)
+            self._demands[dispute] = any(isinstance(e, Demanded) for e in events)
+        return self._demands[dispute]
+
     # accusing
 
-    def _accuse(self, number: int, segment: int) -> int:
+    def _pay_bond(self) -> None:
         market = self.desk.market
         if self.desk.token is not None:
             self.desk.token.ensure_allowance(market.address, market.parameters().bond)
+
+    def _accuse(self, number: int, segment: int) -> int:
+        market = self.desk.market
+        self._pay_bond()
         receipt = market.challenge(number, self.desk.job(number), segment)
         return receipt.one(Challenged).dispute
 
