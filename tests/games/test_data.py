@@ -45,7 +45,7 @@ def world(monkeypatch):
 
 
 def withheld(world, solver):
-    """A task whose verifier is drawn for one segment, not the first, and all states are gone but the
+    """A task whose verifier is drawn for one segment, not the first, with all states gone but the
     requester's."""
     number = assigned(world, solver, checks=1)
     assert world.task(number).checked_segments in ((1,), (2,)), "drawn by the chain's own hashes"

@@ -43,6 +43,11 @@ class Journal:
     def root(self) -> bytes:
         return self.tree.root
 
+    def covers(self, owner: bytes, steps: range) -> bool:
+        """It is that worker's, and has one entry for each of these steps."""
+        whole = self.first_step == steps.start and len(self.entries) == len(steps)
+        return self.owner == owner and whole
+
     @staticmethod
     def make(
         owner: bytes, secret: bytes, task: bytes, steps: range, reports: Sequence[Sequence[Tensor]]

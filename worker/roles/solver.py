@@ -37,7 +37,8 @@ class Solver:
         self.max_trace_elements = max_trace_elements
         self._refused: set[int] = set()
         self._computations: dict[int, Computation] = {}
-        self._players: dict[int, SolverPlayer] = {}
+        # a reorganised chain may give a dispute's number to another segment
+        self._players: dict[tuple[int, int, int], SolverPlayer] = {}
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -156,17 +157,18 @@ class Solver:
         return did
 
     def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
-        if dispute not in self._players:
+        key = (number, segment, dispute)
+        if key not in self._players:
             computation = self._computation(number)
             replay = Replay(computation, segment, self._start(number, segment))
-            self._players[dispute] = SolverPlayer(
+            self._players[key] = SolverPlayer(
                 self.desk.court,
                 dispute,
                 replay,
                 self._journal(number, segment, replay),
                 self.desk.court.arity_bits(),
             )
-        return self._players[dispute]
+        return self._players[key]
 
     def _journal(self, number: int, segment: int, replay: Replay) -> Journal:
         root = self.desk.market.segment(number, segment).journal

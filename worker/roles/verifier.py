@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from worker.chain.contracts import Challenged
 from worker.chain.events import Demanded
 from worker.chain.types import Status, Task
 from worker.commit import report_salt
 from worker.dispute import ChallengerPlayer, NothingToProve
-from worker.jobs import Computation, JobMismatch, Replay
+from worker.jobs import Computation, JobMismatch, Journal, Replay
 from worker.program import MalformedProgram
 from worker.roles.artifacts import STATE, load_computation, load_journal, load_state
 from worker.roles.base import Desk
@@ -31,10 +32,12 @@ class Verifier:
         self.name = "challenger" if volunteer else "verifier"
         self._computations: dict[int, Computation] = {}
         self._findings: dict[tuple[int, int], Finding | None] = {}
-        self._players: dict[int, ChallengerPlayer] = {}
-        self._given_up: set[int] = set()
-        self._looked: Counter[tuple[int, int]] = Counter()  # in vain, for a segment's first state
-        self._demands: dict[int, bool] = {}
+        # a reorganised chain may give a dispute's number to another segment
+        self._players: dict[tuple[int, int, int], ChallengerPlayer] = {}
+        self._given_up: set[tuple[int, int, int]] = set()
+        # looks in vain, for a segment's first state and for its journal
+        self._looked: Counter[tuple[int, int]] = Counter()
+        self._unread: Counter[tuple[int, int]] = Counter()
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -89,16 +92,17 @@ class Verifier:
             except StoreError:
                 self._looked[number, segment] += 1
                 raise
-            journal = load_journal(store, committed.journal)
+            journal = self._journal(number, task, segment, committed.journal)
             finding = check_segment(
                 computation,
                 segment,
                 first,
                 committed,
                 journal,
-                bytes.fromhex(task.solver[2:]),
                 self.desk.progress_of(number, segment),
             )
+            if journal is None and finding.is_right:
+                finding = replace(finding, report_step=self._drawn_step(number, segment))
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
             self.desk.log.error("task %d segment %d cannot be checked: %s", number, segment, error)
             return None
@@ -108,6 +112,28 @@ class Verifier:
         self._findings[number, segment] = finding
         self.desk.on_segment(self.name)
         return finding
+
+    def _journal(self, number: int, task: Task, segment: int, root: bytes) -> Journal | None:
+        """The segment's journal; None where no solver could open it, or it is nowhere.
+
+        Raises StoreError as long as it may still turn up.
+        """
+        solver = bytes.fromhex(task.solver[2:])
+        steps = self.desk.job(number).segment_range(segment)
+        try:
+            journal = load_journal(self.desk.store, root)
+        except StoreError:
+            self._unread[number, segment] += 1
+            if self._unread[number, segment] < PATIENCE:
+                raise
+            return None
+        return journal if journal.covers(solver, steps) else None
+
+    def _drawn_step(self, number: int, segment: int) -> int:
+        """The step whose report the solver is made to open, where its journal cannot be read."""
+        drawn = report_salt(self.desk.secret, b"step" + self.desk.task_domain(number), segment)
+        steps = self.desk.job(number).segment_range(segment)
+        return steps[int.from_bytes(drawn, "big") % len(steps)]
 
     def _start(self, number: int, segment: int) -> bytes:
         """Root of the state at the segment's start, as the solver is bound to it."""
@@ -153,10 +179,7 @@ class Verifier:
         return True
 
     def _is_demand(self, dispute: int) -> bool:
-        if dispute not in self._demands:
-            events = self.desk.court.events(dispute)
-            self._demands[dispute] = any(isinstance(e, Demanded) for e in events)
-        return self._demands[dispute]
+        return any(isinstance(e, Demanded) for e in self.desk.court.events(dispute))
 
     # accusing
 
@@ -173,14 +196,14 @@ class Verifier:
 
     def _play(self, number: int, task: Task, challenge: Challenged) -> bool:
         court, id_ = self.desk.court, challenge.dispute
-        did = False
+        did, key = False, (number, challenge.segment, id_)
         dispute = court.dispute(id_)
-        while dispute.phase.is_running and not dispute.solver_to_move and id_ not in self._given_up:
+        while dispute.phase.is_running and not dispute.solver_to_move and key not in self._given_up:
             try:
                 player = self._player(number, task, challenge)
                 said = player.move(dispute, court.events(id_))
             except NothingToProve as reason:
-                self._given_up.add(id_)
+                self._given_up.add(key)
                 self.desk.on_dispute(self.name, "given up")
                 self.desk.log.error("dispute %d: gave up: %s", id_, reason)
                 break
@@ -190,16 +213,17 @@ class Verifier:
         return did
 
     def _player(self, number: int, task: Task, challenge: Challenged) -> ChallengerPlayer:
-        if challenge.dispute not in self._players:
-            segment = challenge.segment
+        segment = challenge.segment
+        key = (number, segment, challenge.dispute)
+        if key not in self._players:
             computation = self._computation(number)
             first = load_state(self.desk.store, computation.program, self._start(number, segment))
             finding = self._finding(number, task, segment)
-            self._players[challenge.dispute] = ChallengerPlayer(
+            self._players[key] = ChallengerPlayer(
                 self.desk.court,
                 challenge.dispute,
                 Replay(computation, segment, first),
                 self.desk.court.arity_bits(),
                 finding.report_step if finding else None,
             )
-        return self._players[challenge.dispute]
+        return self._players[key]
