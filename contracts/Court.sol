@@ -21,6 +21,8 @@ import {Records} from "./lib/Records.sol";
 ///   Leaf  --S revealLeaf--> Proof
 ///   Proof --anyone: a proof--> Closed, the solver is guilty
 ///
+///   Data  --S showData--> Closed, the solver is not guilty
+///
 /// A proof of a report, and of a tensor's shape, is open to all earlier, whenever the challenger is to
 /// move. Whoever is to move and has no time left has lost, as soon as anyone calls time.
 ///
@@ -61,10 +63,21 @@ contract Court is ICourt {
     function open(Claim calldata claim) external returns (uint256 id) {
         // Equal states are no empty claim: a step of inference changes no state, only its reports.
         if (claim.lastStep <= claim.firstStep) revert EmptyClaim();
+        return _open(claim, claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps);
+    }
+
+    /// @inheritdoc ICourt
+    function demand(Claim calldata claim, uint256 word) external returns (uint256 id) {
+        id = _open(claim, Phase.Data);
+        _disputes[id].root = bytes32(word);
+        emit Demanded(id, word);
+    }
+
+    function _open(Claim calldata claim, Phase phase) private returns (uint256 id) {
         id = _count++;
         Dispute storage d = _disputes[id];
         d.since = Clocks.current();
-        d.phase = claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps;
+        d.phase = phase;
         d.solverToMove = true;
         d.solverClock = Clocks.create(clock);
         d.challengerClock = Clocks.create(clock);
@@ -171,6 +184,21 @@ contract Court is ICourt {
         d.phase = Phase.Proof;
         d.solverToMove = false;
         emit LeafRevealed(id, d.index, data);
+    }
+
+    /// @inheritdoc ICourt
+    function showData(uint256 id, Header calldata header, Opening calldata opening) external {
+        Dispute storage d = _solverMoves(id, Phase.Data);
+        _checkHeader(d, header);
+        uint256 tensors = header.stateCount; // not zero in any program that a worker accepts
+        (uint256 word, uint64 count) = (uint256(d.root), opening.count);
+        if (!Records.isType(opening.dtype) || count == 0) revert NotTheShape(opening.dtype, count);
+        uint64 tensor = uint64(word % tensors);
+        Elements.checkItem(opening, opening.dtype, count, d.hiState, tensor, uint64(tensors));
+        uint256 leaf = word / tensors % Elements.leavesOf(opening.dtype, count);
+        Elements.one(opening, uint64(leaf * Elements.perLeaf(opening.dtype))); // less than `count`
+        emit DataShown(id, uint32(tensor), uint64(leaf), opening.leaves[0].data);
+        _decide(id, d, false, "data");
     }
 
     // --- the challenger's moves ---
@@ -304,7 +332,7 @@ contract Court is ICourt {
         bytes32[] calldata tracePath
     ) external {
         Phase phase = _running(id).phase;
-        if (phase < Phase.Trace) revert WrongPhase(phase);
+        if (phase < Phase.Trace || phase == Phase.Data) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
         _checkHeader(d, header);
         _expect(keccak256(abi.encode(reports)), d.reports);

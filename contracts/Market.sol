@@ -268,6 +268,22 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     /// @inheritdoc IMarket
     function challenge(uint256 id, Job calldata job, uint32 index) external nonReentrant returns (uint256 dispute) {
+        return _accuse(id, job, index, false, 0);
+    }
+
+    /// @inheritdoc IMarket
+    function demand(uint256 id, Job calldata job, uint32 index, uint256 word)
+        external
+        nonReentrant
+        returns (uint256 dispute)
+    {
+        return _accuse(id, job, index, true, word);
+    }
+
+    function _accuse(uint256 id, Job calldata job, uint32 index, bool data, uint256 word)
+        private
+        returns (uint256 dispute)
+    {
         Record storage record = _known(id);
         _checkChallengeable(record);
         if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
@@ -276,7 +292,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
         ++record.openDisputes;
         // The court is ours, calls nobody back, and gives the number that the record needs.
-        dispute = ICourt(court).open(_claim(id, record.solver, job, index));
+        Claim memory claim = _claim(id, record.solver, job, index);
+        dispute = data ? ICourt(court).demand(claim, word) : ICourt(court).open(claim);
         // No truncation: a task costs a transaction, and a segment's index is below MOST_SEGMENTS.
         _accusations[dispute] = Accusation(uint64(id), uint16(index), true, msg.sender);
         emit Challenged(id, index, msg.sender, dispute, _bond);

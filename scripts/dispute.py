@@ -15,7 +15,9 @@ from worker.chain import Dispute, Phase
 from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
+    DataShown,
     Decided,
+    Demanded,
     Descended,
     Dismissed,
     ElementTried,
@@ -74,6 +76,10 @@ def tell(event: CourtEvent) -> str:
                 f"The court recomputes element {element} of node {node}: it is {now:#010x}, and "
                 f"the solver committed to {was:#010x}."
             )
+        case Demanded():
+            return "The challenger cannot get that last state, and demands a leaf of it."
+        case DataShown(tensor=tensor, leaf=leaf, data=data):
+            return f"The solver shows the {len(data)} bytes of leaf {leaf} of tensor {tensor}."
         case Decided(solver_guilty=guilty, reason=reason):
             why = reason.rstrip(b"\0").decode(errors="replace")
             return f"Verdict: the {'solver is guilty' if guilty else 'challenger loses'} ({why})."

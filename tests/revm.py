@@ -8,6 +8,7 @@ the tests that go through ape and eth-tester, and through a JSON-RPC server, che
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -27,6 +28,16 @@ def address_of(name: str) -> str:
     return to_checksum_address(sha256(name.encode()).digest()[:20])
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A transaction: what it called, who sent it, its gas, and its calldata in bytes."""
+
+    label: str
+    sender: str
+    gas: int
+    calldata: int
+
+
 class RevmChain:
     """A chain of one block per transaction, with time that a test sets."""
 
@@ -35,6 +46,7 @@ class RevmChain:
         self.number, self.time = 1, GENESIS_TIME
         self.logs: list[dict[str, Any]] = []
         self.gas: dict[str, list[int]] = defaultdict(list)
+        self.sent: list[Sent] = []
         self.eth = _Eth(self)
 
     def to_checksum_address(self, address: str) -> str:
@@ -44,6 +56,10 @@ class RevmChain:
         """The address of a new contract."""
         contract = evm.deploy(name, *arguments, evm=self.evm)
         return to_checksum_address(contract.address)
+
+    def size_of(self, address: str) -> int:
+        """Bytes of a deployed contract."""
+        return len(bytes(self.evm.get_code(address) or b""))
 
     def mine(self, blocks: int = 1, seconds: int = 0) -> None:
         """Time passes."""
@@ -84,6 +100,7 @@ class RevmChain:
         self.mine()
         result = self.evm.result
         self.gas[label].append(result.gas_used)
+        self.sent.append(Sent(label, sender, result.gas_used, len(data)))
         block_hash = sha256(self.number.to_bytes(8, "big")).digest()
         transaction = sha256(b"transaction" + block_hash).digest()
         logs = [
@@ -178,8 +195,8 @@ class Deployed:
         "ScatterChecker",
     )
 
-    def __init__(self, arity_bits: int = 4, clock: int = CLOCK) -> None:
-        chain = self.chain = RevmChain()
+    def __init__(self, arity_bits: int = 5, clock: int = CLOCK, chain: Any = None) -> None:
+        chain = self.chain = RevmChain() if chain is None else chain
         self.token = chain.deploy("TestToken")
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
         checkers = [chain.deploy(kind) for kind in self.KINDS]

@@ -19,7 +19,7 @@ contract DotChecker is Checker {
         if (node.dtype != Codes.F32) Records.malformed("output type");
         (uint256 b, uint256 m, uint256 n, uint256 k) = _sizes(node);
         if (b * m * n != count) Records.malformed("output shape"); // 192 bits hold the product
-        Records.checkLength(k);
+        Records.checkLength(k, Records.MAX_ROW);
         uint256 bits = node.attributes[4];
         if (bits < 2 || bits > 14) Records.malformed("bits");
         Records.checkRows(node.inputs[0], Codes.I32, b * m, k);

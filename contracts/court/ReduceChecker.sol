@@ -19,7 +19,7 @@ contract ReduceChecker is Checker {
         Records.checkAttributes(node, 0);
         if (node.inputs[0].shape.length != 2) Records.malformed("operand shape");
         uint256 length = node.inputs[0].shape[1];
-        Records.checkLength(length);
+        Records.checkLength(length, Records.MAX_ROW);
 
         uint8 dtype = node.inputs[0].dtype;
         uint8 output = dtype; // of MAX
@@ -55,30 +55,7 @@ contract ReduceChecker is Checker {
         if (node.fn == Codes.EXPONENT) {
             return uint32(Quantised.exponentOf(row.greatestMagnitude(length)));
         }
-        (uint64 bits, uint256 place) = _greatest(row, node.inputs[0].dtype, length);
-        return node.fn == Codes.MAX ? bits : uint64(place);
-    }
-
-    /// The first of the greatest elements; the first NaN, if there is one.
-    function _greatest(Elements.Row row, uint8 dtype, uint256 length)
-        private
-        pure
-        returns (uint64 best, uint256 place)
-    {
-        best = row.at(dtype, 0);
-        int256 bestKey = _key(best, dtype);
-        for (uint256 i = 1; i < length; ++i) {
-            uint64 bits = row.at(dtype, i);
-            int256 key = _key(bits, dtype);
-            if (key > bestKey) (best, bestKey, place) = (bits, key, i);
-        }
-    }
-
-    /// An integer that sorts as the elements do: for f32 the total order, the NaN above all.
-    function _key(uint64 bits, uint8 dtype) private pure returns (int256) {
-        if (dtype == Codes.I64) return int64(bits);
-        int256 signed = int32(uint32(bits));
-        if (dtype == Codes.I32 || signed >= 0) return signed;
-        return -1 - (signed & 0x7fffffff);
+        uint256 place = row.greatest(node.inputs[0].dtype, length);
+        return node.fn == Codes.MAX ? row.at(node.inputs[0].dtype, place) : uint64(place);
     }
 }

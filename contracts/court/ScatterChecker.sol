@@ -19,7 +19,7 @@ contract ScatterChecker is Checker {
         if (node.dtype != Codes.F32) Records.malformed("output type");
         (uint256 v, uint256 d, uint256 l) = _sizes(node);
         if (v * d != count) Records.malformed("output shape"); // 128 bits hold the product
-        Records.checkLength(l);
+        Records.checkLength(l, Records.MAX_SCATTER);
         Records.checkRows(node.inputs[0], Codes.I32, d, l);
         Records.checkRows(node.inputs[1], Codes.I32, 1);
         Input calldata indices = node.inputs[2];

@@ -26,7 +26,8 @@ interface ICourt {
         Elements, // a subtree of that tensor's elements
         Leaf, // one leaf of elements, not yet shown
         Proof, // the place is fixed; anyone may prove
-        Closed
+        Closed,
+        Data // a demand: the solver owes one leaf of its last state, and nothing else
     }
 
     struct Dispute {
@@ -62,7 +63,7 @@ interface ICourt {
         bytes32 revealed; // keccak256(abi.encode(roots)) of the interior roots revealed last
         bytes32 trace;
         bytes32 reports; // keccak256(abi.encode(reports)) that the solver opened
-        bytes32 root; // of the subtree under attack
+        bytes32 root; // of the subtree under attack; of a demand, the word that names the leaf
     }
 
     event Opened(uint256 indexed dispute, address indexed client, Claim claim);
@@ -78,6 +79,10 @@ interface ICourt {
     event LeafRevealed(uint256 indexed dispute, uint64 index, bytes data);
     /// The element that was tried: what the solver committed to, and what it had to be.
     event ElementTried(uint256 indexed dispute, uint32 node, uint64 element, uint64 committed, uint64 recomputed);
+    /// A demand was opened; `word` says for which leaf, see `demand`.
+    event Demanded(uint256 indexed dispute, uint256 word);
+    /// The demanded leaf: number `leaf` of tensor `tensor` of the state.
+    event DataShown(uint256 indexed dispute, uint32 tensor, uint64 leaf, bytes data);
     event Decided(uint256 indexed dispute, bool solverGuilty, bytes32 reason);
     event Dismissed(uint256 indexed dispute);
 
@@ -104,6 +109,11 @@ interface ICourt {
     /// Opens a dispute; the caller is its client. The solver is to move. Disputes are numbered from 0.
     function open(Claim calldata claim) external returns (uint256 id);
 
+    /// Opens a demand for data: the solver is to show one leaf of the claim's last state in time, and
+    /// wins by it. Of the state's `n` tensors it is number `word % n`; of that one's `m` leaves number
+    /// `word / n % m`. The challenger draws `word`: a solver cannot know before which leaves it must keep.
+    function demand(Claim calldata claim, uint256 word) external returns (uint256 id);
+
     /// The client gives a dispute up: nobody wins.
     function dismiss(uint256 id) external;
 
@@ -129,6 +139,9 @@ interface ICourt {
     function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external;
     /// Leaf: its 1024 bytes.
     function revealLeaf(uint256 id, bytes calldata data) external;
+
+    /// Data: the demanded leaf, whole, under the claim's last state. It ends the demand.
+    function showData(uint256 id, Header calldata header, Opening calldata opening) external;
 
     // The challenger's moves.
     /// Steps: into part `part` of the interval that `roots` divides.

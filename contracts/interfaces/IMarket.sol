@@ -174,6 +174,10 @@ interface IMarket is ICourtClient {
     /// status, or a solver and its friend could prolong a task for ever with bonds that they pay
     /// each other.
     function challenge(uint256 task, Job calldata job, uint32 segment) external returns (uint256 dispute);
+    /// Demands one leaf of the state at a committed segment's end, for whoever cannot get that state:
+    /// `ICourt.demand` says which one `word` names. As a challenge otherwise, bond and deadlines too: a
+    /// solver that shows the leaf has the bond for its trouble, and one that does not is guilty.
+    function demand(uint256 task, Job calldata job, uint32 segment, uint256 word) external returns (uint256 dispute);
     /// After the window, with no dispute open: pays. Anyone may call.
     function settle(uint256 task) external;
     /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.

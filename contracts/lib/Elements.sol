@@ -254,11 +254,54 @@ library Elements {
         uint256 best = 0;
         for (uint256 i = 0; i < length; i += 8) {
             uint256 x = lanes(start, i, length);
-            for (uint256 lane = 0; lane < 256; lane += 32) {
-                uint256 magnitude = (x >> lane) & 0x7fffffff;
-                if (magnitude > best) best = magnitude;
+            assembly ("memory-safe") {
+                for { let lane := 0 } lt(lane, 256) { lane := add(lane, 32) } {
+                    let magnitude := and(shr(lane, x), 0x7fffffff)
+                    if gt(magnitude, best) { best := magnitude }
+                }
             }
         }
         return uint32(best);
+    }
+
+    /// Where in a row of f32, i32 or i64 the first of the greatest stands: of f32 in the total order, with
+    /// any NaN above all.
+    function greatest(Row start, uint8 dtype, uint256 length) internal pure returns (uint256 place) {
+        uint256 shift = shiftOf(dtype);
+        uint256 width = 8 << shift;
+        // An element's key sorts as it does. Of integers, the sign's bit flipped. Of a negative f32, all
+        // bits flipped; then -infinity's key is 0x7fffff, which is taken off, so that a negative NaN
+        // wraps, and +infinity's is the greatest that is none of a NaN.
+        bool float = dtype == Codes.F32;
+        uint256 flip = float ? 0x7fffffff : 0;
+        uint256 least = float ? 0x7fffff : 0;
+        uint256 most = float ? 0xff000001 : type(uint256).max;
+        uint256 best = 0;
+        for (uint256 i = 0; i < length; i += 32 >> shift) {
+            uint256 word;
+            assembly ("memory-safe") {
+                word := mload(add(start, shl(shift, i)))
+            }
+            word = shift == 3 ? swap64(word) : swap32(word);
+            // Sums of places and of shifts within a word are small.
+            assembly ("memory-safe") {
+                let end := add(i, shr(shift, 32))
+                if gt(end, length) { end := length }
+                for { let j := i } lt(j, end) { j := add(j, 1) } {
+                    let x := shr(sub(256, width), word)
+                    word := shl(width, word)
+                    let key := sub(xor(x, or(shl(sub(width, 1), 1), mul(shr(31, x), flip))), least)
+                    if gt(key, best) {
+                        best := key
+                        place := j
+                        // The first NaN: nothing is greater.
+                        if gt(key, most) {
+                            j := end
+                            i := length
+                        }
+                    }
+                }
+            }
+        }
     }
 }

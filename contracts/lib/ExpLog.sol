@@ -67,8 +67,12 @@ library ExpLog {
         unchecked {
             // y is in (0.7, 1.5), hence normal.
             k += int256(uint256(y >> 23));
-            if (k > 0 && k < 255) return (y & 0x7fffff) | uint32(uint256(k) << 23);
-            return Float32.fromScaled(int256(uint256((y & 0x7fffff) | 0x800000)), k - 150);
+            if (k > 0) return k < 255 ? (y & 0x7fffff) | uint32(uint256(k) << 23) : Float32.INFINITY;
+            // A subnormal result: 24 bits, of which 1 - k are rounded off; 24 and more leave nothing
+            // or the last place, by whether more than a half is gone.
+            uint256 m = (y & 0x7fffff) | 0x800000;
+            uint256 n = uint256(1 - k);
+            return uint32((m + (1 << (n - 1)) - 1 + ((m >> n) & 1)) >> n);
         }
     }
 
@@ -122,12 +126,12 @@ library ExpLog {
             if v {
                 let minus := slt(v, 0)
                 let m := add(xor(v, sub(0, minus)), minus)
-                // l = 23 - floor(log2 m), by binary search
-                let l := shl(4, lt(m, 0x100))
-                l := or(l, shl(3, lt(shl(l, m), 0x10000)))
-                l := or(l, shl(2, lt(shl(l, m), 0x100000)))
-                l := or(l, shl(1, lt(shl(l, m), 0x400000)))
-                l := or(l, lt(shl(l, m), 0x800000))
+                // l = 23 - floor(log2 m): up by fives, then by the five highest of the bits.
+                let l := mul(5, add(add(lt(m, 0x80000), lt(m, 0x4000)), add(lt(m, 0x200), lt(m, 0x10))))
+                l := add(
+                    l,
+                    byte(shr(19, shl(l, m)), 0x0004030302020202010101010101010100000000000000000000000000000000)
+                )
                 // The hidden bit adds one to the exponent field.
                 r := or(shl(31, minus), add(shl(23, sub(add(scale, 23), l)), shl(l, m)))
             }

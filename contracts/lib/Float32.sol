@@ -29,33 +29,83 @@ library Float32 {
     /// @notice a + b; an exact zero is +0 unless both are -0.
     function add(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            // a gets the greater magnitude, and with it the sign of the result.
-            if lt(and(a, 0x7fffffff), and(b, 0x7fffffff)) {
-                let t := a
+            let signs := xor(a, b)
+            let x := and(a, 0x7fffffff)
+            let y := and(b, 0x7fffffff)
+            // x is the greater magnitude, and a has its sign, which is the result's.
+            if lt(x, y) {
                 a := b
-                b := t
+                b := x
+                x := y
+                y := b
             }
-            let ea := and(shr(23, a), 0xff)
-            let eb := and(shr(23, b), 0xff)
-            let d := sub(ea, eb)
-            let opposite := and(shr(31, xor(a, b)), 1)
-            // Both normal, no overflow near, d in [0, 23], or in [2, 25] if the signs differ.
-            if and(and(lt(ea, 254), gt(eb, 0)), lt(sub(d, shl(1, opposite)), 24)) {
-                // In units of 2^-26 of a's last place, in which b is still whole: a +- b.
+            // The exponent field less two: wraps for the two least, of which the bits are integers.
+            let e := sub(shr(23, x), 2)
+            if lt(e, 253) {
+                // y's exponent field less one, that of a subnormal being 1.
+                let f := shr(23, y)
+                let g := sub(f, gt(f, 0))
+                // In units of 2^-26 of x's last place y is whole if the exponents are at most 26
+                // apart. Otherwise it is below 2^-3 of that place and cannot change x, and the shift,
+                // by a number that wraps below zero, leaves nothing of it.
                 let m :=
                     add(
-                        shl(26, or(and(a, 0x7fffff), 0x800000)),
-                        mul(shl(sub(26, d), or(and(b, 0x7fffff), 0x800000)), sub(1, shl(1, opposite)))
+                        shl(26, or(and(x, 0x7fffff), 0x800000)),
+                        mul(sub(1, and(shr(30, signs), 2)), shl(sub(add(25, g), e), sub(y, shl(23, g))))
                     )
-                // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
-                let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
-                m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
-                m := shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1)))
-                r := or(and(a, 0x80000000), add(shl(23, sub(add(ea, k), 2)), m))
+                switch lt(m, 0x1000000000000)
+                case 0 {
+                    // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
+                    let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
+                    let n := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
+                    r := add(shl(23, add(e, k)), shr(27, add(add(n, 0x3ffffff), and(shr(27, n), 1))))
+                }
+                default {
+                    // Cancellation: the exponents are at most one apart, so m is whole in half places
+                    // of x. At most 23 bits are left, or none: an exact zero is +0.
+                    let w := shr(25, m)
+                    let s := mul(5, add(add(lt(w, 0x40000), lt(w, 0x2000)), add(lt(w, 0x100), lt(w, 8))))
+                    // By the five highest of the bits: 5 up from bit 18, .. 1 up from bit 22.
+                    let t :=
+                        add(
+                            s,
+                            byte(shr(18, shl(s, w)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                        )
+                    // No further up than to the least exponent.
+                    if gt(t, e) { t := e }
+                    r := add(shl(23, sub(e, t)), shl(t, w))
+                    if iszero(w) {
+                        r := 0
+                        a := 0
+                    }
+                }
             }
+            if gt(e, 251) {
+                switch shr(255, e)
+                case 0 {
+                    // Too great. Or not finite: inf - inf is invalid; otherwise the infinity wins.
+                    if or(gt(r, 0x7f800000), eq(e, 253)) { r := 0x7f800000 }
+                    if or(gt(x, 0x7f800000), and(eq(e, 253), and(eq(x, y), and(shr(31, signs), 1)))) {
+                        r := 0x7fc00000
+                        a := 0
+                    }
+                }
+                default {
+                    // Magnitudes' bits count the least unit of all.
+                    switch and(signs, 0x80000000)
+                    case 0 {
+                        r := add(x, y)
+                        // From 2^24 on the unit is twice that one: one bit to round off.
+                        if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
+                    }
+                    default {
+                        r := sub(x, y)
+                        if iszero(r) { a := 0 }
+                    }
+                }
+            }
+            r := or(and(a, 0x80000000), r)
         }
-        // The result above is never a zero.
-        if (r == 0) r = _addOther(a, b);
     }
 
     /// @notice a - b.
@@ -332,81 +382,6 @@ library Float32 {
             else m >>= uint256(-e);
             if (m > limit) m = limit;
             return a >> 31 == 0 ? int256(m) : -int256(m);
-        }
-    }
-
-    /// @dev The sums that `add` leaves: cancellation, far apart, zeros, subnormals, infinities, NaN.
-    /// |a| >= |b|.
-    function _addOther(uint32 a, uint32 b) private pure returns (uint32 r) {
-        assembly ("memory-safe") {
-            a := and(a, 0xffffffff)
-            b := and(b, 0xffffffff)
-            let x := and(a, 0x7fffffff)
-            let y := and(b, 0x7fffffff)
-            let sign := and(a, 0x80000000)
-            for {} 1 {} {
-                if gt(x, 0x7f7fffff) {
-                    // inf - inf is invalid; otherwise the infinity wins.
-                    r := a
-                    if or(gt(x, 0x7f800000), and(eq(x, y), iszero(eq(a, b)))) { r := 0x7fc00000 }
-                    break
-                }
-                if iszero(y) {
-                    // a itself, but +0 + -0 is +0.
-                    r := a
-                    if iszero(x) { r := and(a, b) }
-                    break
-                }
-                let ex := shr(23, x)
-                let ey := shr(23, y)
-                x := or(and(x, 0x7fffff), shl(23, gt(ex, 0)))
-                y := or(and(y, 0x7fffff), shl(23, gt(ey, 0)))
-                ex := add(ex, iszero(ex))
-                ey := add(ey, iszero(ey))
-                let d := sub(ex, ey)
-                // y < 2^24 units is under a quarter of x's last place: x stands.
-                if gt(d, 25) {
-                    r := a
-                    break
-                }
-                x := shl(d, x) // in units of y's last place; below 2^49
-                if lt(xor(a, b), 0x80000000) {
-                    // Same signs: the sum's leading bit is at 23 + d or one above, or lower if both
-                    // are subnormal, when d = 0 and the sum is its own encoding.
-                    let m := add(x, y)
-                    let s := add(d, shr(add(24, d), m))
-                    if s { m := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1)))) }
-                    r := add(shl(23, sub(add(ey, s), 1)), m)
-                    if gt(r, 0x7f800000) { r := 0x7f800000 }
-                    r := or(sign, r)
-                    break
-                }
-                let m := sub(x, y)
-                if gt(d, 1) {
-                    // The difference's leading bit is at 23 + d or one below.
-                    let s := add(sub(d, 1), shr(add(23, d), m))
-                    m := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
-                    r := or(sign, add(shl(23, sub(add(ey, s), 1)), m))
-                    break
-                }
-                if iszero(m) { break } // an exact zero is +0
-                // Cancellation: m < 2^25. Only its full length leaves a bit to round.
-                if shr(24, m) {
-                    m := shr(1, add(m, and(shr(1, m), 1)))
-                    r := or(sign, add(shl(23, ey), m))
-                    break
-                }
-                // Up by l = 23 - floor(log2 m), but no further than to the least exponent.
-                let l := shl(4, lt(m, 0x100))
-                l := or(l, shl(3, lt(shl(l, m), 0x10000)))
-                l := or(l, shl(2, lt(shl(l, m), 0x100000)))
-                l := or(l, shl(1, lt(shl(l, m), 0x400000)))
-                l := or(l, lt(shl(l, m), 0x800000))
-                ey := sub(ey, 1)
-                if gt(l, ey) { l := ey }
-                r := or(sign, add(shl(23, sub(ey, l)), shl(l, m)))
-                break
-            }
         }
     }
 

@@ -14,6 +14,8 @@ library Records {
     int256 internal constant MAX_REACH = 1 << 40;
     /// Longest row that one proof reads.
     uint256 internal constant MAX_ROW = 1 << 12;
+    /// Longest one of a scatter: its indices are read as well, and twice as long where they are i64.
+    uint256 internal constant MAX_SCATTER = 1 << 11;
     uint32 internal constant NAN = 0x7fc00000;
 
     function malformed(bytes32 rule) internal pure {
@@ -57,8 +59,8 @@ library Records {
         if (input.shape.length != rank) malformed("operand shape");
     }
 
-    function checkLength(uint256 length) internal pure {
-        if (length > MAX_ROW) malformed("row length");
+    function checkLength(uint256 length, uint256 most) internal pure {
+        if (length > most) malformed("row length");
     }
 
     function isType(uint8 dtype) internal pure returns (bool) {

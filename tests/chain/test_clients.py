@@ -130,7 +130,7 @@ def test_reads_of_the_market_and_the_court(assay, clients_of):
     assert parameters.stakes == clients.stakes.address
     assert parameters.challenge_window == 600
     assert clients.market.verifier_stake(0) == parameters.floor_stake
-    assert (clients.court.arity_bits(), clients.court.clock()) == (4, 300)
+    assert (clients.court.arity_bits(), clients.court.clock()) == (5, 300)
     assert clients.court.checker(3) == clients.deployment.checkers[3]
     assert clients.stakes.token() == clients.token.address
     assert clients.stakes.available(clients.address, clients.market.address) == 0

@@ -482,7 +482,7 @@ def test_what_a_dispute_costs(start, court, honest):
 
 
 DOT_LENGTH = 1024
-LONGEST = 4096
+LONGEST = 2048
 
 
 def dots():
@@ -548,4 +548,4 @@ def test_what_a_proof_of_the_longest_scatter_costs(start, court, honest, solver,
     receipt = game.send(name, *arguments[:6], openings, sender=game.challenger)
     assert verdict(game) is True
     print("scatter", receipt.gas_used)
-    assert receipt.gas_used <= 3_000_000
+    assert receipt.gas_used <= 1_000_000

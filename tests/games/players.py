@@ -153,7 +153,7 @@ class Trickster(Solver):
             fresh = step not in player._traces
             committed = honest(player, step)
             if fresh:
-                committed.tensors[self.node] = self.trick(committed[self.node])
+                committed.replace(self.node, self.trick(committed[self.node]))
             return committed
 
         player._trace = trace  # type: ignore[method-assign]

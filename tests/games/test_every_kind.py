@@ -106,7 +106,7 @@ def test_an_honest_solver_accused_at_every_kind_of_node_keeps_its_stake(name):
     program, _, data = small_training()
     first = load_state(world.store, program, liar.market.segment(number, segment - 1).state)
     believed = WrongElement(job, program, data, step=STEP, node=node, element=element, bit=bit)
-    player = ChallengerPlayer(liar.court, dispute, Replay(believed, segment, first), 4, STEP)
+    player = ChallengerPlayer(liar.court, dispute, Replay(believed, segment, first), 5, STEP)
     refused = None
     for _ in range(40):
         solver.tick()

@@ -64,7 +64,7 @@ def _training(
 class World:
     """One market, one store, and the four roles' desks."""
 
-    def __init__(self, arity_bits: int = 4) -> None:
+    def __init__(self, arity_bits: int = 5) -> None:
         self.system = Deployed(arity_bits)
         self.chain = self.system.chain
         self.folder = tempfile.TemporaryDirectory()

@@ -16,7 +16,7 @@ from tests.program.models import seeded
 from worker.program import Kind, Program, capture_training, training_state
 from worker.program.builder import Builder
 from worker.program.codes import F32, Reduce
-from worker.program.wellformed import MAX_ROW, check_program
+from worker.program.wellformed import MAX_ROW, MAX_SCATTER, check_program
 
 aten = torch.ops.aten
 
@@ -38,6 +38,7 @@ def longest(program: Program) -> int:
         elif node.kind == Kind.DOT:
             rows.append(node.attributes[3])
         elif node.kind == Kind.SCATTER:
+            assert node.attributes[2] <= MAX_SCATTER
             rows.append(node.attributes[2])
     return max(rows)
 
@@ -75,7 +76,7 @@ LONG: list[tuple[Any, tuple, float]] = [
     (aten.bmm.default, (f(2, 3, 5000), f(2, 5000, 4)), 1e-3),
     (aten.addmm.default, (f(4), f(1, MAX_ROW + 1), f(MAX_ROW + 1, 4)), 1e-3),
     (aten.index_put.default, (f(7, 3), [index(10_001, 7)], f(10_001, 3), True), 1e-5),
-    (aten.index_put.default, (f(7), [index(MAX_ROW + 1, 7)], f(MAX_ROW + 1), True), 1e-5),
+    (aten.index_put.default, (f(7), [index(MAX_SCATTER + 1, 7)], f(MAX_SCATTER + 1), True), 1e-5),
 ]
 
 

@@ -243,6 +243,10 @@ class Market(Contract):
         """The dispute's number is `receipt.one(Challenged).dispute`."""
         return self._write("challenge", task, job, segment)
 
+    def demand(self, task: int, job: ToAbi, segment: int, word: int) -> Receipt:
+        """The demand's number is `receipt.one(Challenged).dispute`, as of a challenge."""
+        return self._write("demand", task, job, segment, word)
+
     def settle(self, task: int) -> Receipt:
         return self._write("settle", task)
 
@@ -352,6 +356,9 @@ class Court(Contract):
 
     def reveal_leaf(self, dispute: int, data: bytes) -> Receipt:
         return self._write("revealLeaf", dispute, data)
+
+    def show_data(self, dispute: int, header: ToAbi, opening: ToAbi) -> Receipt:
+        return self._write("showData", dispute, header, opening)
 
     def descend_steps(self, dispute: int, roots: Sequence[bytes], part: int) -> Receipt:
         return self._write("descendSteps", dispute, roots, part)

@@ -262,6 +262,18 @@ class ElementTried(CourtEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Demanded(CourtEvent):
+    word: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataShown(CourtEvent):
+    tensor: int
+    leaf: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decided(CourtEvent):
     solver_guilty: bool
     reason: bytes

@@ -57,11 +57,12 @@ class Phase(IntEnum):
     LEAF = 7
     PROOF = 8
     CLOSED = 9
+    DATA = 10
 
     @property
     def is_running(self) -> bool:
         """Somebody is to move."""
-        return Phase.NONE < self < Phase.CLOSED
+        return self not in (Phase.NONE, Phase.CLOSED)
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

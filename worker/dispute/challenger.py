@@ -137,7 +137,7 @@ class ChallengerPlayer:
             self.program.header,
             node,
             self.program.output_tree.path(d.item),
-            own[node].item,
+            own.items[node],
             own.tree.path(node),
         )
         return f"proved that tensor {d.item} of S_{d.hi} is not the output of node {node}"
@@ -154,7 +154,7 @@ class ChallengerPlayer:
             report,
             node,
             self.program.output_tree.path(place),
-            own[node].item,
+            own.items[node],
             own.tree.path(node),
         )
         return f"proved that report {report} of step {d.lo} is not the output of node {node}"
@@ -223,7 +223,7 @@ class ChallengerPlayer:
         return _last(events, Opened).claim
 
     def _outputs(self, trace: CommittedList) -> tuple[list[bytes], list[bytes]]:
-        items = [trace[n].item for n in self.program.outputs]
+        items = [trace.items[n] for n in self.program.outputs]
         return items[: self.program.state_count], items[self.program.state_count :]
 
     def _trace(self, step: int) -> CommittedList:

@@ -9,22 +9,45 @@ from torch import Tensor
 
 from worker.commit import TensorCommitment, Tree, commit_tensor, list_leaf, list_tree
 
+# elements' bytes up to which a commitment is kept whole from the start
+SMALL = 1 << 20
+
 
 class CommittedList:
-    """A state, a data set or a trace: its list tree, and each tensor's element tree."""
+    """A state, a data set or a trace: its list tree, and each tensor's element tree.
+
+    A dispute opens a handful of a trace's thousands of tensors. So a large tensor is hashed once
+    for its item and let go; its bytes and its tree are made again when they are asked for. A trace
+    is then held once, not with a copy of its bytes and a list of all its hashes beside it.
+    """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.tensors = [commit_tensor(t) for t in tensors]
+        self._tensors = list(tensors)
+        self._opened: dict[int, TensorCommitment] = {}
+        self.items: list[bytes] = []
+        for index, tensor in enumerate(self._tensors):
+            commitment = commit_tensor(tensor)
+            self.items.append(commitment.item)
+            if len(commitment.data) <= SMALL:
+                self._opened[index] = commitment
 
     def __getitem__(self, index: int) -> TensorCommitment:
-        return self.tensors[index]
+        if index not in self._opened:
+            self._opened[index] = commit_tensor(self._tensors[index])
+        return self._opened[index]
 
     def __len__(self) -> int:
-        return len(self.tensors)
+        return len(self._tensors)
+
+    def replace(self, index: int, commitment: TensorCommitment) -> None:
+        """Puts another commitment in a tensor's place: how tests cheat. Before the tree is read."""
+        assert "tree" not in self.__dict__, "the list's tree has been read"
+        self._opened[index] = commitment
+        self.items[index] = commitment.item
 
     @cached_property
     def tree(self) -> Tree:
-        return list_tree([t.item for t in self.tensors])
+        return list_tree(self.items)
 
     @property
     def root(self) -> bytes:
@@ -32,4 +55,4 @@ class CommittedList:
 
     def leaf(self, index: int) -> bytes:
         """The list leaf of tensor `index`."""
-        return list_leaf(index, self.tensors[index].item)
+        return list_leaf(index, self.items[index])

@@ -6,6 +6,7 @@ from worker.chain.types import Dispute, Phase
 from worker.commit import Tree
 from worker.dispute.commitments import CommittedList
 from worker.dispute.court import CourtMoves
+from worker.dispute.openings import opened
 from worker.jobs import Journal, Replay, interior
 
 
@@ -55,9 +56,22 @@ class SolverPlayer:
             case Phase.LEAF:
                 self.court.reveal_leaf(self.id, self._list(d)[d.item].leaf(d.index))
                 return f"showed leaf {d.index} of tensor {d.item}"
+            case Phase.DATA:
+                return self._show_data(d)
             case _:
                 raise AssertionError(f"the solver has no move in phase {d.phase.name}")
         return f"revealed what lies under level {d.level} node {d.index} ({d.phase.name.lower()})"
+
+    def _show_data(self, d: Dispute) -> str:
+        """The leaf of S_hi that the demand's word names (`ICourt.demand`)."""
+        state = self._state(d.hi)
+        rest, index = divmod(int.from_bytes(d.root, "big"), len(state))
+        tensor = state[index]
+        leaf = rest % tensor.tree.size
+        path = state.tree.path(index)
+        opening = opened(tensor, path, leaf * tensor.per_leaf, 1)
+        self.court.show_data(self.id, self.program.header, opening)
+        return f"showed leaf {leaf} of tensor {index} of S_{d.hi}"
 
     def _reveal_children(self, tree: Tree, d: Dispute) -> None:
         levels = min(self.arity_bits, d.level)

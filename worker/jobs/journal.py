@@ -51,6 +51,11 @@ class Journal:
         """List root of all reported tensors, step by step: where the reports' artifact stands."""
         return list_root([item for entry in self.entries for item in entry.items])
 
+    def covers(self, owner: bytes, steps: range) -> bool:
+        """It is that worker's, and has one entry for each of these steps."""
+        whole = self.first_step == steps.start and len(self.entries) == len(steps)
+        return self.owner == owner and whole
+
     @staticmethod
     def make(
         owner: bytes, secret: bytes, task: bytes, steps: range, reports: Sequence[Sequence[Tensor]]

@@ -8,7 +8,7 @@ from math import isfinite, prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View
-from worker.program.wellformed import MAX_ROW, check_node
+from worker.program.wellformed import MAX_ROW, MAX_SCATTER, check_node
 
 FALSE_TRUE = (0, 1)
 
@@ -217,7 +217,7 @@ class Builder:
         A long L goes by parts, each rounded.
         """
         length, width = values.shape
-        if length > MAX_ROW:
+        if length > MAX_SCATTER:
             half = length // 2
             first = self.scatter(values.slice(0, 0, half), index.slice(0, 0, half), rows)
             rest = values.slice(0, half, length - half), index.slice(0, half, length - half)

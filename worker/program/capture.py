@@ -107,8 +107,8 @@ def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DO
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a
     cache of keys and values, the token to go on from) is the next state. Its report is what the
-    module returns, in its shapes: a tensor, or tensors in tuples, lists, mappings and dataclasses (the outputs of
-    `transformers`), in their order; None is left out.
+    module returns, in its shapes: a tensor, or tensors in tuples, lists, mappings and dataclasses
+    (the outputs of `transformers`), in their order; None is left out.
 
     example_batch: the module's arguments in their order, or a mapping of them by name. The first
     axis of every tensor counts the rows of a step; a module that takes nothing but its buffers has

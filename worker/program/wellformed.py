@@ -25,7 +25,8 @@ from worker.program.records import Input, Node
 MAX_RANK = 8
 MAX_COUNT = 1 << 40
 MAX_STRIDE = 1 << 40
-MAX_ROW = 1 << 12  # until long rows are bisected
+MAX_ROW = 1 << 12  # elements that one proof reads of an operand
+MAX_SCATTER = 1 << 11  # of a scatter, whose indices are read as well
 MAX_NODES = 1 << 20
 MAX_ROWS = 1 << 32
 MOST_DOT_BITS = 14
@@ -210,8 +211,8 @@ def _check_map(node: Node) -> None:
     _require(sound, f"{fn.name} of {names} giving {_NAMES[node.dtype]}")
 
 
-def _check_row(length: int) -> None:
-    _require(length <= MAX_ROW, f"a row of {length} elements; at most {MAX_ROW}")
+def _check_row(length: int, most: int = MAX_ROW) -> None:
+    _require(length <= most, f"a row of {length} elements; at most {most}")
 
 
 def _check_reduce(node: Node) -> None:
@@ -261,7 +262,7 @@ def _check_scatter(node: Node) -> None:
     _require(node.fn == 0, f"scatter function {node.fn}")
     _arity(node, 3, 3)
     v, d, length = node.attributes
-    _check_row(length)
+    _check_row(length, MAX_SCATTER)
     q, e, index = node.inputs
     shapes = (q.shape, e.shape, index.shape)
     _require(shapes == ((d, length), (1,), (length,)), "operand shapes")

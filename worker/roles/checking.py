@@ -33,25 +33,22 @@ def check_segment(
     segment: int,
     start: Checkpoint,
     committed: Segment,
-    journal: Journal,
-    owner: bytes,
+    journal: Journal | None,
     progress: Progress | None = None,
 ) -> tuple[Finding, Checkpoint, list[list[Tensor]]]:
     """Recomputes a segment from its first state: what is wrong in it, and what is right: the state
     at its end, and its steps' reports.
 
-    Raises ValueError when the journal is not the one committed, or not its owner's.
+    journal: the committed one, of its solver and of all the segment's steps; None where there is
+    none to compare the reports with.
     """
     steps = computation.job.segment_range(segment)
-    if journal.root != committed.journal or journal.owner != owner:
-        raise ValueError(f"this is not the journal that {owner.hex()} committed for {segment=}")
-    if journal.first_step != steps.start or len(journal.entries) != len(steps):
-        raise ValueError(f"the journal of {segment=} does not cover its steps {steps}")
+    entries = journal.entries if journal is not None else ()
     result = computation.run_segment(segment, start.state, progress)
     end = start.after(result.state)
     wrong = (
         step
-        for step, report, entry in zip(steps, result.reports, journal.entries, strict=True)
+        for step, report, entry in zip(steps, result.reports, entries, strict=False)
         if tuple(tensor_item(t) for t in report) != entry.items
     )
     finding = Finding(segment, end.root != committed.state, next(wrong, None))

@@ -47,7 +47,8 @@ class Solver:
         self._refused: set[int] = set()
         self._held: Checkpoint | None = None  # the last one made
         self._computations: dict[int, Computation] = {}
-        self._players: dict[int, SolverPlayer] = {}
+        # a reorganised chain may give a dispute's number to another segment
+        self._players: dict[tuple[int, int, int], SolverPlayer] = {}
         self._ahead: Ahead[SegmentResult] = Ahead()
 
     def tick(self) -> bool:
@@ -184,17 +185,18 @@ class Solver:
         return did
 
     def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
-        if dispute not in self._players:
+        key = (number, segment, dispute)
+        if key not in self._players:
             computation = self._computation(number)
             replay = Replay(computation, segment, self._start(number, segment).state)
-            self._players[dispute] = SolverPlayer(
+            self._players[key] = SolverPlayer(
                 self.desk.court,
                 dispute,
                 replay,
                 self._journal(number, segment, replay),
                 self.desk.court.arity_bits(),
             )
-        return self._players[dispute]
+        return self._players[key]
 
     def _journal(self, number: int, segment: int, replay: Replay) -> Journal:
         root = self.desk.market.segment(number, segment).journal

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from worker.chain.contracts import Challenged
+from worker.chain.events import Demanded
 from worker.chain.types import Status, Task
+from worker.commit import report_salt
 from worker.dispute import ChallengerPlayer, NothingToProve
-from worker.jobs import Computation, JobMismatch, Replay
+from worker.jobs import Computation, JobMismatch, Journal, Replay
 from worker.program import MalformedProgram
 from worker.roles.artifacts import (
     load_computation,
@@ -17,6 +22,9 @@ from worker.roles.base import Desk
 from worker.roles.checking import Finding, check_segment
 from worker.roles.checkpoint import Checkpoint
 from worker.store import StoreError
+
+# looks at the store before a state counts as withheld
+PATIENCE = 3
 
 
 class Verifier:
@@ -30,9 +38,13 @@ class Verifier:
         self.name = "challenger" if volunteer else "verifier"
         self._computations: dict[int, Computation] = {}
         self._findings: dict[tuple[int, int], Finding | None] = {}
-        self._players: dict[int, ChallengerPlayer] = {}
-        self._given_up: set[int] = set()
+        # a reorganised chain may give a dispute's number to another segment
+        self._players: dict[tuple[int, int, int], ChallengerPlayer] = {}
+        self._given_up: set[tuple[int, int, int]] = set()
         self._held: Checkpoint | None = None  # the last one found right
+        # looks in vain, for a segment's first state and for its journal
+        self._looked: Counter[tuple[int, int]] = Counter()
+        self._unread: Counter[tuple[int, int]] = Counter()
 
     def tick(self) -> bool:
         return self.desk.each_task(self._act)
@@ -42,6 +54,7 @@ class Verifier:
         if task.solver == me:
             return False
         mine = [c for c in self.desk.market.challenges(number) if c.challenger == me]
+        mine = [c for c in mine if not self._is_demand(c.dispute)]
         for challenge in mine:
             did = self._play(number, task, challenge) or did
         if task.status == Status.VERIFYING and self.desk.now <= task.window_ends:
@@ -60,7 +73,7 @@ class Verifier:
             finding = self._finding(number, task, segment)
             if finding is None:
                 # not checkable: neither attest nor accuse; a restart or a later tick tries again
-                return False
+                return self._demand(number, segment)
             if not finding.is_right:
                 dispute = self._accuse(number, segment)
                 self.desk.on_dispute(self.name, "opened")
@@ -82,17 +95,22 @@ class Verifier:
         committed = market.segment(number, segment)
         try:
             computation = self._computation(number)
-            start = self._checkpoint(computation, self._start(number, segment))
-            journal = load_journal(store, committed.journal)
+            try:
+                start = self._checkpoint(computation, self._start(number, segment))
+            except StoreError:
+                self._looked[number, segment] += 1
+                raise
+            journal = self._journal(number, task, segment, committed.journal)
             finding, end, reports = check_segment(
                 computation,
                 segment,
                 start,
                 committed,
                 journal,
-                bytes.fromhex(task.solver[2:]),
                 self.desk.progress_of(number, segment),
             )
+            if journal is None and finding.is_right:
+                finding = replace(finding, report_step=self._drawn_step(number, segment))
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
             self.desk.log.error("task %d segment %d cannot be checked: %s", number, segment, error)
             return None
@@ -110,6 +128,28 @@ class Verifier:
             return self._held
         return Checkpoint(root, load_state(self.desk.store, computation.program, root))
 
+    def _journal(self, number: int, task: Task, segment: int, root: bytes) -> Journal | None:
+        """The segment's journal; None where no solver could open it, or it is nowhere.
+
+        Raises StoreError as long as it may still turn up.
+        """
+        solver = bytes.fromhex(task.solver[2:])
+        steps = self.desk.job(number).segment_range(segment)
+        try:
+            journal = load_journal(self.desk.store, root)
+        except StoreError:
+            self._unread[number, segment] += 1
+            if self._unread[number, segment] < PATIENCE:
+                raise
+            return None
+        return journal if journal.covers(solver, steps) else None
+
+    def _drawn_step(self, number: int, segment: int) -> int:
+        """The step whose report the solver is made to open, where its journal cannot be read."""
+        drawn = report_salt(self.desk.secret, b"step" + self.desk.task_domain(number), segment)
+        steps = self.desk.job(number).segment_range(segment)
+        return steps[int.from_bytes(drawn, "big") % len(steps)]
+
     def _start(self, number: int, segment: int) -> bytes:
         """Root of the state at the segment's start, as the solver is bound to it."""
         if segment == 0:
@@ -124,25 +164,61 @@ class Verifier:
             )
         return self._computations[number]
 
+    # demanding
+
+    def _demand(self, number: int, segment: int) -> bool:
+        """Demands on chain a leaf of the state that `segment` starts from, which is nowhere.
+
+        Once for a state, and after PATIENCE looks: the bond is lost if the solver shows the leaf.
+        The first state of all is the requester's, and nobody's to show.
+        """
+        if segment == 0 or self._looked[number, segment] < PATIENCE:
+            return False
+        me, market = self.desk.account, self.desk.market
+        for challenge in market.challenges(number):
+            same = (challenge.challenger, challenge.segment) == (me, segment - 1)
+            if same and self._is_demand(challenge.dispute):
+                return False
+        # the solver cannot foresee it; a restarted worker draws the same
+        drawn = report_salt(self.desk.secret, b"demand" + self.desk.task_domain(number), segment)
+        self._pay_bond()
+        word = int.from_bytes(drawn, "big")
+        receipt = market.demand(number, self.desk.job(number), segment - 1, word)
+        self.desk.on_dispute(self.name, "demanded")
+        self.desk.log.warning(
+            "task %d: the state after segment %d is nowhere: opened dispute %d to have it shown",
+            number,
+            segment - 1,
+            receipt.one(Challenged).dispute,
+        )
+        return True
+
+    def _is_demand(self, dispute: int) -> bool:
+        return any(isinstance(e, Demanded) for e in self.desk.court.events(dispute))
+
     # accusing
 
-    def _accuse(self, number: int, segment: int) -> int:
+    def _pay_bond(self) -> None:
         market = self.desk.market
         if self.desk.token is not None:
             self.desk.token.ensure_allowance(market.address, market.parameters().bond)
+
+    def _accuse(self, number: int, segment: int) -> int:
+        market = self.desk.market
+        self._pay_bond()
         receipt = market.challenge(number, self.desk.job(number), segment)
         return receipt.one(Challenged).dispute
 
     def _play(self, number: int, task: Task, challenge: Challenged) -> bool:
         court, id_ = self.desk.court, challenge.dispute
-        did = False
+        did, key = False, (number, challenge.segment, id_)
         dispute = court.dispute(id_)
-        while dispute.phase.is_running and not dispute.solver_to_move and id_ not in self._given_up:
+        while dispute.phase.is_running and not dispute.solver_to_move and key not in self._given_up:
             try:
                 player = self._player(number, task, challenge)
                 said = player.move(dispute, court.events(id_))
             except NothingToProve as reason:
-                self._given_up.add(id_)
+                self._given_up.add(key)
                 self.desk.on_dispute(self.name, "given up")
                 self.desk.log.error("dispute %d: gave up: %s", id_, reason)
                 break
@@ -152,16 +228,17 @@ class Verifier:
         return did
 
     def _player(self, number: int, task: Task, challenge: Challenged) -> ChallengerPlayer:
-        if challenge.dispute not in self._players:
-            segment = challenge.segment
+        segment = challenge.segment
+        key = (number, segment, challenge.dispute)
+        if key not in self._players:
             computation = self._computation(number)
             first = self._checkpoint(computation, self._start(number, segment)).state
             finding = self._finding(number, task, segment)
-            self._players[challenge.dispute] = ChallengerPlayer(
+            self._players[key] = ChallengerPlayer(
                 self.desk.court,
                 challenge.dispute,
                 Replay(computation, segment, first),
                 self.desk.court.arity_bits(),
                 finding.report_step if finding else None,
             )
-        return self._players[challenge.dispute]
+        return self._players[key]

@@ -1,0 +1,278 @@
+"""What a dispute costs: gas of both sides, rounds, calldata, and the challenger's time.
+
+python -m benchmarks.court [--json] [--quick] [--keep]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.disputes import Played, one_step, traced_seconds, whole_segment
+from benchmarks.measure import machine
+from benchmarks.models import gpt, language_loss
+from benchmarks.node import NodeChain, node
+from tests import evm
+from tests.exact import cases, helpers
+from tests.revm import Deployed
+from worker.examples.digits import digits
+from worker.program import Kind, Program, Reduce, Source, capture_training, training_state
+from worker.program.builder import Builder
+from worker.program.codes import BOOL, DTYPE_CODES, F32, Map
+from worker.program.views import View
+
+ARITY_BITS = 5
+SNAPSHOT = Path(__file__).parent / "results" / "court.json"
+
+Make = Callable[[Builder, list[View]], View]
+
+
+def program_about(make: Make, state: Sequence[Tensor]) -> Program:
+    """A program that keeps its state and reports one result."""
+    builder = Builder()
+    views = [builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)]
+    report = builder.plain(make(builder, views))
+    outputs = (*(v.node for v in views), report.node)
+    return Program(tuple(builder.nodes), outputs, tuple(f"x{i}" for i in range(len(state))))
+
+
+def proofs(chain: NodeChain) -> Iterator[tuple[str, Played]]:
+    """One dispute for each kind of proof. Operands are large, so that their paths are long."""
+    generator = torch.Generator().manual_seed(0)
+
+    def f(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    def index(length: int, top: int) -> Tensor:
+        return torch.randint(0, top, (length,), generator=generator)
+
+    def product(k: int) -> tuple[Make, list[Tensor], Kind]:
+        return (lambda b, v: b.dot(v[0], v[1], 14)), [f(64, k), f(96, k)], Kind.DOT
+
+    def unary(fn: Map) -> tuple[Make, list[Tensor], Kind]:
+        return (lambda b, v: b.map(fn, v[0])), [f(1 << 16).abs()], Kind.MAP
+
+    wide = [f(300, 4096)]
+    every: dict[str, tuple[Make, list[Tensor], Kind]] = {
+        "map add": (lambda b, v: b.map(Map.ADD, v[0], v[1]), [f(1 << 18), f(1 << 18)], Kind.MAP),
+        "map where": (
+            lambda b, v: b.map(
+                Map.WHERE, b.map(Map.LT, v[0], v[1], dtype=BOOL), v[0], v[1], dtype=F32
+            ),
+            [f(512, 512), f(512, 512)],
+            Kind.MAP,
+        ),
+        **{f"map {fn.name.lower()}": unary(fn) for fn in (Map.EXP, Map.LOG, Map.TANH, Map.ERF)},
+        "reduce sum of 4096": (lambda b, v: b.sum(v[0], 1), wide, Kind.REDUCE),
+        "reduce max of 4096": (lambda b, v: b.reduce(Reduce.MAX, v[0], 1), wide, Kind.REDUCE),
+        "reduce argmax of 4096": (lambda b, v: b.reduce(Reduce.ARGMAX, v[0], 1), wide, Kind.REDUCE),
+        "reduce exponent of 4096": (
+            lambda b, v: b.reduce(Reduce.EXPONENT, v[0], 1),
+            wide,
+            Kind.REDUCE,
+        ),
+        **{f"dot of {k}": product(k) for k in (64, 1024, 4096)},
+        "gather": (
+            lambda b, v: b.gather(v[0], v[1].reshape((1, 2048))),
+            [f(1, 1000, 384), index(2048, 1000)],
+            Kind.GATHER,
+        ),
+        "scatter of 2048": (
+            lambda b, v: b.scatter(v[0], v[1], 1000),
+            [f(2048, 64), index(2048, 1000)],
+            Kind.SCATTER,
+        ),
+        "source state": (lambda b, v: b.map(Map.NEG, v[0]), [f(1 << 18)], Kind.SOURCE),
+        "source random": (
+            lambda b, v: b.map(Map.MUL, v[0], b.random((1 << 16,))),
+            [f(1 << 16)],
+            Kind.SOURCE,
+        ),
+    }
+    data = [torch.zeros(1)]
+    for name, (make, state, kind) in every.items():
+        program = program_about(make, state)
+        # the last of its kind; of sources, the state or the random one
+        wanted = [i for i, n in enumerate(program.nodes) if n.kind == kind]
+        if kind == Kind.SOURCE:
+            fn = Source.RANDOM if "random" in name else Source.STATE
+            wanted = [i for i in wanted if program.nodes[i].fn == fn]
+        elif kind in (Kind.DOT, Kind.MAP, Kind.REDUCE) and name.split()[0] != kind.name.lower():
+            raise AssertionError(name)
+        guilty = wanted[-1]
+        element = program.nodes[guilty].count * 2 // 3
+        place = (program, state, data, guilty, element)
+        yield name, one_step(*place, chain=chain, arity_bits=ARITY_BITS, paid=False)
+
+
+def functions() -> dict[str, dict[str, int]]:
+    """Gas of one scalar function: the median for ordinary numbers, and the most of any tried."""
+    harness = evm.deploy("ArithmeticHarness")
+    rng = np.random.default_rng(0)
+    ordinary = rng.standard_normal((2, 400)).astype(np.float32).view(np.uint32)
+    odd = np.array([[x, y] for x in cases.SPECIALS[::3] for y in cases.SPECIALS[::3]]).T
+    mixed = np.stack(helpers.random_pairs(rng, 1000))
+    found = {}
+    for names, two in ((helpers.BINARY[:4], True), (helpers.UNARY, False)):
+        for code, name in enumerate(names):
+
+            def gas(pairs: np.ndarray, two: bool = two, code: int = code) -> list[int]:
+                return [harness.call("gasOf", two, code, int(x), int(y)) for x, y in pairs.T]
+
+            usual = gas(ordinary & 0x7FFFFFFF if name in ("sqrt", "log") else ordinary)
+            found[name] = {
+                "median": int(median(usual)),
+                "most": max(usual + gas(mixed) + gas(odd)),
+            }
+    return found
+
+
+def sizes(chain: NodeChain) -> dict[str, int]:
+    """Bytes of every deployed contract."""
+    system = Deployed(ARITY_BITS, chain=chain)
+    addresses = {
+        "Stakes": system.stakes,
+        "Market": system.market,
+        "Court": system.court,
+        **{kind: chain.deploy(kind) for kind in Deployed.KINDS},
+    }
+    return {name: chain.size_of(address) for name, address in addresses.items()}
+
+
+def digits_dispute(chain: NodeChain) -> Played:
+    """Step 17 of the first 50 of the digits job: the gradient of the first layer's weights."""
+    torch.manual_seed(0)
+    job = digits()
+    program, state, data = job.capture(), job.initial_state(), job.data
+    nodes = enumerate(program.nodes)
+    guilty = max(i for i, n in nodes if n.kind == Kind.DOT and n.count == 64 * 64)
+    return whole_segment(
+        program,
+        data,
+        state,
+        job.job(program),
+        chain=chain,
+        step=17,
+        node=guilty,
+        element=4000,
+        bit=12,
+        arity_bits=ARITY_BITS,
+    )
+
+
+def gpt_dispute(chain: NodeChain) -> tuple[Played, dict[str, Any]]:
+    """The middle one of 1,000 steps of a 10 M-parameter GPT, 8 x 256 tokens: attention's scores in
+    a backward pass, of which there are most."""
+    torch.manual_seed(0)
+    module = gpt()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
+    tokens = torch.randint(0, 1000, (64, 257))
+    data = [tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()]
+    batch = [t[:8] for t in data]
+    program = capture_training(module, language_loss, optimizer, (batch[0], batch[1]))
+    state = training_state(module, optimizer)
+    seconds = min(traced_seconds(program, state, batch) for _ in range(2))
+    most = max(n.count for n in program.nodes if n.kind == Kind.DOT)
+    guilty = max(i for i, n in enumerate(program.nodes) if n.kind == Kind.DOT and n.count == most)
+    played = one_step(
+        program,
+        state,
+        data,
+        guilty,
+        most * 2 // 3,
+        chain=chain,
+        bit=20,
+        steps=1000,
+        arity_bits=ARITY_BITS,
+    )
+    about = {
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "nodes": len(program.nodes),
+        "trace_elements": program.trace_elements,
+        "arity_bits": ARITY_BITS,
+        "traced_step_seconds": round(seconds, 1),
+        "search_seconds": round(played.search_seconds, 1),
+        "search_over_traced_step": round(played.search_seconds / seconds, 2),
+    }
+    return played, about
+
+
+def quick(chain: NodeChain) -> dict[str, Any]:
+    """What is the same on every machine."""
+    return {
+        "arity_bits": ARITY_BITS,
+        "contract_bytes": sizes(chain),
+        "functions": functions(),
+        "proofs": {name: played.proof.gas for name, played in proofs(chain)},
+        "digits": digits_dispute(chain).summary(),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    console = Console()
+    tables = {
+        "Contracts (bytes)": found["contract_bytes"],
+        "Final proofs (gas)": found["proofs"],
+    }
+    for title, rows in tables.items():
+        table = Table("what", title.split("(")[1][:-1], title=title)
+        for name, value in rows.items():
+            table.add_row(name, f"{value:,}")
+        console.print(table)
+    table = Table("function", "median", "most", title="Scalar functions (gas)")
+    for name, row in found["functions"].items():
+        table.add_row(name, f"{row['median']:,}", f"{row['most']:,}")
+    console.print(table)
+    for name in ("digits", "gpt"):
+        if name not in found:
+            continue
+        row = found[name]
+        title = (
+            f"{name}: {row['guilty']}, {row['rounds']} rounds, {row['gas']:,} gas "
+            f"(solver {row['gas_solver']:,}), {row['calldata']:,} bytes"
+        )
+        table = Table("move", "times", "most gas", "most calldata", title=title)
+        for label, m in row["moves"].items():
+            table.add_row(label, str(m["times"]), f"{m['most_gas']:,}", f"{m['most_calldata']:,}")
+        console.print(table)
+        if "search_over_traced_step" in row:
+            console.print(
+                f"the challenger's search: {row['search_seconds']} s, "
+                f"{row['search_over_traced_step']} of a traced step; machine {row['machine']}"
+            )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+@click.option("--quick", "only_quick", is_flag=True, help="Without the GPT: some 12 GB, minutes.")
+@click.option("--keep", is_flag=True, help=f"Write {SNAPSHOT.name}, which a test compares with.")
+def main(as_json: bool, only_quick: bool, keep: bool) -> None:
+    """Play disputes to their end on a node of their own and count what they cost."""
+    with node() as chain:
+        found = quick(chain)
+    if not only_quick:
+        with node() as chain:
+            played, about = gpt_dispute(chain)
+        found["gpt"] = {**about, "machine": machine(), **played.summary()}
+    elif SNAPSHOT.exists():
+        found["gpt"] = json.loads(SNAPSHOT.read_text()).get("gpt")
+    if keep:
+        SNAPSHOT.write_text(json.dumps(found, indent=2) + "\n")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        show({k: v for k, v in found.items() if v})
+
+
+if __name__ == "__main__":
+    main()

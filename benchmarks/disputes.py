@@ -1,0 +1,256 @@
+"""Whole disputes on a node: the worker's own players, a real market, all gas counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from eth_utils import keccak
+from torch import Tensor
+
+from benchmarks.node import NodeChain
+from tests.revm import Deployed, Sent, address_of
+from worker.chain.events import Challenged, Posted
+from worker.chain.types import Claim, Job, Phase, Terms
+from worker.commit import report_salt, state_root, tensor_item
+from worker.dispute import ChallengerPlayer, SolverPlayer
+from worker.jobs import Computation, Journal, Replay
+from worker.jobs.journal import Entry
+from worker.program import Program
+from worker.simulation import WrongElement
+
+
+@dataclass
+class Played:
+    """One dispute, from the challenge to the verdict."""
+
+    node: str
+    sent: list[Sent]
+    solver: str
+    search_seconds: float  # the challenger's own time, its traced step included
+
+    def total(self, solver: bool | None = None) -> int:
+        """Gas of one side, or of both."""
+        return sum(
+            s.gas for s in self.sent if solver is None or solver == (s.sender == self.solver)
+        )
+
+    @property
+    def rounds(self) -> int:
+        """Answers of the challenger to what the solver shows; the last is the proof."""
+        return sum(s.sender != self.solver for s in self.sent) - 1  # the challenge is none
+
+    @property
+    def proof(self) -> Sent:
+        return self.sent[-1]
+
+    def summary(self) -> dict[str, Any]:
+        moves: dict[str, dict[str, int]] = {}
+        for s in self.sent:
+            m = moves.setdefault(s.label, {"times": 0, "most_gas": 0, "most_calldata": 0})
+            m["times"] += 1
+            m["most_gas"] = max(m["most_gas"], s.gas)
+            m["most_calldata"] = max(m["most_calldata"], s.calldata)
+        return {
+            "guilty": self.node,
+            "rounds": self.rounds,
+            "transactions": len(self.sent),
+            "gas": self.total(),
+            "gas_solver": self.total(True),
+            "gas_challenger": self.total(False),
+            "calldata": sum(s.calldata for s in self.sent),
+            "moves": moves,
+        }
+
+
+class OneStep(Replay):
+    """A replay of a long segment that knows one of its steps.
+
+    Of all other states a dispute compares the roots alone, and never looks inside: here they are
+    hashes of their numbers, which the two sides agree on up to the step and not after it.
+    """
+
+    def __init__(
+        self, computation: Computation, step: int, before: Sequence[Tensor], side: str
+    ) -> None:
+        super().__init__(computation, 0, before)
+        self.step, self.side = step, side
+        self._states = {step: list(before)}
+
+    def state(self, step: int) -> list[Tensor]:
+        if step == self.step + 1 and step not in self._states:
+            after, _ = self.computation.advance(self._states[self.step], self.step)
+            self._states[step] = after
+        return self._states[step]
+
+    def root(self, step: int) -> bytes:
+        if step in (self.step, self.step + 1):
+            return super().root(step)
+        return sha256(f"{self.side if step > self.step else 'both'} {step}".encode()).digest()
+
+
+def play(
+    job: Job,
+    solver: Replay,
+    challenger: Replay,
+    chain: NodeChain,
+    journal_of: Callable[[bytes], Journal],
+    arity_bits: int,
+    node: str = "",
+    paid: bool = True,
+) -> Played:
+    """Commits the solver's segment 0, challenges it, and plays to the verdict.
+
+    paid: the client is a market with stakes, bonds and an escrow, whose payments belong to the last
+    transaction. Otherwise it is a contract that writes the verdict down, so that the court alone is
+    measured.
+    """
+    system = Deployed(arity_bits, chain=chain)
+    accounts = {role: address_of(role) for role in ("requester", "solver", "challenger")}
+    clients = {role: system.clients(address) for role, address in accounts.items()}
+    journal = journal_of(bytes.fromhex(accounts["solver"][2:]))
+    last = solver.root(solver.steps.stop)
+    court, their_court = clients["solver"][1], clients["challenger"][1]
+    if paid:
+        task = _committed(system, clients, accounts, job, last, journal.root)
+        before = len(chain.sent)
+        opened = clients["challenger"][0].challenge(task, job, 0)
+        dispute = opened.one(Challenged).dispute
+    else:
+        stub = chain.deploy("StubClient", system.court)
+        claim = Claim(
+            accounts["solver"], accounts["challenger"], job.program, job.data, job.data_tensors,
+            job.rows, job.seed, 0, solver.steps.stop, solver.root(0), last, journal.root,
+        )  # fmt: skip
+        before, dispute = len(chain.sent), their_court.disputes()
+        data = keccak(text=f"open({claim.abi_type()})")[:4] + claim.encoded()
+        chain.send(accounts["challenger"], stub, data, "court.open")
+    accused = SolverPlayer(court, dispute, solver, journal, arity_bits)
+    accuser = ChallengerPlayer(their_court, dispute, challenger, arity_bits)
+    seconds = 0.0
+    d = court.dispute(dispute)
+    while d.phase != Phase.CLOSED:
+        if d.solver_to_move:
+            accused.move(d)
+        else:
+            start = time.perf_counter()
+            accuser.move(d, their_court.events(dispute))
+            seconds += time.perf_counter() - start
+        d = court.dispute(dispute)
+    verdict = court.verdict(dispute)
+    assert verdict is not None and verdict.solver_guilty, "the cheat was not convicted"
+    return Played(node, chain.sent[before:], accounts["solver"], seconds)
+
+
+def _committed(
+    system: Deployed,
+    clients: dict[str, Any],
+    accounts: dict[str, str],
+    job: Job,
+    state: bytes,
+    journal: bytes,
+) -> int:
+    """A task of which the solver has committed the first segment."""
+    for role, (_, _, stakes, token) in clients.items():
+        token.mint(accounts[role], 10**9)
+        token.approve(system.market, 10**9)
+        token.approve(system.stakes, 10**9)
+        if role == "solver":
+            stakes.deposit(10**6)
+            stakes.approve_locker(system.market)
+    now = system.chain.time
+    terms = Terms(1_000, 300, now + 100, now + 10**6, job.segments)
+    task = int(clients["requester"][0].post(job, terms).one(Posted).task)
+    market = clients["solver"][0]
+    market.bid(task, 1_000)
+    system.chain.mine(seconds=101)
+    market.close(task)
+    market.commit_segment(task, 0, state, journal)
+    return task
+
+
+def one_step(
+    program: Program,
+    state: Sequence[Tensor],
+    data: Sequence[Tensor],
+    node: int,
+    element: int,
+    *,
+    chain: NodeChain,
+    bit: int = 1,
+    steps: int = 1,
+    arity_bits: int,
+    paid: bool = True,
+) -> Played:
+    """A dispute about one element in the middle one of `steps` steps."""
+    step = steps // 2
+    zero = b"\0" * 32
+    job = Job(program.root, zero, state_root(data), len(data), len(data[0]), 7, steps, steps)
+    honest = Computation(job, program, data)
+    cheating = Late(job, program, data, step=step, node=node, element=element, bit=bit)
+    solver = OneStep(cheating, step, state, "solver")
+    challenger = OneStep(honest, step, state, "challenger")
+    job = Job(job.program, solver.root(0), *job.to_abi()[2:])
+    reports = cheating.report_of(state, step)
+
+    def journal_of(owner: bytes) -> Journal:
+        """Reports of the step that is looked at; the others are never opened."""
+        entries = tuple(
+            Entry(report_salt(b"benchmark", b"court", s), tuple(tensor_item(t) for t in reports))
+            for s in range(steps)
+        )
+        return Journal(owner, 0, entries)
+
+    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
+    return play(job, solver, challenger, chain, journal_of, arity_bits, name, paid)
+
+
+class Late(WrongElement):
+    """A cheat that keeps its trace, which takes long to make twice."""
+
+    _kept: list[Tensor] | None = None
+
+    def trace(self, state: Sequence[Tensor], step: int, tamper: Any = None) -> list[Tensor]:
+        if self._kept is None:
+            self._kept = super().trace(state, step, tamper)
+        return self._kept
+
+    def report_of(self, state: Sequence[Tensor], step: int) -> list[Tensor]:
+        return self.program.split(self.trace(state, step))[1]
+
+
+def whole_segment(
+    program: Program,
+    data: Sequence[Tensor],
+    state: Sequence[Tensor],
+    job: Job,
+    *,
+    chain: NodeChain,
+    step: int,
+    node: int,
+    element: int,
+    bit: int,
+    arity_bits: int,
+) -> Played:
+    """A dispute about one element, every step of the segment computed by both sides."""
+    cheat = WrongElement(job, program, data, step=step, node=node, element=element, bit=bit)
+    solver = Replay(cheat, 0, state)
+    result = cheat.run_segment(0, state)
+
+    def journal_of(owner: bytes) -> Journal:
+        return Journal.make(owner, b"benchmark", b"court", solver.steps, result.reports)
+
+    challenger = Replay(Computation(job, program, data), 0, state)
+    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
+    return play(job, solver, challenger, chain, journal_of, arity_bits, name)
+
+
+def traced_seconds(program: Program, state: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
+    """One traced step, after a first one that builds what is built once."""
+    start = time.perf_counter()
+    trace = program.trace(state, batch)
+    del trace
+    return time.perf_counter() - start
