@@ -22,7 +22,9 @@ from worker.chain import Claim, Deployment, Dispute, Phase, connect
 from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
+    DataShown,
     Decided,
+    Demanded,
     Descended,
     Dismissed,
     ElementTried,
@@ -296,6 +298,8 @@ SAID = [
         {"node": 9, "element": 300, "committed": 0x3F800000, "recomputed": 0x3F800001},
         "it is 0x3f800001, and the solver committed to 0x3f800000",
     ),
+    (Demanded, {"word": 7}, "demands a leaf of it"),
+    (DataShown, {"tensor": 2, "leaf": 3, "data": bytes(8)}, "8 bytes of leaf 3 of tensor 2"),
     (Decided, {"solver_guilty": True, "reason": b"element".ljust(32, b"\0")}, "guilty (element)"),
     (Decided, {"solver_guilty": False, "reason": b"time".ljust(32, b"\0")}, "challenger loses"),
     (Dismissed, {}, "nobody wins"),

@@ -69,7 +69,7 @@ def test_roots_of_nothing_are_condemned(world, name):
     world.play(Keeper(world.desks["outsider"]))
     market = world.desks["solver"].market
     computation = honest._computation(number)
-    result = computation.run_segment(0, honest._start(number, 0))
+    result = computation.run_segment(0, honest._start(number, 0).state)
     journal = honest._make_journal(number, 0, result.reports)
     state, report = GARBAGE[name]
     right = Segment(state_root(result.state), journal.root)
