@@ -5,23 +5,22 @@ python -m benchmarks.exact [--json] [--only NAME]
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
 from benchmarks.measure import Row, compare, machine
-from benchmarks.models import gpt, language_loss, resnet
+from benchmarks.memory import measure
+from benchmarks.workloads import WORKLOADS, workload
 from worker import exact
-from worker.examples.digits import digits
-from worker.program import capture_training, training_state
+from worker.commit import state_root
+
+SEGMENT = 50  # steps between two checkpoints, as in the examples
 
 
 def product(name: str, left: tuple[int, ...], right: tuple[int, ...]) -> Row:
@@ -50,58 +49,51 @@ def dots() -> Iterator[Row]:
     yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64))
 
 
-def step(
-    name: str, module: nn.Module, loss_fn: Callable[..., Tensor], batch: tuple[Tensor, Tensor]
-) -> Row:
-    """One training step of SGD with momentum."""
-    plain = copy.deepcopy(module)
-    ours = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
-    program = capture_training(module, loss_fn, ours, batch)
-    state = training_state(module, ours)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9)
-
-    def eager() -> None:
-        optimizer.zero_grad()
-        loss_fn(plain(batch[0]), batch[1]).backward()
-        optimizer.step()
-
-    return compare(name, lambda: program.run(state, batch), eager)
+def wholes() -> Iterator[Row]:
+    """Whole training steps and forward passes."""
+    for name in WORKLOADS:
+        made = workload(name)
+        program, state = made.capture()
+        program.compile()
+        yield compare(name, lambda p=program, s=state, b=made.batch: p.run(s, b), made.plain())
 
 
-def steps() -> Iterator[Row]:
-    """Whole training steps."""
-    torch.manual_seed(0)
-    job = digits()
-    x, y = (t[: job.batch_rows] for t in job.data)
-    yield step("digits perceptron step", job.module, F.cross_entropy, (x, y))
-    images, labels = torch.randn(16, 3, 32, 32), torch.randint(0, 10, (16,))
-    yield step("small ResNet step, 16 images", resnet(), F.cross_entropy, (images, labels))
-    tokens = torch.randint(0, 1000, (8, 257))
-    yield step(
-        "10 M GPT step, 8 x 256 tokens",
-        gpt(),
-        language_loss,
-        (tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()),
-    )
+def memories() -> Iterator[Row]:
+    """Peak memory of processes that do nothing else, above what they hold at first."""
+    for name in WORKLOADS:
+        ours, theirs = measure(name)
+        yield Row(f"memory: {name}", ours / 1e6, theirs / 1e6, "MB")
+
+
+def commitments() -> Iterator[Row]:
+    """Hashing the state at a checkpoint beside the segment's steps, if it were not overlapped."""
+    name = "10 M GPT step, 8 x 256 tokens"
+    made = workload(name)
+    program, state = made.capture()
+    program.compile()
+    row = compare(name, lambda: state_root(state), lambda: program.run(state, made.batch))
+    yield Row(f"state root beside {SEGMENT} GPT steps", row.ours, row.theirs * SEGMENT)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-@click.option("--only", default="", help="What the names must contain.")
+@click.option("--only", default="", help="One group: dot, whole, memory or commitment.")
 def main(as_json: bool, only: str) -> None:
-    """Time exact products and training steps beside plain eager fp32 PyTorch."""
-    groups = {"dot": dots, "step": steps}
+    """Exact products, steps, memory and commitments beside plain eager fp32 PyTorch."""
+    groups = {"dot": dots, "whole": wholes, "memory": memories, "commitment": commitments}
     rows = [row for name, group in groups.items() if only in name for row in group()]
     if as_json:
         found = [{**asdict(row), "ratio": row.ratio} for row in rows]
         click.echo(json.dumps({"machine": machine(), "rows": found}, indent=2))
         return
     table = Table(title=f"Exact beside eager fp32 (medians; {machine()})")
-    for column in ("what", "exact ms", "fp32 ms", "ratio"):
+    for column in ("what", "exact", "fp32", "", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
-        ours, theirs = row.ours * 1e3, row.theirs * 1e3
-        table.add_row(row.name, f"{ours:.2f}", f"{theirs:.2f}", f"{row.ratio:.2f}")
+        scale = 1e3 if row.unit == "s" else 1
+        ours, theirs = f"{row.ours * scale:.2f}", f"{row.theirs * scale:.2f}"
+        unit = "ms" if row.unit == "s" else row.unit
+        table.add_row(row.name, ours, theirs, unit, f"{row.ratio:.3g}")
     Console().print(table)
 
 

@@ -13,11 +13,12 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: medians in seconds."""
+    """One comparison: medians in seconds, or what else `unit` says."""
 
     name: str
     ours: float
     theirs: float
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
