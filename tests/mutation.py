@@ -2,9 +2,9 @@
 
 python -m tests.mutation [--every N] [--only NAME]
 
-Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors, the
-specials and some random operands; of a checker its two files of tests. One that passes is a
-survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result at all.
+Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
+the specials and some random operands; of a checker its two files of tests. One that passes is a
+survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_proofs_cost_what_they_did(chain, kept):
 
 
 def test_a_whole_dispute_costs_what_it_did(chain, kept):
-    """Protects the challenger's purse. The captured program is part of it, so 3 % are left to it."""
+    """Protects the challenger's purse. The captured program may change it by 3 %."""
     found = court.digits_dispute(chain).summary()
     assert found["rounds"] == kept["digits"]["rounds"]
     for name in ("gas", "gas_solver", "gas_challenger", "calldata"):
