@@ -179,3 +179,24 @@ def test_an_accusation_in_the_last_second_is_tried_like_any_other(world):
     world.chain.mine(seconds=5)
     world.play(cheat, verifier, Keeper(world.desks["requester"]))
     assert world.task(number).status == Status.CONDEMNED
+
+
+def test_the_largest_tensors_and_rows_are_tried_like_any_other():
+    """No size makes a dispute impossible to finish: a tensor of 2^24 elements, and sums of rows of
+    2^20 (by parts), take the rounds that docs/dispute.md gives and a proof that a block holds."""
+    state = torch.ones(16, 1 << 20)
+    builder = Builder()
+    x = builder.state(0, F32, (16, 1 << 20))
+    negative = builder.map(Map.NEG, x)
+    builder.sum(negative, 1)
+    sums = [i for i, n in enumerate(builder.nodes) if n.name == "REDUCE.SUM"]
+    program = Program(tuple(builder.nodes), (0, sums[-1]), ("x",))
+    assert builder.nodes[negative.node].count == 1 << 24
+    assert builder.nodes[sums[0]].inputs[0].shape[1] <= 1 << 12
+    trace, data = 1, [torch.zeros(1)]
+    for node, leaves in ((negative.node, 4), (sums[0], 1)):
+        element = builder.nodes[node].count - 3
+        place = (program, [state], data, node, element)
+        played = one_step(*place, bit=23, arity_bits=5, chain=RevmChain(), paid=False)  # type: ignore[arg-type]
+        assert played.rounds == trace + leaves + 1
+        assert played.proof.gas < 2_000_000

@@ -1,0 +1,234 @@
+"""Does a test notice? Changes one constant, comparison or operator of the court at a time.
+
+python -m tests.mutation [--every N] [--only NAME]
+
+Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
+the specials and some random operands; of a checker its two files of tests. One that passes is a
+survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import click
+import numpy as np
+import pytest
+import yaml
+
+from tests import evm
+from tests.exact import cases, helpers
+from tests.exact.test_solidity import by_hardware
+from worker import exact
+
+ARITHMETIC = ("Float32", "ExpLog", "Tanh", "Erf", "SinCos", "Quantised")
+CHECKERS = ("Source", "Map", "Reduce", "Dot", "Gather", "Scatter")
+RECORDS = ("Records", "Elements", "Merkle")
+SWAPS = {
+    "lt(": "gt(", "gt(": "lt(", "add(": "sub(", "sub(": "add(", "shl(": "shr(", "shr(": "shl(",
+    "and(": "or(", "or(": "and(", "eq(": "lt(", "iszero(": "not(",
+    " < ": " <= ", " <= ": " < ", " > ": " >= ", " >= ": " > ", " == ": " != ", " != ": " == ",
+    " && ": " || ", " || ": " && ", " + ": " - ", " - ": " + ", " << ": " >> ", " >> ": " << ",
+    " & ": " | ", " | ": " & ", " % ": " / ", " / ": " % ",
+}  # fmt: skip
+TOKEN = re.compile(
+    r"(?<![\w.])(?:0x[0-9a-fA-F]+|\d+)(?![\w.])|"
+    + "|".join((r"\b" if key[0].isalpha() else "") + re.escape(key) for key in SWAPS)
+)
+# Compiles one source under a path, with one file replaced.
+_COMPILE = """
+const fs = require("fs");
+const solc = require("solc");
+const { request, path, content } = JSON.parse(fs.readFileSync(0, "utf8"));
+const find = (name) => name === path ? { contents: content } : fs.existsSync(name)
+  ? { contents: fs.readFileSync(name, "utf8") } : { error: "not found" };
+process.stdout.write(solc.compile(JSON.stringify(request), { import: find }));
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change in one file."""
+
+    path: str
+    line: int
+    was: str
+    now: str
+    content: str
+
+    def __str__(self) -> str:
+        text = self.content.splitlines()[self.line - 1].strip()
+        return f"{self.path}:{self.line}: {self.was.strip()} -> {self.now.strip()}   {text}"
+
+
+def mutants(path: str) -> Iterator[Mutant]:
+    """All changes of a file, comments, imports and types left alone."""
+    text = (evm.ROOT / path).read_text()
+    start = text.index("{", re.search(r"^(?:abstract )?(?:library|contract) ", text, re.M).start())  # type: ignore[union-attr]
+    at = 0
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        code = line.split("//")[0]
+        skipped = code.strip().startswith(("error", "using", "import", "function")) or at < start
+        for token in () if skipped else TOKEN.finditer(code):
+            was = token.group()
+            changed = [SWAPS[was]] if was in SWAPS else _neighbours(was)
+            for now in changed:
+                i = at + token.start()
+                yield Mutant(path, number, was, now, text[:i] + now + text[i + len(was) :])
+        at += len(line)
+
+
+def _neighbours(number: str) -> list[str]:
+    """A constant one more, and one less where that is no negative number."""
+    value = int(number, 0)
+    width = len(number) - 2
+    shown = [value + 1, value - 1] if value else [1]
+    return [f"0x{v:0{width}x}" if number.startswith("0x") else str(v) for v in shown]
+
+
+def compiled(contract: str, mutant: Mutant | None) -> evm.Artifact | None:
+    """The contract with a mutant in it; None where that is no Solidity."""
+    path = next(p for p in evm.CONTRACTS.rglob("*.sol") if p.stem == contract)
+    source = path.relative_to(evm.ROOT).as_posix()
+    config = yaml.safe_load((evm.ROOT / "ape-config.yaml").read_text())["solidity"]
+    replaced = mutant is not None and mutant.path == source
+    content = mutant.content if replaced and mutant else path.read_text()
+    request = {
+        "language": "Solidity",
+        "sources": {source: {"content": content}},
+        "settings": {
+            "optimizer": {"enabled": True, "runs": config["optimization_runs"]},
+            "evmVersion": config["evm_version"],
+            "outputSelection": {source: {contract: ["abi", "evm.bytecode.object"]}},
+        },
+    }
+    given = {
+        "request": request,
+        "path": mutant.path if mutant else "",
+        "content": mutant.content if mutant else "",
+    }
+    done = subprocess.run(
+        ["node", "-e", _COMPILE],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=evm.ROOT,
+    )
+    output = json.loads(done.stdout[done.stdout.index("{") :])
+    if any(e["severity"] == "error" for e in output.get("errors", [])):
+        return None
+    found = output["contracts"][source][contract]
+    return evm.Artifact(found["abi"], bytes.fromhex(found["evm"]["bytecode"]["object"]))
+
+
+@cache
+def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
+    """Operands of every scalar function and what is right, by the hardware and the torch twin."""
+    rng = np.random.default_rng(0)
+    a, b = helpers.random_pairs(rng, 20_000)
+    special = [x.ravel() for x in np.meshgrid(*[np.array(cases.SPECIALS, np.uint32)] * 2)]
+    found = []
+    for name in helpers.BINARY:
+        columns = zip(*helpers.vectors("binary", name), strict=True)
+        v, w, _ = (np.array([int(x, 16) for x in c], np.uint32) for c in columns)
+        left, right = (np.concatenate(p) for p in ((a, special[0], v), (b, special[1], w)))
+        found.append((name, True, left, right, by_hardware(name, left, right)))
+    edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+    for name in helpers.UNARY:
+        v = np.array([int(x, 16) for x, _ in helpers.vectors("unary", name)], np.uint32)
+        near = rng.integers(0x32000000, 0x42D80000, 4_000, dtype=np.uint32)
+        x = np.concatenate([a[:4_000], near, near | 0x80000000, np.array(edges, np.uint32), v])
+        right = helpers.patterns(exact.FLOAT[name](helpers.tensor(x)))
+        found.append((name, False, x, x, right))
+    return found
+
+
+def arithmetic_is_right(artifact: evm.Artifact) -> bool:
+    """Every scalar function and every rounding of a row, as the reference has it."""
+    with patch.object(evm, "load", lambda name: artifact):
+        harness = evm.deploy("ArithmeticHarness")
+    try:
+        for name, two, a, b, expected in questions():
+            ask = helpers.binary_on_evm if two else helpers.unary_on_evm
+            got = ask(harness, name, a, b) if two else ask(harness, name, a)  # type: ignore[call-arg]
+            if (got != expected).any():
+                return False
+        for v, r in helpers.vectors("convert", "from_int"):
+            if harness.call("fromInt", int(v)) != int(r, 16):
+                return False
+        for a, r in helpers.vectors("convert", "to_i32"):
+            if harness.call("convert", int(a, 16))[0] != int(r):
+                return False
+        for a, r in helpers.vectors("convert", "to_i64"):
+            if harness.call("convert", int(a, 16))[1] != int(r):
+                return False
+        for *row, e in helpers.vectors("rows", "exponent"):
+            if harness.call("exponent", b"".join(bytes.fromhex(x) for x in row)) != int(e):
+                return False
+        for x, e, bits, q in helpers.vectors("rows", "quantise"):
+            if harness.call("quantise", int(x, 16), int(e), int(bits)) != int(q):
+                return False
+        for total, ea, eb, bits, r in helpers.vectors("rows", "dot_finish"):
+            if harness.call("dotFinish", int(total), int(ea), int(eb), int(bits)) != int(r, 16):
+                return False
+    except evm.Reverted:
+        return False
+    return True
+
+
+def checkers_are_right(changed: dict[str, evm.Artifact]) -> bool:
+    """The checkers' own tests, with these contracts in place of the right ones."""
+    honest = evm.load
+    tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
+    quiet = io.StringIO()
+    with (
+        patch.object(evm, "load", lambda name: changed.get(name) or honest(name)),
+        contextlib.redirect_stdout(quiet),
+        contextlib.redirect_stderr(quiet),
+    ):
+        arguments = ["-x", "-q", "-p", "no:ape_test", "-p", "no:cacheprovider", "--no-header"]
+        return pytest.main([*arguments, "--noconftest", *tests]) == 0
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether no test notices. What does not compile is noticed."""
+    name = Path(mutant.path).stem
+    if name in ARITHMETIC:
+        artifact = compiled("ArithmeticHarness", mutant)
+        return artifact is not None and arithmetic_is_right(artifact)
+    concerned = [name] if name.endswith("Checker") else [f"{kind}Checker" for kind in CHECKERS]
+    changed: dict[str, Any] = {contract: compiled(contract, mutant) for contract in concerned}
+    return None not in changed.values() and checkers_are_right(changed)
+
+
+@click.command()
+@click.option("--every", default=1, help="Only each N-th mutant.")
+@click.option("--only", default="", help="What the file's name must contain.")
+def main(every: int, only: str) -> None:
+    """Print the mutants that survive; exit with 1 where there are any."""
+    paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS)]
+    paths += [f"contracts/court/{kind}Checker.sol" for kind in CHECKERS]
+    tried, survivors = 0, []
+    for path in (p for p in paths if only in p):
+        for mutant in list(mutants(path))[every // 2 :: every]:
+            tried += 1
+            if survives(mutant):
+                survivors.append(mutant)
+                click.echo(f"survived: {mutant}")
+    click.echo(f"{len(survivors)} of {tried} mutants survived")
+    raise SystemExit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()
