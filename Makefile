@@ -6,7 +6,7 @@ ARGS ?=
 CONTRACTS := $(shell find contracts -name '*.sol' -not -path '*/.cache/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compile demo test lint fmt bench lock clean
+.PHONY: help setup compile demo test lint fmt analyse bench lock clean
 
 help: ## say what there is
 	@echo 'Assay: a marketplace for machine-learning compute in which nobody has to be trusted.'
@@ -45,6 +45,11 @@ fmt: setup ## format the Python and the Solidity
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	node_modules/.bin/forge fmt contracts
+
+# In an environment of its own: it pins other versions of what the worker uses.
+analyse: setup ## look for faults in the contracts with slither
+	@test -x .cache/slither/bin/slither || { $(BIN)/python -m venv .cache/slither && .cache/slither/bin/pip install --quiet slither-analyzer==0.11.6; }
+	$(BIN)/python -m scripts.analyse
 
 bench: setup ## measure what the README states
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -196,6 +196,8 @@ contract Court is ICourt {
         uint64 tensor = uint64(word % tensors);
         Elements.checkItem(opening, opening.dtype, count, d.hiState, tensor, uint64(tensors));
         uint256 leaf = word / tensors % Elements.leavesOf(opening.dtype, count);
+        // Reverts unless the leaf is proven; its element is of no interest.
+        // slither-disable-next-line unused-return
         Elements.one(opening, uint64(leaf * Elements.perLeaf(opening.dtype))); // less than `count`
         emit DataShown(id, uint32(tensor), uint64(leaf), opening.leaves[0].data);
         _decide(id, d, false, "data");
@@ -289,6 +291,8 @@ contract Court is ICourt {
         Dispute storage d = _proof(id);
         if (d.ofState) revert WrongPhase(phase);
         _checkRecord(d, header, node, nodePath);
+        // Reverts for a malformed record; the count is compared below.
+        // slither-disable-next-line unused-return
         checker(node.kind).check(d.item, node);
         if (_hasShape(d, node)) revert NotTheShape(node.dtype, d.count);
         _decide(id, d, true, "shape");

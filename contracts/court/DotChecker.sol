@@ -48,6 +48,8 @@ contract DotChecker is Checker {
     function _rows(Node calldata node, uint64 element) private pure returns (uint256 left, uint256 right) {
         (, uint256 m, uint256 n,) = _sizes(node);
         left = element / n;
+        // Whole rows are counted: the division is to round down.
+        // slither-disable-next-line divide-before-multiply
         right = (left / m) * n + element % n;
     }
 

@@ -43,6 +43,8 @@ contract GatherChecker is Checker {
             Elements.none(openings[0]);
             return node.dtype == Codes.F32 ? Records.NAN : 0;
         }
+        // Whole rows are counted: the division is to round down.
+        // slither-disable-next-line divide-before-multiply
         uint256 at = ((place / l) * v + uint256(row)) * d + element % d;
         return _readOne(context, node.inputs[0], openings[0], uint64(at)); // within the table
     }

@@ -106,6 +106,8 @@ contract MapChecker is Checker {
         if (fn == Codes.AND) return x[0] & x[1];
         if (fn == Codes.OR) return x[0] | x[1];
         if (fn == Codes.XOR) return x[0] ^ x[1];
+        // The other bool: an exclusive or is meant.
+        // slither-disable-next-line incorrect-exp
         if (fn == Codes.NOT) return x[0] ^ 1;
         if (fn == Codes.CONVERT) return _convert(x[0], dtype, node.dtype);
         if (fn == Codes.QUANTISE) {

@@ -83,6 +83,8 @@ library Elements {
 
     /// Elements first .. first + length - 1 of a tensor whose item has been checked. The caller knows
     /// that length > 0 and that they are within the tensor.
+    // The division finds the first leaf, and is to round down.
+    // slither-disable-next-line divide-before-multiply
     function row(Opening calldata opening, uint256 first, uint256 length) internal view returns (Row) {
         uint256 shift = shiftOf(opening.dtype);
         uint256 from = (first << shift) / LEAF_BYTES;
@@ -204,27 +206,27 @@ library Elements {
         // the lanes there are zero.
         uint256 drop = wide ? 192 : 224;
         uint256 pattern = (wide ? swap64(wanted << 192) : swap32(wanted << 224)) >> drop;
-        uint256 at = Row.unwrap(index);
+        uint256 next = Row.unwrap(index);
         for (uint256 i = 0; i < length; i += 8) {
             uint256 x = lanes(start, i, length);
             assembly ("memory-safe") {
                 let size := shr(3, sub(256, drop))
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(224, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(192, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(160, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(128, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(96, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(64, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, shr(32, x))))
-                at := add(at, size)
-                total := add(total, mul(eq(shr(drop, mload(at)), pattern), signextend(3, x)))
-                at := add(at, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(224, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(192, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(160, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(128, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(96, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(64, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, shr(32, x))))
+                next := add(next, size)
+                total := add(total, mul(eq(shr(drop, mload(next)), pattern), signextend(3, x)))
+                next := add(next, size)
             }
         }
     }
@@ -266,6 +268,8 @@ library Elements {
 
     /// Where in a row of f32, i32 or i64 the first of the greatest stands: of f32 in the total order, with
     /// any NaN above all.
+    // Yul has the amount first.
+    // slither-disable-next-line incorrect-shift
     function greatest(Row start, uint8 dtype, uint256 length) internal pure returns (uint256 place) {
         uint256 shift = shiftOf(dtype);
         uint256 width = 8 << shift;

@@ -80,6 +80,8 @@ library ExpLog {
     /// k ln 2 + f - (h - s (h + z p(z))), the small parts of k ln 2 added to the small terms.
     /// @dev f is exact, so integers compute it; it is no smaller than 2^-24, so half of it takes one
     /// off its exponent field.
+    // An operation of binary32 each, in the order of the definition.
+    // slither-disable-next-line divide-before-multiply
     function log(uint32 x) internal pure returns (uint32) {
         // Zeros, negative numbers, infinity, NaN.
         if (x >= Float32.INFINITY || x == 0) {

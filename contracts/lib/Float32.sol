@@ -133,6 +133,8 @@ library Float32 {
     }
 
     /// @notice a / b; 0 / 0 and inf / inf are NaN, a finite non-zero over zero is an infinity.
+    // The product with the quotient tells if it is exact.
+    // slither-disable-next-line divide-before-multiply
     function div(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let ea := and(shr(23, a), 0xff)
@@ -330,6 +332,8 @@ library Float32 {
     }
 
     /// @dev The bits of the f32 nearest to m * 2^e, without sign. |e| <= 2^32.
+    // Yul has the amount first.
+    // slither-disable-next-line incorrect-shift
     function _pack(uint256 m, int256 e) private pure returns (uint32 r) {
         assembly ("memory-safe") {
             if m {
@@ -411,6 +415,8 @@ library Float32 {
     }
 
     /// @dev The quotients that `div` leaves, as `_mulOther`.
+    // The product with the quotient tells if it is exact.
+    // slither-disable-next-line divide-before-multiply
     function _divOther(uint32 a, uint32 b) private pure returns (uint32) {
         if (isNan(a) || isNan(b)) return NAN;
         uint32 sign = (a ^ b) & 0x80000000;
