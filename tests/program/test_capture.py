@@ -456,3 +456,19 @@ def test_products_of_fewer_bits_train_nearly_as_well():
     for bits in (1, 15):
         with pytest.raises(ValueError, match=f"bits={bits}; products take 2 to 14"):
             capture_inference(module, [x], bits=bits)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda y: torch.nn.functional.one_hot(y.argmax(1)).sum() + y,
+        lambda y: torch.nn.functional.embedding_bag(y.argmax(1), y, torch.tensor([0])).sum() + y,
+    ],
+    ids=["one_hot", "embedding_bag"],
+)
+def test_a_function_that_hides_what_it_does_is_refused_with_the_users_line(refused):
+    """Protects users from looking for it: these are refused before there is a graph to look in."""
+    with pytest.raises(Unsupported) as caught:
+        capture(Calls(refused))
+    assert f"asked for at {__file__}:" in str(caught.value)
+    assert "lambda y: torch.nn.functional" in str(caught.value)

@@ -67,14 +67,19 @@ def _users_lines() -> Iterator[None]:
 
 def _looked_at(error: RuntimeError) -> Unsupported:
     """The refusal of a module whose Python looks at a number that only a run has."""
+    return Unsupported(
+        "Python looks at a tensor's value (item(), int(), float(), if), which only a run has; "
+        f"compute with the tensor instead, or use torch.where; asked for at {_place_of(error)}"
+    )
+
+
+def _place_of(error: Exception) -> str:
+    """The innermost line of the user's code that led to an error."""
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if is_users(frame.filename):
             place = f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return Unsupported(
-        "Python looks at a tensor's value (item(), int(), float(), if), which only a run has; "
-        f"compute with the tensor instead, or use torch.where; asked for at {place}"
-    )
+    return place
 
 
 @contextmanager
@@ -128,6 +133,8 @@ def traced(
             first = make_fx(
                 step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
             )(state, batch)
+    except Unsupported as error:  # of a function that hides what it does
+        raise Unsupported(f"{error}; asked for at {_place_of(error)}") from error
     except RuntimeError as error:
         if "_local_scalar_dense" not in str(error):
             raise
