@@ -31,8 +31,9 @@ class Lowered:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file is neither PyTorch's nor ours."""
-    return "/torch/" not in file and "/worker/program/" not in file
+    """Whether a file is neither PyTorch's nor ours, nor one that PyTorch writes as it runs."""
+    written = file == "<string>" or file.startswith("<eval_with_key>")
+    return not written and "/torch/" not in file and "/worker/program/" not in file
 
 
 def user_line(node: fx.Node) -> str:
