@@ -22,6 +22,8 @@ from worker.program import (
     inference_state,
     training_state,
 )
+from worker.program.builder import Builder
+from worker.program.lower import lower_graph
 
 SGD = torch.optim.SGD
 
@@ -472,3 +474,22 @@ def test_a_function_that_hides_what_it_does_is_refused_with_the_users_line(refus
         capture(Calls(refused))
     assert f"asked for at {__file__}:" in str(caught.value)
     assert "lambda y: torch.nn.functional" in str(caught.value)
+
+
+def test_an_operator_without_a_line_is_refused_with_its_neighbours():
+    """Protects users from a bare name: PyTorch makes operators on its own, which have no line."""
+
+    def node(target, *args, line=None):
+        made = graph.call_function(target, args)
+        if line is not None:
+            made.meta["stack_trace"] = f'  File "model.py", line {line}, in forward\n    y = f(x)\n'
+        return made
+
+    for lines, said in (((3, None, 5), "model.py:3"), ((None, None, 5), "model.py:5")):
+        graph = torch.fx.Graph()
+        x = graph.placeholder("x")
+        first = node(torch.ops.aten.neg.default, x, line=lines[0])
+        bare = node(torch.ops.aten.erfinv.default, first, line=lines[1])
+        graph.output([node(torch.ops.aten.abs.default, bare, line=lines[2])])
+        with pytest.raises(Unsupported, match=rf"aten.erfinv.default  {said}: y = f\(x\)"):
+            lower_graph(graph, Builder(), [])

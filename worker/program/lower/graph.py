@@ -50,6 +50,20 @@ def user_line(node: fx.Node) -> str:
     return ""
 
 
+def nearest_line(node: fx.Node) -> str:
+    """The user's line of an operator; of one that PyTorch made on its own, of the nearest before it
+    that has one, or else of the nearest after it."""
+    for neighbours in (lambda n: n.all_input_nodes, lambda n: list(n.users)):
+        seen, near = {node}, [node]
+        while near:
+            for one in near:
+                if line := user_line(one):
+                    return line
+            near = [n for one in near for n in neighbours(one) if n not in seen]
+            seen.update(near)
+    return ""
+
+
 def lower_graph(
     graph: fx.Graph, builder: Builder, placeholders: Sequence[View], shaped: int | None = None
 ) -> Lowered:
@@ -89,7 +103,7 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     try:
         return RULES[target](builder, *args, **kwargs)
     except ValueError as error:  # Unsupported, a malformed record, a number that does not fit
-        raise Unsupported(f"{target}: {error}; asked for at {user_line(node) or '?'}") from None
+        raise Unsupported(f"{target}: {error}; asked for at {nearest_line(node) or '?'}") from None
 
 
 def _constant(builder: Builder, node: fx.Node) -> View:
@@ -119,7 +133,8 @@ def _refuse_unknown(graph: fx.Graph) -> None:
         known = node.target in RULES or node.target is operator.getitem
         if node.op != "call_function" or known or _is_nothing(node):
             continue
-        unknown.setdefault(str(node.target), user_line(node))
+        if str(node.target) not in unknown:
+            unknown[str(node.target)] = nearest_line(node)
     if unknown:
         listed = "\n".join(f"  {name}  {place}".rstrip() for name, place in unknown.items())
         raise Unsupported(f"programs cannot express these operators yet:\n{listed}")
