@@ -29,6 +29,9 @@ from worker.chain.events import (
     TensorRevealed,
     TraceRevealed,
 )
+from worker.program import Program
+from worker.roles.artifacts import PROGRAM
+from worker.store import Store
 
 TREES = {Phase.TRACE: "the trace", Phase.STATE: "the next state", Phase.ELEMENTS: "the tensor"}
 DTYPES = {1: "f32", 2: "i32", 3: "i64", 4: "bool"}
@@ -93,10 +96,28 @@ def stands(dispute: Dispute, now: int) -> str:
     if dispute.phase == Phase.CLOSED:
         return "It is closed."
     who = "solver" if dispute.solver_to_move else "challenger"
+    other, held = (
+        ("challenger", dispute.challenger_clock)
+        if dispute.solver_to_move
+        else ("solver", dispute.solver_clock)
+    )
     seconds = dispute.seconds_left(now)
     if seconds < 0:
         return f"The {who} ran out of time {-seconds} s ago: anyone may call time."
-    return f"Phase {dispute.phase.name.lower()}: the {who} is to move, with {seconds} s left."
+    return (
+        f"Phase {dispute.phase.name.lower()}: the {who} is to move, with {seconds} s left; "
+        f"the {other} has {held} s."
+    )
+
+
+def on_trial(program: Program, events: Sequence[CourtEvent]) -> str | None:
+    """The operator that the dispute has come down to, and where in the user's module it is from."""
+    for event in events:
+        if isinstance(event, Descended) and event.phase == Phase.TRACE and event.level == 0:
+            node = event.index
+            origin = program.origin(node) or "an operator of no line of the user's"
+            return f"On trial: node {node}, {program.nodes[node].name}, from {origin}."
+    return None
 
 
 def brief(root: bytes) -> str:
@@ -115,8 +136,11 @@ def cli() -> None:
 @cli.command(cls=ChainCommand)
 @deployment_option
 @click.argument("number", metavar="ID", type=int)
+@click.option("--store", "url", help="Where the program is, to name the operator on trial.")
 @json_option
-def show(provider: ProviderAPI, registry: Path, number: int, as_json: bool) -> None:
+def show(
+    provider: ProviderAPI, registry: Path, number: int, url: str | None, as_json: bool
+) -> None:
     """Tell dispute ID as a story, from its events on the chain."""
     clients = clients_at(provider, registry)
     count = clients.court.disputes()
@@ -133,3 +157,8 @@ def show(provider: ProviderAPI, registry: Path, number: int, as_json: bool) -> N
     click.echo(f"Dispute {number}, about segment {challenge.segment} of task {challenge.task}")
     for line in [*story(events), stands(dispute, clients.now())]:
         click.echo(line)
+    if url is not None:
+        data = Store(url).get_bytes(
+            PROGRAM, dispute.program, lambda data: Program.from_bytes(data).root
+        )
+        click.echo(on_trial(Program.from_bytes(data), events) or "No operator is on trial yet.")

@@ -30,6 +30,7 @@ from tests import evm
 from tests.exact import cases, helpers
 from tests.exact.test_solidity import by_hardware
 from worker import exact
+from worker.exact import reference
 
 ARITHMETIC = ("Float32", "ExpLog", "Tanh", "Erf", "SinCos", "Quantised")
 CHECKERS = ("Source", "Map", "Reduce", "Dot", "Gather", "Scatter")
@@ -142,13 +143,19 @@ def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
     for name in helpers.BINARY:
         columns = zip(*helpers.vectors("binary", name), strict=True)
         v, w, _ = (np.array([int(x, 16) for x in c], np.uint32) for c in columns)
-        left, right = (np.concatenate(p) for p in ((a, special[0], v), (b, special[1], w)))
+        ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
+        one, less = np.full_like(ones, 0x3F800000), 0xBF800000 - ones
+        left = np.concatenate([a, special[0], v, one])
+        right = np.concatenate([b, special[1], w, less])
         found.append((name, True, left, right, by_hardware(name, left, right)))
     edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
     for name in helpers.UNARY:
         v = np.array([int(x, 16) for x, _ in helpers.vectors("unary", name)], np.uint32)
         near = rng.integers(0x32000000, 0x42D80000, 4_000, dtype=np.uint32)
-        x = np.concatenate([a[:4_000], near, near | 0x80000000, np.array(edges, np.uint32), v])
+        ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
+        x = np.concatenate(
+            [ones, a[:4_000], near, near | 0x80000000, np.array(edges, np.uint32), v]
+        )
         right = helpers.patterns(exact.FLOAT[name](helpers.tensor(x)))
         found.append((name, False, x, x, right))
     return found
@@ -164,6 +171,10 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
             got = ask(harness, name, a, b) if two else ask(harness, name, a)  # type: ignore[call-arg]
             if (got != expected).any():
                 return False
+        for k in range(1, 255):
+            for v in ((1 << k) - 1, 1 << k):
+                if harness.call("fromScaled", v, -k - 120) != reference.from_scaled(v, -k - 120):
+                    return False
         for v, r in helpers.vectors("convert", "from_int"):
             if harness.call("fromInt", int(v)) != int(r, 16):
                 return False

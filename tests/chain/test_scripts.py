@@ -14,10 +14,11 @@ import ape_console_extras
 from scripts import deploy as deploy_script
 from scripts import post as post_script
 from scripts._cost import Cost
-from scripts.dispute import stands, story, tell
+from scripts.dispute import on_trial, stands, story, tell
 from scripts.make_abi import FOLDER, SOURCES, make_abi
 from scripts.post import load_job
 from tests.chain import chains
+from tests.games.world import small_training
 from worker.chain import Claim, Deployment, Dispute, Phase, connect
 from worker.chain.events import (
     ChildrenRevealed,
@@ -298,11 +299,11 @@ SAID = [
         {"node": 9, "element": 300, "committed": 0x3F800000, "recomputed": 0x3F800001},
         "it is 0x3f800001, and the solver committed to 0x3f800000",
     ),
-    (Demanded, {"word": 7}, "demands a leaf of it"),
-    (DataShown, {"tensor": 2, "leaf": 3, "data": bytes(8)}, "8 bytes of leaf 3 of tensor 2"),
     (Decided, {"solver_guilty": True, "reason": b"element".ljust(32, b"\0")}, "guilty (element)"),
     (Decided, {"solver_guilty": False, "reason": b"time".ljust(32, b"\0")}, "challenger loses"),
     (Dismissed, {}, "nobody wins"),
+    (Demanded, {"word": 77}, "demands a leaf"),
+    (DataShown, {"tensor": 2, "leaf": 5, "data": bytes(1024)}, "leaf 5 of tensor 2"),
 ]
 
 
@@ -329,9 +330,22 @@ def test_whose_turn_it_is():
     dispute = dataclasses.replace(
         nothing, phase=Phase.LEAF, solver_to_move=True, since=100, solver_clock=50
     )
-    assert stands(dispute, 120) == "Phase leaf: the solver is to move, with 30 s left."
+    dispute = dataclasses.replace(dispute, challenger_clock=44)
+    said = "Phase leaf: the solver is to move, with 30 s left; the challenger has 44 s."
+    assert stands(dispute, 120) == said
     assert "ran out of time 10 s ago" in stands(dispute, 160)
     assert stands(dataclasses.replace(dispute, phase=Phase.CLOSED), 0) == "It is closed."
+
+
+def test_the_operator_on_trial_is_named_with_its_line():
+    """Protects whoever reads a story: a node's number says nothing, the user's own line does."""
+    program, *_ = small_training()
+    node = next(i for i, n in enumerate(program.nodes) if n.name == "DOT")
+    descended = move(Descended, {"phase": Phase.TRACE, "level": 0, "index": node, "root": b""})
+    said = on_trial(program, [descended])
+    assert said == f"On trial: node {node}, DOT, from {program.origin(node)}."
+    assert program.origin(node)
+    assert on_trial(program, []) is None
 
 
 def _zeros():

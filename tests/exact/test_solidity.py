@@ -11,7 +11,7 @@ import pytest
 from tests import evm
 from tests.exact import cases, helpers
 from worker import exact
-from worker.exact import coefficients
+from worker.exact import coefficients, reference
 
 PAIRS = 1_000_000
 BLOCK = 250_000
@@ -65,6 +65,22 @@ def test_a_million_square_roots(harness):
             root = np.sqrt(a.view(np.float32))
         expected = np.where(np.isnan(root), np.uint32(0x7FC00000), root.view(np.uint32))
         assert not helpers.disagreement(helpers.unary_on_evm(harness, "sqrt", a), expected, a)
+
+
+def test_the_edges_of_every_search_for_a_leading_bit(harness):
+    """2^k and all ones below it: where a search decides. Mutants survived for want of it."""
+    edges = [(1 << k) + d for k in range(1, 24) for d in (-1, 0)]
+    a = np.array(edges, np.uint32)
+    root = np.sqrt(a.view(np.float32)).view(np.uint32)
+    assert not helpers.disagreement(helpers.unary_on_evm(harness, "sqrt", a), root, a)
+    one = np.full_like(a, 0x3F800000)
+    less = 0xBF800000 - a  # so that the sum is `a` halves of one's last place
+    got = helpers.binary_on_evm(harness, "add", one, less)
+    assert not helpers.disagreement(got, by_hardware("add", one, less), one, less)
+    for k in range(1, 255):
+        for v in ((1 << k) - 1, 1 << k, -(1 << (k - 1))):
+            for e in (0, -k - 120):
+                assert harness.call("fromScaled", v, e) == reference.from_scaled(v, e), (v, e)
 
 
 @pytest.mark.parametrize("name", helpers.UNARY)
