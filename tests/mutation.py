@@ -80,7 +80,7 @@ def mutants(path: str) -> Iterator[Mutant]:
     at = 0
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         code = line.split("//")[0]
-        # those of the tables are compared one by one, by `test_the_constants_are_those_of_the_table`
+        # `test_the_constants_are_those_of_the_table` compares these one by one
         tabled = " internal constant " in code and Path(path).stem in TABLED
         skipped = (
             tabled
