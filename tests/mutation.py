@@ -33,6 +33,7 @@ from worker import exact
 from worker.exact import reference
 
 ARITHMETIC = ("Float32", "ExpLog", "Tanh", "Erf", "SinCos", "Quantised")
+TABLED = ("ExpLog", "Tanh", "Erf", "SinCos")
 CHECKERS = ("Source", "Map", "Reduce", "Dot", "Gather", "Scatter")
 RECORDS = ("Records", "Elements", "Merkle")
 SWAPS = {
@@ -79,7 +80,13 @@ def mutants(path: str) -> Iterator[Mutant]:
     at = 0
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         code = line.split("//")[0]
-        skipped = code.strip().startswith(("error", "using", "import", "function")) or at < start
+        # `test_the_constants_are_those_of_the_table` compares these one by one
+        tabled = " internal constant " in code and Path(path).stem in TABLED
+        skipped = (
+            tabled
+            or code.strip().startswith(("error", "using", "import", "function"))
+            or at < start
+        )
         for token in () if skipped else TOKEN.finditer(code):
             was = token.group()
             changed = [SWAPS[was]] if was in SWAPS else _neighbours(was)
@@ -165,6 +172,10 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
     """Every scalar function and every rounding of a row, as the reference has it."""
     with patch.object(evm, "load", lambda name: artifact):
         harness = evm.deploy("ArithmeticHarness")
+    for e, bits in ((-97, 14), (129, 14), (0, 1), (0, 32)):
+        with contextlib.suppress(evm.Reverted):
+            harness.call("quantise", 0x3F800000, e, bits)
+            return False
     try:
         for name, two, a, b, expected in questions():
             ask = helpers.binary_on_evm if two else helpers.unary_on_evm
