@@ -81,19 +81,6 @@ ASSAY_INLINE void products(const skinny *s, const float *x, __m512 factor, __m51
     for (int m = 0; m < M; m++) totals[m] = _mm512_reduce_add_epi64(total[m]);
 }
 
-static void products_1(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 1, t);
-}
-static void products_2(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 2, t);
-}
-static void products_4(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 4, t);
-}
-static void products_8(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 8, t);
-}
-
 /* Integers of more than 14 bits: f64 holds their products, and sums of products, exactly. */
 ASSAY_INLINE void sixteen(const float *x, int64_t left, __m512 factor, __m512 limit, __m512d q[2]) {
     __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes_left(left), x), factor);
@@ -103,23 +90,36 @@ ASSAY_INLINE void sixteen(const float *x, int64_t left, __m512 factor, __m512 li
     q[1] = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
 }
 
-static void products_wide(const skinny *s, const float *x, float factor, float limit,
-                          double *totals) {
+ASSAY_INLINE void wide(const skinny *s, const float *x, float factor, float limit, const int M,
+                       double *totals) {
     const int64_t width = (s->k + 31) / 32 * 32;
     const __m512 f = _mm512_set1_ps(factor), most = _mm512_set1_ps(limit);
     __m512d sum[8][2], q[2];
-    for (int m = 0; m < 8; m++) sum[m][0] = sum[m][1] = _mm512_setzero_pd();
+    for (int m = 0; m < M; m++) sum[m][0] = sum[m][1] = _mm512_setzero_pd();
     for (int64_t i = 0; i < s->k; i += 16) {
         sixteen(x + i, s->k - i, f, most, q);
-        for (int m = 0; m < s->few_rows; m++) {
+        for (int m = 0; m < M; m++) {
             const double *a = s->doubles + m * width + i;
             sum[m][0] = _mm512_fmadd_pd(q[0], _mm512_loadu_pd(a), sum[m][0]);
             sum[m][1] = _mm512_fmadd_pd(q[1], _mm512_loadu_pd(a + 8), sum[m][1]);
         }
     }
-    for (int m = 0; m < s->few_rows; m++)
+    for (int m = 0; m < M; m++)
         totals[m] = _mm512_reduce_add_pd(_mm512_add_pd(sum[m][0], sum[m][1]));
 }
+
+#define PRODUCTS(M)                                                                              \
+    static void products_##M(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) { \
+        products(s, x, f, l, M, t);                                                              \
+    }                                                                                            \
+    static void wide_##M(const skinny *s, const float *x, float f, float l, double *t) {         \
+        wide(s, x, f, l, M, t);                                                                  \
+    }
+PRODUCTS(1) PRODUCTS(2) PRODUCTS(4) PRODUCTS(8)
+
+/* By the number of few rows that there is memory for. */
+#define WHICH(kind, rows) \
+    ((rows) == 1 ? kind##_1 : (rows) == 2 ? kind##_2 : (rows) <= 4 ? kind##_4 : kind##_8)
 
 static void task(void *context, int64_t index) {
     const skinny *s = context;
@@ -135,12 +135,9 @@ static void task(void *context, int64_t index) {
                         &factor);
         double sums[8];
         if (assay_wide(s->bits)) {
-            products_wide(s, x, factor, (float)most, sums);
+            WHICH(wide, s->few_rows)(s, x, factor, (float)most, sums);
         } else {
-            (s->few_rows == 1   ? products_1
-             : s->few_rows == 2 ? products_2
-             : s->few_rows <= 4 ? products_4
-                                : products_8)(s, x, _mm512_set1_ps(factor), limit, totals);
+            WHICH(products, s->few_rows)(s, x, _mm512_set1_ps(factor), limit, totals);
             for (int m = 0; m < s->few_rows; m++) sums[m] = (double)totals[m];
         }
         for (int m = 0; m < s->few_rows; m++)
