@@ -1,7 +1,8 @@
 """Training curves beside plain fp32 PyTorch: `python -m benchmarks.curves [--json] [NAME ...]`.
 
-Every family is trained for the same steps from the same seed on the same batches, exactly and in
-plain fp32, and, for comparison, in plain fp64: what fp32's own rounding makes of a curve. With
+Every family is trained for the same steps from the same seed on the same batches, exactly with 14
+and with 20 bits, in plain fp32, and, for comparison, in plain fp64: what fp32's own rounding makes
+of a curve. With
 --save the numbers go into benchmarks/results/curves.json.
 """
 
@@ -13,6 +14,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -130,15 +132,15 @@ def course(name: str, steps: int, bits: int, seed: int = 0) -> Curve:
 
 def line(c: Curve) -> str:
     return (
-        f"{c.name:24s} {c.first:8.4f} {c.last:9.5f} {c.last_exact:9.5f}"
+        f"{c.name:32s} {c.bits:4d} {c.first:8.4f} {c.last:9.5f} {c.last_exact:9.5f}"
         f" {c.worst:9.2%} {c.worst_smooth:9.3%} {c.bias:+9.3%}"
         f" {c.worst_of_fp32:10.2%} {c.worst_smooth_of_fp32:9.3%}"
     )
 
 
 TITLE = (
-    f"{'':24s} {'first':>8s} {'last fp32':>9s} {'exact':>9s} {'worst':>9s} {'of means':>9s}"
-    f" {'bias':>9s} {'fp32:fp64':>10s} {'of means':>9s}"
+    f"{'':32s} {'bits':>4s} {'first':>8s} {'last fp32':>9s} {'exact':>9s} {'worst':>9s}"
+    f" {'of means':>9s} {'bias':>9s} {'fp32:fp64':>10s} {'of means':>9s}"
 )
 
 
@@ -147,7 +149,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FAMILIES))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bits", type=int, default=14)
+    parser.add_argument("--bits", type=int, nargs="+", default=[14, 20])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
@@ -160,8 +162,8 @@ def main() -> None:
         "machine": machine(),
         "curves": (curves := []),
     }
-    for name in options.names or FAMILIES:
-        curve = course(name, options.steps, options.bits, options.seed)
+    for name, bits in product(options.names or FAMILIES, options.bits):
+        curve = course(name, options.steps, bits, options.seed)
         curves.append(asdict(curve))
         if not options.json:
             print(line(curve), flush=True)

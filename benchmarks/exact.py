@@ -1,6 +1,6 @@
 """The exact arithmetic beside plain eager fp32 PyTorch.
 
-python -m benchmarks.exact [--json] [--only NAME]
+python -m benchmarks.exact [--json] [--only NAME] [--bits N]
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from worker.commit import state_root
 SEGMENT = 50  # steps between two checkpoints, as in the examples
 
 
-def product(name: str, left: tuple[int, ...], right: tuple[int, ...]) -> Row:
+def product(name: str, left: tuple[int, ...], right: tuple[int, ...], bits: int) -> Row:
     """One product of random rows."""
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(left, generator=generator), torch.randn(right, generator=generator)
-    return compare(name, lambda: exact.dot(a, b), lambda: a @ b.mT)
+    return compare(name, lambda: exact.dot(a, b, bits=bits), lambda: a @ b.mT)
 
 
 SIZES = (
@@ -42,34 +42,34 @@ SIZES = (
 """M, N and K of the products: square, skinny, and those of a small GPT."""
 
 
-def dots() -> Iterator[Row]:
+def dots(bits: int) -> Iterator[Row]:
     """Single and batched products."""
     for m, n, k in SIZES:
-        yield product(f"dot {m}x{n}x{k}", (m, k), (n, k))
-    yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64))
+        yield product(f"dot {m}x{n}x{k}", (m, k), (n, k), bits)
+    yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64), bits)
 
 
-def wholes() -> Iterator[Row]:
+def wholes(bits: int) -> Iterator[Row]:
     """Whole training steps and forward passes."""
     for name in WORKLOADS:
         made = workload(name)
-        program, state = made.capture()
+        program, state = made.capture(bits)
         program.compile()
         yield compare(name, lambda p=program, s=state, b=made.batch: p.run(s, b), made.plain())
 
 
-def memories() -> Iterator[Row]:
+def memories(bits: int) -> Iterator[Row]:
     """Peak memory of processes that do nothing else, above what they hold at first."""
     for name in WORKLOADS:
-        ours, theirs = measure(name)
+        ours, theirs = measure(name, bits)
         yield Row(f"memory: {name}", ours / 1e6, theirs / 1e6, "MB")
 
 
-def commitments() -> Iterator[Row]:
+def commitments(bits: int) -> Iterator[Row]:
     """Hashing the state at a checkpoint beside the segment's steps, if it were not overlapped."""
     name = "10 M GPT step, 8 x 256 tokens"
     made = workload(name)
-    program, state = made.capture()
+    program, state = made.capture(bits)
     program.compile()
     row = compare(name, lambda: state_root(state), lambda: program.run(state, made.batch))
     yield Row(f"state root beside {SEGMENT} GPT steps", row.ours, row.theirs * SEGMENT)
@@ -78,22 +78,27 @@ def commitments() -> Iterator[Row]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 @click.option("--only", default="", help="One group: dot, whole, memory or commitment.")
-def main(as_json: bool, only: str) -> None:
+@click.option(
+    "--bits", default=(14, 20), show_default=True, multiple=True, help="Of products' operands."
+)
+def main(as_json: bool, only: str, bits: tuple[int, ...]) -> None:
     """Exact products, steps, memory and commitments beside plain eager fp32 PyTorch."""
     groups = {"dot": dots, "whole": wholes, "memory": memories, "commitment": commitments}
-    rows = [row for name, group in groups.items() if only in name for row in group()]
+    rows = [
+        (n, row) for n in bits for name, group in groups.items() if only in name for row in group(n)
+    ]
     if as_json:
-        found = [{**asdict(row), "ratio": row.ratio} for row in rows]
+        found = [{"bits": n, **asdict(row), "ratio": row.ratio} for n, row in rows]
         click.echo(json.dumps({"machine": machine(), "rows": found}, indent=2))
         return
     table = Table(title=f"Exact beside eager fp32 (medians; {machine()})")
-    for column in ("what", "exact", "fp32", "", "ratio"):
+    for column in ("what", "bits", "exact", "fp32", "", "ratio"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    for row in rows:
+    for n, row in rows:
         scale = 1e3 if row.unit == "s" else 1
         ours, theirs = f"{row.ours * scale:.2f}", f"{row.theirs * scale:.2f}"
         unit = "ms" if row.unit == "s" else row.unit
-        table.add_row(row.name, ours, theirs, unit, f"{row.ratio:.3g}")
+        table.add_row(row.name, str(n), ours, theirs, unit, f"{row.ratio:.3g}")
     Console().print(table)
 
 

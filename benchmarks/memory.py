@@ -45,10 +45,10 @@ def steps_alone(name: str, folder: str) -> int:
     return _status("VmHWM") - before
 
 
-def measure(name: str) -> tuple[int, int]:
+def measure(name: str, bits: int) -> tuple[int, int]:
     """Bytes of the exact steps and of the plain ones, each in a process of its own."""
     made = workload(name)
-    program, state = made.capture()
+    program, state = made.capture(bits)
     with tempfile.TemporaryDirectory() as folder:
         program.save(Path(folder) / "program")
         (Path(folder) / "tensors").write_bytes(pickle.dumps((state, made.batch)))

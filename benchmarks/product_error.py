@@ -31,6 +31,7 @@ def significant(x: Tensor, bits: int) -> Tensor:
 
 FORMATS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "fp32": lambda a, b: a @ b.mT,
+    "exact, 20 bits": lambda a, b: exact.dot(a, b, bits=20),
     "exact, 14 bits": lambda a, b: exact.dot(a, b, bits=14),
     "tf32": lambda a, b: significant(a, 11) @ significant(b, 11).mT,
     "bf16": lambda a, b: significant(a, 8) @ significant(b, 8).mT,

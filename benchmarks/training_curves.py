@@ -111,13 +111,13 @@ def batches(training: Training, steps: int) -> Iterator[list[Tensor]]:
         yield [t[rows] for t in training.data]
 
 
-def exactly(training: Training, steps: int) -> list[float]:
-    """The losses of the captured program."""
+def exactly(training: Training, steps: int, bits: int) -> list[float]:
+    """The losses of the captured program, with products of so many bits."""
     module = copy.deepcopy(training.module)
     optimizer = training.optimizer(module.parameters())
     example = [t[: training.batch_rows] for t in training.data]
     program = capture_training(
-        module, training.loss_fn, optimizer, example, clip_norm=training.clip_norm
+        module, training.loss_fn, optimizer, example, clip_norm=training.clip_norm, bits=bits
     )
     state, losses = training_state(module, optimizer), []
     for step, batch in enumerate(batches(training, steps)):
@@ -152,9 +152,10 @@ def plainly(
 
 
 def curves(training: Training, steps: int) -> dict[str, Any]:
-    """The losses of all four."""
+    """The losses of all five."""
     found = {
-        "exact": exactly(training, steps),
+        "exact": exactly(training, steps, 14),
+        "exact20": exactly(training, steps, 20),
         "fp32": plainly(training, steps),
         "bf16": plainly(training, steps, bf16=True),
         "shaken": plainly(training, steps, shaken=SHAKEN),
@@ -178,6 +179,7 @@ LINES = {
     "shaken": ("fp32, weights moved by 2e-4", "#888888", "--"),
     "bf16": ("bf16", "#c77d1e", "-"),
     "exact": ("exact, 14 bits", "#1f5fbf", "-"),
+    "exact20": ("exact, 20 bits", "#2a9d5c", "-"),
 }
 
 
@@ -200,7 +202,7 @@ def plot(found: Sequence[dict[str, Any]], path: Path) -> None:
         for of, (label, colour, style) in LINES.items():
             apart = smooth(differences(curve, of))
             lower.semilogy(apart, style, color=colour, linewidth=1.2, label=label)
-        lower.set_ylim(1e-7, 1e1)
+        lower.set_ylim(1e-8, 1e1)
         lower.set_xlabel("step")
         for axis in (upper, lower):
             axis.grid(alpha=0.25, linewidth=0.5)
@@ -230,7 +232,7 @@ def main(steps: int, out: Path, picture: Path, again: bool) -> None:
         out.write_text(json.dumps(document) + "\n")
     found = json.loads(out.read_text())["curves"]
     for curve in found:
-        for of in ("exact", "bf16", "shaken"):
+        for of in LINES:
             apart = differences(curve, of)
             mean = sum(curve[of]) / sum(curve["fp32"]) - 1
             click.echo(

@@ -20,6 +20,7 @@ from worker.program import (
     inference_state,
     training_state,
 )
+from worker.program.wellformed import DOT_BITS
 
 Loss = Callable[..., Tensor]
 
@@ -35,12 +36,13 @@ class Workload:
     def _optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
 
-    def capture(self) -> tuple[Program, list[Tensor]]:
-        """The program of one step, and its first state."""
+    def capture(self, bits: int = DOT_BITS) -> tuple[Program, list[Tensor]]:
+        """The program of one step, with products of so many bits, and its first state."""
         if self.loss_fn is None:
-            return capture_inference(self.module, self.batch), inference_state(self.module)
+            program = capture_inference(self.module, self.batch, bits=bits)
+            return program, inference_state(self.module)
         optimizer = self._optimizer(self.module)
-        program = capture_training(self.module, self.loss_fn, optimizer, self.batch)
+        program = capture_training(self.module, self.loss_fn, optimizer, self.batch, bits=bits)
         return program, training_state(self.module, optimizer)
 
     def plain(self) -> Callable[[], object]:

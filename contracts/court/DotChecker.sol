@@ -21,7 +21,7 @@ contract DotChecker is Checker {
         if (b * m * n != count) Records.malformed("output shape"); // 192 bits hold the product
         Records.checkLength(k, Records.MAX_ROW);
         uint256 bits = node.attributes[4];
-        if (bits < 2 || bits > 14) Records.malformed("bits");
+        if (bits < 2 || bits > Records.MOST_DOT_BITS) Records.malformed("bits");
         Records.checkRows(node.inputs[0], Codes.I32, b * m, k);
         Records.checkRows(node.inputs[1], Codes.I32, b * m);
         Records.checkRows(node.inputs[2], Codes.I32, b * n, k);

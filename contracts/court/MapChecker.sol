@@ -48,7 +48,7 @@ contract MapChecker is Checker {
             if (first != Codes.F32 || node.inputs[1].dtype != Codes.I32) Records.malformed("operand type");
             if (output != Codes.I32) Records.malformed("output type");
             uint64 bits = node.attributes[0];
-            if (bits != 31 && (bits < 2 || bits > 14)) Records.malformed("bits");
+            if (bits != 31 && (bits < 2 || bits > Records.MOST_DOT_BITS)) Records.malformed("bits");
             return;
         }
         if (fn == Codes.WHERE) {

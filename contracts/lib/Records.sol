@@ -16,6 +16,8 @@ library Records {
     uint256 internal constant MAX_ROW = 1 << 12;
     /// Longest one of a scatter: its indices are read as well, and twice as long where they are i64.
     uint256 internal constant MAX_SCATTER = 1 << 11;
+    /// Of a product's operands: the fast twins hold sums of MAX_ROW such products in f64.
+    uint256 internal constant MOST_DOT_BITS = 20;
     uint32 internal constant NAN = 0x7fc00000;
 
     function malformed(bytes32 rule) internal pure {

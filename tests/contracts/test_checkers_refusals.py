@@ -185,7 +185,7 @@ MALFORMED = [
     ("output type", replace(MUL, fn=Map.LT)),
     ("output type", replace(QUANTISE, dtype=F32)),
     ("bits", replace(QUANTISE, attributes=(1,))),
-    ("bits", replace(QUANTISE, attributes=(15,))),
+    ("bits", replace(QUANTISE, attributes=(21,))),
     ("bits", replace(QUANTISE, attributes=(30,))),
     ("bits", replace(QUANTISE, attributes=(2**64 - 1,))),
     # REDUCE
@@ -218,7 +218,7 @@ MALFORMED = [
     ("operand shape", with_input(DOT, 3, shape=(1,))),
     ("row length", replace(DOT, attributes=(1, 2, 2, 4097, 8))),
     ("bits", replace(DOT, attributes=(1, 2, 2, 3, 1))),
-    ("bits", replace(DOT, attributes=(1, 2, 2, 3, 15))),
+    ("bits", replace(DOT, attributes=(1, 2, 2, 3, 21))),
     ("operand type", with_input(DOT, 0, dtype=F32)),
     ("map", with_input(DOT, 1, map=(0,))),
     # GATHER

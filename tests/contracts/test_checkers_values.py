@@ -334,7 +334,7 @@ def test_sums(recompute, length):
 @pytest.mark.parametrize(
     "b, m, n, k", [(1, 1, 1, 1), (2, 3, 2, 5), (1, 2, 2, 300), (1, 1, 2, 4096)]
 )
-@pytest.mark.parametrize("bits", [8, 14])
+@pytest.mark.parametrize("bits", [8, 14, 20])
 def test_dots(recompute, b, m, n, k, bits):
     rng = random.Random(k)
     limit = 2 ** (bits - 1) - 1

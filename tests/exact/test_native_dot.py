@@ -59,7 +59,7 @@ def follow(seed, cases, made=None):
     torch.manual_seed(seed)
     for _ in range(cases):
         m, n = (rng.choice([1, 2, 3, 7, 8, 15, 16, 17, 33, 50, 70]) for _ in range(2))
-        k, bits = rng.choice(LENGTHS), rng.choice([2, 5, 8, 13, 14, 14, 14])
+        k, bits = rng.choice(LENGTHS), rng.choice([2, 5, 8, 14, 14, 14, 15, 17, 20, 20])
         a, b = operand(rng, m, k), operand(rng, n, k)
         got = native.dot(a, b, bits, made=made)
         assert same(got, exact.dot(a, b, bits=bits, backend="integer")), (m, n, k, bits)
@@ -104,7 +104,7 @@ def test_long_rows_at_their_greatest():
         fourth = torch.where(torch.arange(k) % 4 == 1, near, 0.0)
         normal = torch.randn(k, generator=generator)
         a = torch.stack([row, -row, row * signs, halves, late, near, fourth, normal])
-        for bits in (8, 13, 14):
+        for bits in (8, 13, 14, 15, 20):
             expected = exact.dot(a, a, bits=bits, backend="integer")
             assert same(native.dot(a, a, bits), expected)
             for i in range(8):  # alone, so that no other row of the panel forbids long runs
@@ -117,7 +117,7 @@ def test_small_products_equal_the_reference():
     """Protects against an error that all torch backends share: here the definition itself."""
     rng = random.Random(9)
     special = [0, 1, 0x80000001, 0x007FFFFF, 0x00800000, 0x3F7FFFFF, 0xBF800000, 0x7F7FFFFF]
-    for bits in (2, 8, 14):
+    for bits in (2, 8, 14, 20):
         a = [[rng.choice(special) for _ in range(19)] for _ in range(5)]
         b = [[rng.getrandbits(32) & 0xFEFFFFFF for _ in range(19)] for _ in range(18)]
         got = native.dot(helpers.tensor(a), helpers.tensor(b), bits)
@@ -194,43 +194,33 @@ static void patch_k_major(const void *context, int64_t batch, int64_t row0, int6
 }
 
 void assay_test_patches(const float *image, const float *weight, float *c, int64_t batch,
-                        int64_t width, int64_t n, int k_major, int parts) {
+                        int64_t width, int64_t n, int k_major, int bits) {
     int64_t m = (width - 2) * (width - 2);
     patches p = {image, width};
     assay_rows a = {.load = k_major ? patch_k_major : patch, .context = &p, .k_major = k_major};
     assay_rows b = {.data = weight, .row_stride = 9, .k_stride = 1};
-    if (!parts) {
-        void *scratch = aligned_alloc(64, assay_dot_scratch(&a, &b, batch, m, n, 9));
-        assay_dot(&a, &b, c, batch, m, n, 9, m * n, 1, m, 14, scratch);
-        free(scratch);
-        return;
-    }
-    void *pa = aligned_alloc(64, assay_packed_size(batch, m, 9));
-    void *pb = aligned_alloc(64, assay_packed_size(1, n, 9));
-    assay_pack(&a, batch, m, 9, 14, pa);
-    assay_pack(&b, 1, n, 9, 14, pb);
-    assay_multiply(pa, batch, pb, 1, c, batch, m, n, 9, m * n, 1, m);
-    free(pa);
-    free(pb);
+    void *scratch = aligned_alloc(64, assay_dot_scratch(&a, &b, batch, m, n, 9, bits));
+    assay_dot(&a, &b, c, batch, m, n, 9, m * n, 1, m, bits, scratch);
+    free(scratch);
 }
 """
 
 
 @pytest.mark.parametrize("k_major", [0, 1])
-@pytest.mark.parametrize("parts", [0, 1])
+@pytest.mark.parametrize("bits", [14, 20])
 @pytest.mark.parametrize("batch", [1, 7])
-def test_rows_from_a_loader(k_major, parts, batch):
-    """Protects convolutions, whose patches are never stored, and operands packed once for several
-    products."""
+def test_rows_from_a_loader(k_major, bits, batch):
+    """Protects convolutions, whose patches are never stored."""
     torch.manual_seed(6)
     images, weight = torch.randn(batch, 12, 12), torch.randn(20, 9)
     out = torch.empty(batch, 20, 100)
     library = native.load(LOADERS)
     pointers = (ctypes.c_void_p(t.data_ptr()) for t in (images, weight, out))
     sizes = (ctypes.c_int64(i) for i in (batch, 12, 20))
-    library.assay_test_patches(*pointers, *sizes, k_major, parts)
+    library.assay_test_patches(*pointers, *sizes, k_major, bits)
     unfolded = torch.nn.functional.unfold(images.unsqueeze(1), 3).mT
-    assert same(out, exact.dot(unfolded, weight, backend="integer").mT.contiguous())
+    expected = exact.dot(unfolded, weight, bits=bits, backend="integer")
+    assert same(out, expected.mT.contiguous())
 
 
 def test_calls_from_many_threads_and_from_a_forked_child():
@@ -276,15 +266,17 @@ def test_the_callers_processor_state_does_not_matter():
 def test_what_it_cannot_compute_is_refused():
     """Protects users: an error instead of another result, and another backend by default."""
     x = torch.ones(1, native.LONGEST_ROW + 1)
-    with pytest.raises(ValueError, match="bits=15"):
-        native.dot(x[:, :3], x[:, :3], 15)
+    with pytest.raises(ValueError, match="bits=21"):
+        native.dot(x[:, :3], x[:, :3], 21)
+    with pytest.raises(ValueError, match="sums below"):
+        native.dot(x[:, : 1 << 15], x[:, : 1 << 15], 20)
     with pytest.raises(ValueError, match="K up to"):
         native.dot(x, x, 8)
     with pytest.raises(TypeError, match="float64"):
         native.dot(x.double(), x, 8)
     assert "native" not in backends.candidates(torch.device("cpu"), x.shape[1], 8)
     assert exact.dot(x, x, bits=8).item() == x.shape[1]
-    assert exact.dot(x[:, :3], x[:, :3], bits=20).item() == 3
+    assert exact.dot(x[:, :3], x[:, :3], bits=24).item() == 3
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ REFUSED = [
     ({"clip_norm": 0}, "clip_norm=0", "above 0"),
     ({"clip_norm": True}, "clip_norm=True", "above 0"),
     ({"evaluate": 0.9}, "evaluate=0.9", "a function of the module"),
-    ({"bits": 1}, "bits=1", "from 2 to 14"),
-    ({"bits": 15}, "bits=15", "from 2 to 14"),
+    ({"bits": 1}, "bits=1", "from 2 to 20"),
+    ({"bits": 21}, "bits=21", "from 2 to 20"),
 ]
 
 
@@ -69,10 +69,10 @@ def test_a_schedule_and_clipping_are_part_of_the_program():
 
 def test_bits_are_part_of_the_program():
     """Protects owners: a product's integers have as many bits as the job says."""
-    found = [training(bits=bits).capture() for bits in (8, 14)]
-    for bits, captured in zip((8, 14), found, strict=True):
+    found = [training(bits=bits).capture() for bits in (8, 14, 20)]
+    for bits, captured in zip((8, 14, 20), found, strict=True):
         dots = [n.attributes[4] for n in captured.nodes if n.kind == Kind.DOT]
         assert dots and set(dots) == {bits}
     assert found[1].root == program().root != found[0].root
-    with pytest.raises(ValueError, match=r"bits=15; products take 2 to 14"):
-        capture_inference(nn.Linear(5, 3), [torch.zeros(2, 5)], bits=15)
+    with pytest.raises(ValueError, match=r"bits=21; products take 2 to 20"):
+        capture_inference(nn.Linear(5, 3), [torch.zeros(2, 5)], bits=21)

@@ -91,7 +91,7 @@ REFUSED = [
     ({"top_k": 0}, "top_k=0", "at least 1"),
     ({"segment_steps": 7}, "segment_steps=7", "from 1 to steps, which is 6"),
     ({"seed": -1}, "seed=-1", "unsigned 64-bit"),
-    ({"bits": 15}, "bits=15", "from 2 to 14"),
+    ({"bits": 21}, "bits=21", "from 2 to 20"),
 ]
 
 

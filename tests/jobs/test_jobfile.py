@@ -214,7 +214,7 @@ ENTRIES = [
     ({"segment_steps": 11}, {}, "job.segment_steps = 11: must be from 1 to steps, which is 10"),
     ({"steps": 900, "segment_steps": 3}, {}, "job.segment_steps = 3: must be 300 segments are too"),
     ({"seed": -1}, {}, "job.seed = -1: must be an unsigned 64-bit integer"),
-    ({"bits": 15}, {}, "job.bits = 15: must be from 2 to 14"),
+    ({"bits": 21}, {}, "job.bits = 21: must be from 2 to 20"),
 ]
 
 

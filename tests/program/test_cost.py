@@ -49,6 +49,15 @@ def test_a_product_costs_two_for_each_pair_and_its_integers_stay_inside():
     assert s.shares["REDUCE"] == Share(2, 25, 0)
 
 
+def test_a_product_of_more_bits_costs_three():
+    """Protects prices: above 14 bits every backend multiplies about three times as much."""
+    (narrow, wide) = (
+        cost(lambda b, v, bits=bits: [b.dot(v[0], v[1], bits)], (2, 5), (3, 5)) for bits in (14, 15)
+    )
+    assert wide.product_flops == 3 * narrow.product_flops
+    assert wide.flops - narrow.flops == 2 * narrow.product_flops
+
+
 def test_a_sum_costs_one_for_each_term():
     """Protects prices: 24 magnitudes, 2 * 24 roundings, 24 additions."""
     s = cost(lambda b, v: [b.sum(v[0], 1)], (4, 6))

@@ -16,6 +16,7 @@ from tests.program.helpers import repeated, same
 from tests.program.models import seeded
 from worker.exact.backends import BACKENDS
 from worker.program import Program, capture_training, training_state
+from worker.program.wellformed import DOT_BITS, MOST_DOT_BITS
 
 STEPS = 25
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -187,12 +188,13 @@ def train(
     scheduler: Callable[[Any], Any] | None = None,
     prepare: Callable[[nn.Module], None] = lambda module: None,
     steps: int = STEPS,
+    bits: int = DOT_BITS,
 ) -> Course:
     module, batch = seeded(1, family.make), seeded(2, family.batch)
     prepare(module)
     optimizer = family.optimizer(module.parameters())
     program = capture_training(
-        module, family.loss, optimizer, batch, schedule=schedule, clip_norm=clip_norm
+        module, family.loss, optimizer, batch, schedule=schedule, clip_norm=clip_norm, bits=bits
     )
     state = first = training_state(module, optimizer, schedule)
     rates = scheduler(optimizer) if scheduler else None
@@ -232,10 +234,10 @@ def follows(course: Course) -> None:
             assert torch.equal(found, buffer), name
 
 
-def repeats(course: Course) -> None:
-    """The first state's step and the last one's, the latter with every way to make a product."""
+def repeats(course: Course, backends: Sequence[str] = tuple(BACKENDS)) -> None:
+    """The first state's step and the last one's, the latter with these ways to make a product."""
     repeated(course.program, course.first, course.batch)
-    repeated(course.program, course.last, course.batch, BACKENDS)
+    repeated(course.program, course.last, course.batch, backends)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -246,6 +248,21 @@ def test_a_family_trains_as_in_pytorch_and_to_the_same_bits(name):
     assert course.plain[-1] < course.plain[0]
     follows(course)
     repeats(course)
+
+
+@pytest.mark.parametrize(
+    "name", ["convolutions", "residual", "gpt, tanh", "llama", "recurrent", "adam"]
+)
+def test_twenty_bits_train_as_fp32_does(name):
+    """Protects users whose training is as delicate as fp32 allows: no step's loss shows that its
+    products were integers, natively compiled or not."""
+    course = train(FAMILIES[name], bits=MOST_DOT_BITS)
+    assert course.ours == pytest.approx(course.plain, rel=2e-5, abs=1e-6)
+    repeats(course, [name for name in BACKENDS if name != "int8"])
+    course.program.compile()
+    after, reports = course.program.run(course.last, course.batch)
+    held = course.program.interpret(course.last, course.batch)
+    assert same([*after, *reports], [*held[0], *held[1]])
 
 
 def test_adams_own_tensors_are_pytorchs():

@@ -122,7 +122,7 @@ MALFORMED = [
     ),
     (operand(operand(replace(ADD, fn=Map.DIV, dtype=I32), 0, dtype=I32), 1, dtype=I32), "DIV of"),
     (replace(QUANTISE, attributes=(1,)), "quantising to 1 bits"),
-    (replace(QUANTISE, attributes=(15,)), "quantising to 15 bits"),
+    (replace(QUANTISE, attributes=(21,)), "quantising to 21 bits"),
     (replace(QUANTISE, dtype=F32), "QUANTISE of f32, i32 giving f32"),
     (operand(QUANTISE, 1, dtype=I64), "QUANTISE of f32, i64 giving i32"),
     # REDUCE
@@ -142,7 +142,7 @@ MALFORMED = [
     (replace(DOT, fn=1), "dot function 1"),
     (replace(DOT, attributes=(2, 2, 1, 3)), "4 attributes; expected 5"),
     (replace(DOT, attributes=(2, 2, 1, WIDE + 1, 14)), "a row of 4097 elements"),
-    (replace(DOT, attributes=(2, 2, 1, 3, 15)), "dot of 15 bits"),
+    (replace(DOT, attributes=(2, 2, 1, 3, 21)), "dot of 21 bits"),
     (replace(DOT, attributes=(2, 2, 1, 3, 1)), "dot of 1 bits"),
     (replace(DOT, attributes=(1, 4, 2, 3, 14)), r"B \* M \* N is the count"),
     (replace(DOT, attributes=(2, 1, 2, 3, 14)), "operand shapes; expected"),
@@ -237,8 +237,8 @@ LIMITS = [
     operand(COPY, 0, fill=0xFF800000),
     replace(IOTA, dtype=I32, shape=(1 << 31,)),
     replace(CONSTANT, dtype=I64, attributes=((1 << 64) - 1,)),
-    *(replace(QUANTISE, attributes=(b,)) for b in (2, 14, 31)),
-    *(replace(DOT, attributes=(2, 2, 1, 3, b)) for b in (2, 14)),
+    *(replace(QUANTISE, attributes=(b,)) for b in (2, 14, 20, 31)),
+    *(replace(DOT, attributes=(2, 2, 1, 3, b)) for b in (2, 14, 20)),
     operand(MAX, 0, shape=(2, WIDE)),
     operand(replace(GATHER, dtype=BOOL), 0, dtype=BOOL),
     operand(GATHER, 1, dtype=I32),
@@ -272,7 +272,7 @@ SIZES = st.sampled_from(
     [0, 1, 2, 3, 4, 5, 6, 8, 2048, 2049, 4096, 4097, 1 << 20, 1 << 31, (1 << 32) - 1]
 )
 WORDS = st.sampled_from(
-    [0, 1, 2, 3, 4, 6, 14, 15, 31, 4096, 4097, 0x7FC00000, 0x7FC00001, 0xFF800001, 1 << 31,
+    [0, 1, 2, 3, 4, 6, 14, 20, 21, 31, 4096, 4097, 0x7FC00000, 0x7FC00001, 0xFF800001, 1 << 31,
      1 << 32, 1 << 40, (1 << 40) + 1, 1 << 63, (1 << 64) - 1]
 )  # fmt: skip
 REACHES = st.sampled_from(

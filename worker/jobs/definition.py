@@ -19,7 +19,7 @@ from worker.jobs.rules import (
     require_segments,
 )
 from worker.program import Program, capture_training, training_state
-from worker.program.wellformed import MOST_DOT_BITS
+from worker.program.wellformed import DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class TrainingJob(TrainingRecipe):
     steps: int
     segment_steps: int
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worker.chain.types import Job
 from worker.jobs.rules import FieldError, on_chain, require, require_bits, require_segments
 from worker.program import Generation, Program, Sampling, capture_inference, inference_state
-from worker.program.wellformed import MOST_DOT_BITS
+from worker.program.wellformed import DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class GenerationJob(GenerationRecipe):
     temperature: float = 0.0
     top_k: int | None = None
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         super().__post_init__()

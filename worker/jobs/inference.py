@@ -29,7 +29,7 @@ from worker.jobs.rules import (
 )
 from worker.jobs.sampling import rows_of_step
 from worker.program import Kind, Program, Source, capture_inference, inference_state
-from worker.program.wellformed import MOST_DOT_BITS
+from worker.program.wellformed import DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class InferenceJob(InferenceRecipe):
     batch_rows: int
     segment_steps: int
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         super().__post_init__()

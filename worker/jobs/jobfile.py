@@ -29,7 +29,7 @@ from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe
 from worker.jobs.rules import FieldError, JobDefinition
-from worker.program.wellformed import MOST_DOT_BITS
+from worker.program.wellformed import DOT_BITS
 from worker.tables import TableError, check_sections, from_table, read_tables
 
 EXAMPLE = "worker/examples/digits.toml"
@@ -50,7 +50,7 @@ class TrainingSection:
     batch_rows: int
     segment_steps: int
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_rows", "segment_steps"):
@@ -66,7 +66,7 @@ class InferenceSection:
     batch_rows: int
     segment_steps: int
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "segment_steps"):
@@ -84,7 +84,7 @@ class GenerationSection:
     temperature: float = 0.0
     top_k: int | None = None
     seed: int = 0
-    bits: int = MOST_DOT_BITS
+    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
         for name in ("new_tokens", "segment_steps"):

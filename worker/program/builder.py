@@ -8,13 +8,9 @@ from math import isfinite, prod
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
 from worker.program.records import Input, Node
 from worker.program.views import View
-from worker.program.wellformed import MAX_ROW, MAX_SCATTER, check_node
+from worker.program.wellformed import DOT_BITS, MAX_ROW, MAX_SCATTER, check_node
 
 FALSE_TRUE = (0, 1)
-
-# bits of a product's operands: 14 has fp32's losses, 8 is the fast mode
-DOT_BITS = 14
-FAST_BITS = 8
 
 
 def f32_bits(value: float) -> int:

@@ -9,7 +9,8 @@ clock and no machine comes in. What no output needs is never run, and counts not
 - MAP: 1 an element; COPY none; QUANTISE 2 (scale, round); exp and the like as many as their
   sequence in `worker.exact.reference` has basic operations at the longest, see `MAP_FLOPS`
 - REDUCE: 1 for each element read
-- DOT: 2 for each pair of elements, one product and one sum
+- DOT: 2 for each pair of elements, one product and one sum; 6 above 14 bits, where integers are
+  multiplied in two parts (Karatsuba's three products)
 - GATHER: none, it only moves
 - SCATTER: 1 for each element added
 
@@ -34,6 +35,7 @@ from dataclasses import dataclass
 
 from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.records import Node
+from worker.program.wellformed import DOT_BITS
 
 ELEMENT_BYTES = {F32: 4, I32: 4, I64: 8, BOOL: 1}
 BYTE_WORK = 16  # work units of a byte moved
@@ -58,7 +60,8 @@ def node_flops(node: Node) -> int:
     if node.kind == Kind.MAP:
         return MAP_FLOPS.get(Map(node.fn), 1) * node.count
     if node.kind == Kind.DOT:
-        return 2 * node.attributes[3] * node.count
+        length, bits = node.attributes[3:]
+        return (2 if bits <= DOT_BITS else 6) * length * node.count
     if node.kind == Kind.GATHER:
         return 0
     return node.inputs[0].count  # REDUCE, SCATTER

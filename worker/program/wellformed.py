@@ -29,7 +29,8 @@ MAX_ROW = 1 << 12  # elements that one proof reads of an operand
 MAX_SCATTER = 1 << 11  # of a scatter, whose indices are read as well
 MAX_NODES = 1 << 20
 MAX_ROWS = 1 << 32
-MOST_DOT_BITS = 14
+DOT_BITS = 14  # of a product's operands where nothing else is asked for
+MOST_DOT_BITS = 20  # then a row's sum is below 2^50: f64 holds it, and every partial sum
 EXPONENTS = range(-96, 129)
 NONFINITE = 0x7FFFFFFF
 

@@ -29,7 +29,7 @@ SOURCES = tuple(HERE / name for name in ("pool.c", "pack.c", "multiply.c", "skin
 """The library of `dot.h` and `pool.h`."""
 
 LONGEST_ROW = 1 << 20
-MOST_BITS = 14
+MOST_BITS = 20
 
 
 class Rows(ctypes.Structure):
@@ -85,15 +85,15 @@ def declare(made: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def supports(k: int, bits: int) -> bool:
-    """Whether the native product takes rows of length `k` at `bits`."""
-    return 2 <= bits <= MOST_BITS and k <= LONGEST_ROW
+    """Whether the native product takes rows of length `k` at `bits`: sums below 2^53."""
+    return 2 <= bits <= MOST_BITS and k <= LONGEST_ROW and k << (2 * (bits - 1)) < 1 << 53
 
 
 def dot(a: Tensor, b: Tensor, bits: int, *, made: ctypes.CDLL | None = None) -> Tensor:
     """`exact.dot` of f32 CPU tensors of any strides, [..., M, K] and [..., N, K].
 
-    Uses as many threads as torch does. Raises ValueError for more than 14 bits or K above 2^20,
-    `NoCompiler` on a host without a compiler.
+    Uses as many threads as torch does. Raises ValueError for what it does not support, `NoCompiler`
+    on a host without a compiler.
     """
     return _run(a, None, b, None, bits, made)
 
@@ -118,7 +118,8 @@ def _run(
     (m, k), n = a.shape[-2:], b.shape[-2]
     if not supports(k, bits):
         raise ValueError(
-            f"native dot takes 2 to {MOST_BITS} bits and K up to {LONGEST_ROW}: {bits=}, {k=}"
+            f"native dot takes 2 to {MOST_BITS} bits, K up to {LONGEST_ROW} and sums below 2^53: "
+            f"{bits=}, {k=}"
         )
     made = made or _library()
     lead = a.shape[:-2]

@@ -26,12 +26,13 @@ typedef struct call {
     int64_t block, blocks;   /* panels in a block, and blocks in a batch */
 } call;
 
-static void set_side(side *s, const assay_rows *source, int64_t rows, int64_t batch, int64_t k) {
+static void set_side(side *s, const assay_rows *source, int64_t rows, int64_t batch,
+                     int64_t panel_bytes) {
     s->source = source;
     s->rows = rows;
     s->panels = assay_panels(rows);
     s->batches = !source->load && source->batch_stride == 0 ? 1 : batch;
-    s->batch_bytes = s->panels * assay_panel_bytes(k);
+    s->batch_bytes = s->panels * panel_bytes;
     s->packed = NULL;
 }
 
@@ -90,21 +91,6 @@ static void pack_side(call *c, side *s) {
     share(c, pack_task, s->batches * c->blocks);
 }
 
-size_t assay_packed_size(int64_t batch, int64_t rows, int64_t k) {
-    return (size_t)(batch * assay_panels(rows) * assay_panel_bytes(k));
-}
-
-void assay_pack(const assay_rows *source, int64_t batch, int64_t rows, int64_t k, int bits,
-                void *packed) {
-    call c = {.k = k, .bits = bits, .panel_bytes = assay_panel_bytes(k),
-              .threads = threads_for(batch, rows, 0, k)};
-    side s;
-    set_side(&s, source, rows, batch, k);
-    s.batches = batch;
-    s.packed = packed;
-    if (rows && batch) pack_side(&c, &s);
-}
-
 /* --- products --------------------------------------------------------------------------------- */
 
 /* Rows and lanes from the given panels on. */
@@ -114,7 +100,7 @@ static void multiply(const call *c, int64_t batch, const char *row_panels, int64
     float *out = c->c + batch * c->c_batch + row_panel * 16 * c->c_row + lane_panel * 16 * c->c_lane;
     assay_multiply_panels(row_panels, smaller(c->rows.rows - row_panel * 16, row_count * 16),
                           lane_panels, smaller(c->lanes.rows - lane_panel * 16, lane_count * 16),
-                          c->k, out, c->c_row, c->c_lane);
+                          c->k, c->bits, out, c->c_row, c->c_lane);
 }
 
 /* A block of the blocked side, packed here unless it was, by all of the other. */
@@ -193,9 +179,9 @@ static void plan(call *c, const assay_rows *a, const assay_rows *b, int64_t batc
     c->threads = threads_for(batch, m, n, k);
     c->batch = batch;
     c->k = k;
-    c->panel_bytes = assay_panel_bytes(k);
-    set_side(&c->rows, a, m, batch, k);
-    set_side(&c->lanes, b, n, batch, k);
+    c->panel_bytes = assay_panel_bytes(k, c->bits);
+    set_side(&c->rows, a, m, batch, c->panel_bytes);
+    set_side(&c->lanes, b, n, batch, c->panel_bytes);
 }
 
 static size_t scratch_bytes(call *c) {
@@ -211,7 +197,7 @@ static int few_by_many(const call *c) {
     const side *few = c->rows.rows < c->lanes.rows ? &c->rows : &c->lanes;
     const int down = few == &c->rows;
     const side *many = down ? &c->lanes : &c->rows;
-    return c->batch == 1 &&
+    return c->batch == 1 && !assay_wide(c->bits) &&
            assay_skinny(few->source, few->rows, many->source, many->rows, c->c, c->k,
                         down ? c->c_row : c->c_lane, down ? c->c_lane : c->c_row, c->bits);
 }
@@ -233,27 +219,12 @@ static void run(call *c, char *scratch) {
     share(c, block_task, c->batch * c->blocks);
 }
 
-void assay_multiply(const void *a, int64_t a_batches, const void *b, int64_t b_batches, float *c,
-                    int64_t batch, int64_t m, int64_t n, int64_t k, int64_t c_batch, int64_t c_row,
-                    int64_t c_column) {
-    const assay_rows none = {0};
-    int swapped = c_column != 1 && c_row == 1;
-    call l = {.c = c, .c_batch = c_batch, .c_row = c_row, .c_lane = c_column};
-    if (!batch || !m || !n) return;
-    plan(&l, &none, &none, batch, m, n, k);
-    side *of_a = swapped ? &l.lanes : &l.rows, *of_b = swapped ? &l.rows : &l.lanes;
-    of_a->batches = a_batches, of_a->packed = (char *)a;
-    of_b->batches = b_batches, of_b->packed = (char *)b;
-    cut(&l, l.rows.panels > l.lanes.panels ? &l.rows : &l.lanes);
-    share(&l, block_task, l.batch * l.blocks);
-}
-
 /* --- whole calls ------------------------------------------------------------------------------ */
 
 size_t assay_dot_scratch(const assay_rows *a, const assay_rows *b, int64_t batch, int64_t m,
-                         int64_t n, int64_t k) {
+                         int64_t n, int64_t k, int bits) {
     /* Both: the number of threads, which decides, may be another one by the time of the call. */
-    call l = {0};
+    call l = {.bits = bits};
     plan(&l, a, b, batch, m, n, k);
     return (size_t)(l.rows.batches * l.rows.batch_bytes + l.lanes.batches * l.lanes.batch_bytes);
 }

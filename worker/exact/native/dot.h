@@ -1,7 +1,7 @@
 /* The exact product of rows (see worker/exact/reference.py for its definition) in native code.
 
-   Every row of f32 a [batch, m, k] by every row of f32 b [batch, n, k], at 2 <= bits <= 14 and
-   k <= ASSAY_LONGEST_ROW. The bits of the result depend on nothing else: not on the processor, the
+   Every row of f32 a [batch, m, k] by every row of f32 b [batch, n, k], at 2 <= bits <= 20,
+   k <= ASSAY_LONGEST_ROW and k * 2^(2 * (bits - 1)) < 2^53. The bits of the result depend on nothing else: not on the processor, the
    threads or the strides. Nothing here checks its arguments. */
 #ifndef ASSAY_DOT_H
 #define ASSAY_DOT_H
@@ -32,24 +32,13 @@ typedef struct assay_rows {
 
 /* Bytes of memory, aligned to 64, that assay_dot needs as `scratch`. */
 size_t assay_dot_scratch(const assay_rows *a, const assay_rows *b, int64_t batch, int64_t m,
-                         int64_t n, int64_t k);
+                         int64_t n, int64_t k, int bits);
 
 /* c[batch * c_batch + i * c_row + j * c_column] = dot(a[batch, i], b[batch, j]), any order of axes;
    fast where c_row or c_column is 1. */
 void assay_dot(const assay_rows *a, const assay_rows *b, float *c, int64_t batch, int64_t m,
                int64_t n, int64_t k, int64_t c_batch, int64_t c_row, int64_t c_column, int bits,
                void *scratch);
-
-/* The same in two parts, for an operand of several products: rows as integers with their scales.
-   `packed` is aligned to 64. */
-size_t assay_packed_size(int64_t batch, int64_t rows, int64_t k);
-void assay_pack(const assay_rows *source, int64_t batch, int64_t rows, int64_t k, int bits,
-                void *packed);
-
-/* `a_batches` and `b_batches` are how many batches were packed: `batch`, or 1 for all the same. */
-void assay_multiply(const void *a, int64_t a_batches, const void *b, int64_t b_batches, float *c,
-                    int64_t batch, int64_t m, int64_t n, int64_t k, int64_t c_batch, int64_t c_row,
-                    int64_t c_column);
 
 /* assay_dot with scratch of its own, for ctypes. sizes: batch, m, n, k; strides: c's batch, row,
    column. Returns 0, or -1 when there is no memory. */

@@ -42,6 +42,25 @@ ASSAY_INLINE void finish(const int32_t *low, const int32_t *high, float row, con
 #endif
 }
 
+/* acc = the products of `run` lines. */
+ASSAY_INLINE void sum_lines(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const int32_t *row,
+                            const char *lane, int64_t stride, int64_t run, const int R,
+                            const int W) {
+    for (int r = 0; r < R; r++)
+        for (int w = 0; w < W * PARTS; w++) acc[r][w] = (assay_i32s){0};
+    for (; run; run--) {
+        assay_i32s b[MOST_PANELS * PARTS];
+        for (int w = 0; w < W * PARTS; w++)
+            b[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
+        for (int r = 0; r < R; r++) {
+            assay_i32s a = assay_all(row[r]);
+            for (int w = 0; w < W * PARTS; w++) acc[r][w] = assay_pairs(acc[r][w], b[w], a);
+        }
+        row += 16;
+        lane += 64;
+    }
+}
+
 ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
     int32_t low[MOST_ROWS][MOST_PANELS * 16], high[MOST_ROWS][MOST_PANELS * 16];
@@ -53,19 +72,9 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     do {
         int64_t run = left < t->run ? left : t->run;
         left -= run;
-        for (int r = 0; r < R; r++)
-            for (int w = 0; w < W * PARTS; w++) acc[r][w] = (assay_i32s){0};
-        for (; run; run--) {
-            assay_i32s b[MOST_PANELS * PARTS];
-            for (int w = 0; w < W * PARTS; w++)
-                b[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
-            for (int r = 0; r < R; r++) {
-                assay_i32s a = assay_all(row[r]);
-                for (int w = 0; w < W * PARTS; w++) acc[r][w] = assay_pairs(acc[r][w], b[w], a);
-            }
-            row += 16;
-            lane += 64;
-        }
+        sum_lines(acc, row, lane, stride, run, R, W);
+        row += 16 * run;
+        lane += 64 * run;
         if (t->direct) break;
         for (int r = 0; r < R; r++)
             for (int w = 0; w < W * PARTS; w++) {
@@ -97,8 +106,48 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     }
 }
 
+/* The product of integers that are cut in three: see packed.h. */
+ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
+    int32_t sums[ASSAY_WIDE_PARTS][MOST_ROWS][MOST_PANELS * 16];
+    double totals[MOST_ROWS][MOST_PANELS * 16];
+    const int32_t *row = (const int32_t *)(t->rows + sizeof(assay_head)) + t->first;
+    const char *lane = t->lanes + sizeof(assay_head);
+    for (int r = 0; r < R; r++)
+        for (int w = 0; w < W * 16; w++) totals[r][w] = 0;
+    for (int64_t left = t->lines; left;) {
+        const int64_t run = left < ASSAY_WIDE_RUN ? left : ASSAY_WIDE_RUN;
+        for (int part = 0; part < ASSAY_WIDE_PARTS; part++) {
+            assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
+            sum_lines(acc, row + 16 * part * t->lines, lane + 64 * part * t->lines, t->panel_bytes,
+                      run, R, W);
+            for (int r = 0; r < R; r++)
+                for (int w = 0; w < W * PARTS; w++)
+                    assay_store(sums[part][r] + w * ASSAY_WIDTH, acc[r][w]);
+        }
+        for (int r = 0; r < R; r++)
+            for (int w = 0; w < W * 16; w++) { /* every term and sum is an integer below 2^53 */
+                const int32_t high = sums[0][r][w], low = sums[1][r][w];
+                const int32_t across = (int32_t)((uint32_t)sums[2][r][w] - (uint32_t)high -
+                                                 (uint32_t)low); /* wraps in a NaN's row only */
+                totals[r][w] += high * 1048576.0 + across * 1024.0 + low;
+            }
+        left -= run;
+        row += 16 * run;
+        lane += 64 * run;
+    }
+    const float *row_scale = ((const assay_head *)t->rows)->scale + t->first;
+    for (int w = 0; w < W; w++) {
+        const float *lane_scale = ((const assay_head *)(t->lanes + w * t->panel_bytes))->scale;
+        for (int r = 0; r < R; r++) /* the power of two is exact, and the conversion rounds once */
+            for (int i = 0; i < 16; i++)
+                t->out[r * t->out_row + w * 16 + i] =
+                    (float)(totals[r][w * 16 + i] * ((double)row_scale[r] * (double)lane_scale[i]));
+    }
+}
+
 #define TILE(R, W) \
-    static void tile_##R##x##W(const tile *t) { compute(t, R, W); }
+    static void tile_##R##x##W(const tile *t) { compute(t, R, W); } \
+    static void wide_##R##x##W(const tile *t) { compute_wide(t, R, W); }
 #define TILES(W) TILE(1, W) TILE(2, W)
 #if MOST_ROWS >= 4
 #define TILES_4(W) TILE(4, W)
@@ -114,24 +163,22 @@ TILES(1) TILES_4(1) TILES_8(1)
 #if MOST_PANELS >= 2
 TILES(2) TILES_4(2) TILES_8(2)
 #endif
-#if MOST_PANELS >= 3
-TILES(3) TILES_4(3) TILES_8(3)
-#endif
 
 /* By the logarithm of the rows, and the panels less one. */
-static void (*const tiles[][3])(const tile *) = {
-#if MOST_PANELS >= 3
-    {tile_1x1, tile_1x2, tile_1x3}, {tile_2x1, tile_2x2, tile_2x3},
-    {tile_4x1, tile_4x2, tile_4x3}, {tile_8x1, tile_8x2, tile_8x3},
-#elif MOST_PANELS == 2
-    {tile_1x1, tile_1x2}, {tile_2x1, tile_2x2}, {tile_4x1, tile_4x2}, {tile_8x1, tile_8x2},
+#if MOST_PANELS >= 2
+#define ROW_OF(kind, R) {kind##_##R##x1, kind##_##R##x2},
 #else
-    {tile_1x1}, {tile_2x1},
-#if MOST_ROWS >= 4
-    {tile_4x1},
+#define ROW_OF(kind, R) {kind##_##R##x1},
 #endif
+#if MOST_ROWS >= 8
+#define ALL_OF(kind) ROW_OF(kind, 1) ROW_OF(kind, 2) ROW_OF(kind, 4) ROW_OF(kind, 8)
+#elif MOST_ROWS >= 4
+#define ALL_OF(kind) ROW_OF(kind, 1) ROW_OF(kind, 2) ROW_OF(kind, 4)
+#else
+#define ALL_OF(kind) ROW_OF(kind, 1) ROW_OF(kind, 2)
 #endif
-};
+static void (*const tiles[][MOST_PANELS])(const tile *) = {ALL_OF(tile)};
+static void (*const wide_tiles[][MOST_PANELS])(const tile *) = {ALL_OF(wide)};
 
 /* The longest run that no product of these rows can overflow, in lines. */
 static int64_t longest_run(const assay_head *row, const char *lanes, int64_t panels,
@@ -152,19 +199,21 @@ static int64_t longest_run(const assay_head *row, const char *lanes, int64_t pan
 
 /* One row panel, `rows` of it, by `lanes` lanes of at most MOST_PANELS panels. */
 static void panel_by_tile(const char *row_panel, int64_t rows, const char *lane_panels,
-                          int64_t lanes, int64_t k, float *c, int64_t c_row, int64_t c_lane) {
+                          int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
+                          int64_t c_lane) {
     const assay_head *row_head = (const assay_head *)row_panel;
-    const int64_t panels = (lanes + 15) / 16, panel_bytes = assay_panel_bytes(k);
+    const int64_t panels = (lanes + 15) / 16, panel_bytes = assay_panel_bytes(k, bits);
     const int plain = c_lane == 1 && lanes == panels * 16;
     tile t = {.rows = row_panel, .lanes = lane_panels, .panel_bytes = panel_bytes,
               .lines = (k + 1) / 2};
+    const int wide = assay_wide(bits);
     int32_t least = 0, most = 0; /* no panel's bounds exclude 0 */
     for (int64_t p = 0; p < panels; p++) {
         const assay_head *head = (const assay_head *)(lane_panels + p * panel_bytes);
         if (head->least < least) least = head->least;
         if (head->most > most) most = head->most;
     }
-    t.run = longest_run(row_head, lane_panels, panels, panel_bytes, t.lines);
+    if (!wide) t.run = longest_run(row_head, lane_panels, panels, panel_bytes, t.lines);
     t.direct = t.run >= t.lines && row_head->least + least >= -126 && row_head->most + most <= 127;
     for (int r = 0; r < rows;) {
         float edge[MOST_ROWS * MOST_PANELS * 16];
@@ -174,7 +223,7 @@ static void panel_by_tile(const char *row_panel, int64_t rows, const char *lane_
         t.first = r;
         t.out = plain ? target : edge;
         t.out_row = plain ? c_row : panels * 16;
-        tiles[size][panels - 1](&t);
+        (wide ? wide_tiles : tiles)[size][panels - 1](&t);
         if (!plain)
             for (int y = 0; y < 1 << size; y++)
                 for (int64_t x = 0; x < lanes; x++)
@@ -184,17 +233,18 @@ static void panel_by_tile(const char *row_panel, int64_t rows, const char *lane_
 }
 
 void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lane_panels,
-                           int64_t lanes, int64_t k, float *c, int64_t c_row, int64_t c_lane) {
-    const int64_t panel_bytes = assay_panel_bytes(k), width = 16 * MOST_PANELS;
+                           int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
+                           int64_t c_lane) {
+    const int64_t panel_bytes = assay_panel_bytes(k, bits), width = 16 * MOST_PANELS;
     const int64_t down = (rows + 15) / 16, across = (lanes + width - 1) / width;
     /* The longer side passes through the cache once, the other stays in it. */
     const int down_first = down >= across * MOST_PANELS;
     for (int64_t n = 0; n < down * across; n++) {
         int64_t i = down_first ? n / across : n % down, j = down_first ? n % across : n / down;
         int64_t height = rows - i * 16 < 16 ? rows - i * 16 : 16;
-        int64_t wide = lanes - j * width < width ? lanes - j * width : width;
+        int64_t length = lanes - j * width < width ? lanes - j * width : width;
         panel_by_tile(row_panels + i * panel_bytes, height,
-                      lane_panels + j * MOST_PANELS * panel_bytes, wide, k,
+                      lane_panels + j * MOST_PANELS * panel_bytes, length, k, bits,
                       c + i * 16 * c_row + j * width * c_lane, c_row, c_lane);
     }
 }

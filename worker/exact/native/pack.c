@@ -118,7 +118,7 @@ ASSAY_INLINE int32_t quantised(float x, float factor, float limit) {
     scaled += 0x1.8p23f; /* rounds to an integer, ties to even; the lower bits are the integer */
     int32_t q;
     memcpy(&q, &scaled, sizeof q);
-    return q;
+    return q - 0x4b400000; /* of a NaN anything: its row's scale is NaN */
 }
 
 ASSAY_INLINE int32_t magnitude(float x) {
@@ -186,10 +186,25 @@ static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k,
     _mm512_storeu_si512(out, most[0]);
 }
 
-/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. */
-ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor, __m512i limit,
-                             const __mmask16 *some, char *line, int lines) {
-    __m512i v[16];
+ASSAY_INLINE __m512i rounded(__m512 x, __m512 factor) {
+    return _mm512_cvtps_epi32(_mm512_mul_ps(x, factor));
+}
+
+/* Cuts 32-bit integers, limited first: see packed.h. */
+ASSAY_INLINE void cut(__m512i q, __m512i limit, __m512i *high, __m512i *low) {
+    q = _mm512_min_epi32(q, limit);
+    q = _mm512_max_epi32(q, _mm512_sub_epi32(_mm512_setzero_si512(), limit));
+    *high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(512)), 10);
+    *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 10));
+}
+
+/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. `parts` is 1,
+   or ASSAY_WIDE_PARTS, `part_bytes` from one to the next. */
+ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor, int most,
+                             const __mmask16 *some, char *line, int lines, const int parts,
+                             int64_t part_bytes) {
+    const __m512i limit = parts == 1 ? _mm512_set1_epi16((short)most) : _mm512_set1_epi32(most);
+    __m512i v[16], low[16];
     for (int r = 0; r < 16; r++) {
         const float *row = x + r * stride;
         __m512 f = _mm512_set1_ps(factor[r]), a, b;
@@ -200,25 +215,39 @@ ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor
             a = _mm512_loadu_ps(row);
             b = _mm512_loadu_ps(row + 16);
         }
-        __m512i q = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(a, f)),
-                                       _mm512_cvtps_epi32(_mm512_mul_ps(b, f)));
-        q = _mm512_min_epi16(q, limit);
-        v[r] = _mm512_max_epi16(q, _mm512_sub_epi16(_mm512_setzero_si512(), limit));
+        if (parts == 1) {
+            __m512i q = _mm512_packs_epi32(rounded(a, f), rounded(b, f));
+            q = _mm512_min_epi16(q, limit);
+            v[r] = _mm512_max_epi16(q, _mm512_sub_epi16(_mm512_setzero_si512(), limit));
+        } else {
+            __m512i high[2], rest[2];
+            cut(rounded(a, f), limit, &high[0], &rest[0]);
+            cut(rounded(b, f), limit, &high[1], &rest[1]);
+            v[r] = _mm512_packs_epi32(high[0], high[1]);
+            low[r] = _mm512_packs_epi32(rest[0], rest[1]);
+        }
     }
     transpose(v);
+    if (parts > 1) transpose(low);
     static const unsigned char place[16] = {0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15};
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; i++)
-        if (place[i] < lines) _mm512_store_si512(line + place[i] * 64, v[i]);
+    for (int i = 0; i < 16; i++) {
+        if (place[i] >= lines) continue;
+        char *at = line + place[i] * 64;
+        _mm512_store_si512(at, v[i]);
+        if (parts == 1) continue;
+        _mm512_store_si512(at + part_bytes, low[i]);
+        _mm512_store_si512(at + 2 * part_bytes, _mm512_add_epi16(v[i], low[i]));
+    }
 }
 
-static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
-                      int bits, char *line, sums *s) {
-    const __m512i limit = _mm512_set1_epi16((short)((1 << (bits - 1)) - 1));
+ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k,
+                             const float *factor, int most, char *line, sums *s, const int parts) {
+    const int64_t part_bytes = (k + 1) / 2 * 64;
     for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
         if (rows == 16 && k - i >= 32) {
-            pack_block(x + i, stride, factor, limit, NULL, line, 16);
-            sums_add(s, line, 16);
+            pack_block(x + i, stride, factor, most, NULL, line, 16, parts, part_bytes);
+            if (parts == 1) sums_add(s, line, 16);
             continue;
         }
         uint32_t columns = k - i >= 32 ? 0xffffffff : (1u << (k - i)) - 1;
@@ -228,8 +257,8 @@ static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const
             some[2 * r + 1] = r < rows ? (__mmask16)(columns >> 16) : 0;
         }
         int lines = k - i >= 32 ? 16 : (int)(k - i + 1) / 2;
-        pack_block(x + i, stride, factor, limit, some, line, lines);
-        sums_add(s, line, lines);
+        pack_block(x + i, stride, factor, most, some, line, lines, parts, part_bytes);
+        if (parts == 1) sums_add(s, line, lines);
     }
 }
 #else
@@ -245,27 +274,50 @@ static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k,
     }
 }
 
-static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
-                      int bits, char *line, sums *s) {
-    const float limit = (float)((1 << (bits - 1)) - 1);
+/* Part 1 of 3 is the upper one, then the lower, then their sum: see packed.h. */
+ASSAY_INLINE int16_t part_of(int32_t q, int part, const int parts) {
+    if (parts == 1) return (int16_t)q;
+    int32_t high = (int32_t)((uint32_t)q + 512) >> 10, low = (int32_t)((uint32_t)q - ((uint32_t)high << 10));
+    return (int16_t)(part == 0 ? high : part == 1 ? low : high + low);
+}
+
+ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k,
+                             const float *factor, int most, char *line, sums *s, const int parts) {
+    const int64_t part_bytes = (k + 1) / 2 * 64;
+    const float limit = (float)most;
     for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
         int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
-        int16_t q[16][32];
+        int32_t q[16][32];
         for (int r = 0; r < 16; r++) {
             const float *row = x + r * stride + i;
             int used = r < rows ? columns : 0;
             if (used == 32)
-                for (int j = 0; j < 32; j++) q[r][j] = (int16_t)quantised(row[j], factor[r], limit);
+                for (int j = 0; j < 32; j++) q[r][j] = quantised(row[j], factor[r], limit);
             else
                 for (int j = 0; j < 32; j++)
-                    q[r][j] = j < used ? (int16_t)quantised(row[j], factor[r], limit) : 0;
+                    q[r][j] = j < used ? quantised(row[j], factor[r], limit) : 0;
         }
-        for (int p = 0; p < lines; p++)
-            for (int r = 0; r < 16; r++) memcpy(line + p * 64 + r * 4, &q[r][2 * p], 4);
-        sums_add(s, line, lines);
+        for (int part = 0; part < parts; part++) {
+            int16_t halves[16][32];
+            for (int r = 0; r < 16; r++)
+                for (int j = 0; j < 32; j++) halves[r][j] = part_of(q[r][j], part, parts);
+            for (int p = 0; p < lines; p++)
+                for (int r = 0; r < 16; r++)
+                    memcpy(line + part * part_bytes + p * 64 + r * 4, &halves[r][2 * p], 4);
+        }
+        if (parts == 1) sums_add(s, line, lines);
     }
 }
 #endif
+
+static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
+                      int bits, char *line, sums *s) {
+    const int most = (1 << (bits - 1)) - 1;
+    if (assay_wide(bits))
+        pack_parts(x, stride, rows, k, factor, most, line, s, ASSAY_WIDE_PARTS);
+    else
+        pack_parts(x, stride, rows, k, factor, most, line, s, 1);
+}
 
 static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, int bits,
                            const float *scales, char *panel) {
@@ -292,17 +344,30 @@ ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
     _mm512_storeu_si512(most, _mm512_max_epi32(m, _mm512_loadu_si512(most)));
 }
 
+/* Lower halves of `even` and `odd`, side by side. */
+ASSAY_INLINE __m512i pairs(__m512i even, __m512i odd) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
+}
+
 ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
-                          char *line) {
+                          char *line, const int parts, int64_t part_bytes) {
     __m512 f = _mm512_loadu_ps(factor);
-    __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(even), f));
-    __m512i b = _mm512_setzero_si512();
-    if (odd) b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(odd), f));
-    /* |q| <= 2^13 of finite rows, so the lower half is all of it */
-    a = _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16));
-    a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
-    a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
-    _mm512_store_si512(line, a);
+    __m512i a = rounded(_mm512_loadu_ps(even), f), b = _mm512_setzero_si512();
+    if (odd) b = rounded(_mm512_loadu_ps(odd), f);
+    if (parts == 1) {
+        a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
+        a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
+        a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
+        _mm512_store_si512(line, a);
+        return;
+    }
+    __m512i high[2], low[2];
+    cut(a, _mm512_set1_epi32(limit), &high[0], &low[0]);
+    cut(b, _mm512_set1_epi32(limit), &high[1], &low[1]);
+    __m512i upper = pairs(high[0], high[1]), lower = pairs(low[0], low[1]);
+    _mm512_store_si512(line, upper);
+    _mm512_store_si512(line + part_bytes, lower);
+    _mm512_store_si512(line + 2 * part_bytes, _mm512_add_epi16(upper, lower));
 }
 #else
 ASSAY_INLINE assay_i32s chosen(assay_i32s mask, assay_i32s a, assay_i32s b) {
@@ -327,19 +392,33 @@ ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
     }
 }
 
+/* Lower halves of `even` and `odd`, side by side. */
+ASSAY_INLINE assay_i32s pairs(assay_i32s even, assay_i32s odd) {
+    return (even & 0xffff) | (assay_i32s)((assay_u32s)odd << 16);
+}
+
 ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
-                          char *line) {
-    for (int p = 0; p < ASSAY_PARTS; p++) {
-        assay_i32s words = quantised_lanes(even, factor, p, limit) & 0xffff;
-        if (odd) words |= (assay_i32s)((assay_u32s)quantised_lanes(odd, factor, p, limit) << 16);
-        assay_store(line + p * ASSAY_VECTOR, words);
+                          char *line, const int parts, int64_t part_bytes) {
+    for (int p = 0; p < ASSAY_PARTS; p++, line += ASSAY_VECTOR) {
+        assay_i32s a = quantised_lanes(even, factor, p, limit), b = {0};
+        if (odd) b = quantised_lanes(odd, factor, p, limit);
+        if (parts == 1) {
+            assay_store(line, pairs(a, b));
+            continue;
+        }
+        const assay_i32s above_a = (a + 512) >> 10, above_b = (b + 512) >> 10;
+        const assay_i32s low_a = a - above_a * 1024, low_b = b - above_b * 1024;
+        assay_store(line, pairs(above_a, above_b));
+        assay_store(line + part_bytes, pairs(low_a, low_b));
+        assay_store(line + 2 * part_bytes, pairs(above_a + low_a, above_b + low_b));
     }
 }
 #endif
 
 /* `panels` panels, at most MOST_GROUP, that all have sixteen lanes, of which `rows` count. */
-static void pack_k_major(const float *x, int64_t stride, int panels, int rows, int64_t k, int bits,
-                         const float *scales, char *panel, int64_t panel_bytes) {
+ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int rows, int64_t k,
+                               int bits, const float *scales, char *panel, const int parts) {
+    const int64_t panel_bytes = assay_panel_bytes(k, bits), part_bytes = (k + 1) / 2 * 64;
     const int limit = (1 << (bits - 1)) - 1;
     int32_t largest[MOST_GROUP][16];
     float factor[MOST_GROUP][16];
@@ -363,18 +442,28 @@ static void pack_k_major(const float *x, int64_t stride, int panels, int rows, i
             const float *odd = 2 * p + 1 < columns ? even + stride : NULL;
             for (int g = 0; g < panels; g++)
                 pack_16(even + g * 16, odd ? odd + g * 16 : NULL, factor[g], limit,
-                        line + g * panel_bytes + p * 64);
+                        line + g * panel_bytes + p * 64, parts, part_bytes);
         }
+        if (parts > 1) continue;
         for (int g = 0; g < panels; g++) sums_add(&s[g], line + g * panel_bytes, lines);
     }
     for (int g = 0; g < panels; g++) sums_end(&s[g], (assay_head *)(panel + g * panel_bytes));
+}
+
+static void k_major_narrow(const float *x, int64_t stride, int panels, int rows, int64_t k,
+                           int bits, const float *scales, char *panel) {
+    pack_k_major(x, stride, panels, rows, k, bits, scales, panel, 1);
+}
+static void k_major_wide(const float *x, int64_t stride, int panels, int rows, int64_t k, int bits,
+                         const float *scales, char *panel) {
+    pack_k_major(x, stride, panels, rows, k, bits, scales, panel, ASSAY_WIDE_PARTS);
 }
 
 /* --- any source ------------------------------------------------------------------------------- */
 
 void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
                        int64_t panels, int64_t k, int bits, char *packed) {
-    const int64_t panel_bytes = assay_panel_bytes(k), row_ld = (k + 15) / 16 * 16 + 16;
+    const int64_t panel_bytes = assay_panel_bytes(k, bits), row_ld = (k + 15) / 16 * 16 + 16;
     if (panel0 + panels > assay_panels(rows)) panels = assay_panels(rows) - panel0;
     for (int64_t p = 0; p < panels;) {
         const int64_t row0 = (panel0 + p) * 16;
@@ -414,7 +503,8 @@ void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, in
         const float *scales = NULL;
         if (source->scales) scales = source->scales + batch * source->scale_batch_stride + row0;
         if (k_major)
-            pack_k_major(x, stride, (int)group, (int)count, k, bits, scales, panel, panel_bytes);
+            (assay_wide(bits) ? k_major_wide : k_major_narrow)(x, stride, (int)group, (int)count, k,
+                                                               bits, scales, panel);
         else
             pack_row_major(x, stride, (int)count, k, bits, scales, panel);
         p += group;

@@ -2,7 +2,11 @@
 
    A batch is ceil(rows / 16) panels. A panel is its head and ceil(k / 2) lines; line p holds, for
    each of the sixteen rows, elements 2p and 2p + 1 as 16-bit integers (rows and elements beyond the
-   end are zero). */
+   end are zero).
+
+   Above 14 bits a product of two integers leaves no room to add many up, so each integer is cut,
+   q = 1024 hi + lo, and a panel has three times the lines: those of hi, of lo, and of hi + lo. The
+   three products hi hi', lo lo' and (hi + lo)(hi' + lo') give q q' (Karatsuba). */
 #ifndef ASSAY_PACKED_H
 #define ASSAY_PACKED_H
 
@@ -14,9 +18,16 @@
    need no wider accumulator. A run of 32 is always short enough: 32 * 8191^2 < 2^31. */
 #define ASSAY_LEVELS 9
 
+#define ASSAY_NARROW_BITS 14
+#define ASSAY_WIDE_PARTS 3
+/* lo is in [-512, 511], hi at 20 bits in [-512, 512], so all three lie within +-1024, and products
+   of this many lines, 1024 elements, stay below 2^31. */
+#define ASSAY_WIDE_RUN 512
+ASSAY_INLINE int assay_wide(int bits) { return bits > ASSAY_NARROW_BITS; }
+
 typedef struct assay_head {
     float scale[ASSAY_LANES]; /* 2^(e-bits+1); NaN for a row that is not finite; 1 for zero rows */
-    float squares[ASSAY_LEVELS]; /* the greatest sum of squares over a run, of any row */
+    float squares[ASSAY_LEVELS]; /* the greatest sum of squares over a run, of any row; not if wide */
     int32_t least, most;         /* bounds of the finite scales' exponents, 2^least <= scale */
     int32_t unused[5];
 } assay_head; /* 128 bytes */
@@ -34,8 +45,8 @@ typedef struct assay_head {
 #endif
 
 ASSAY_INLINE int64_t assay_panels(int64_t rows) { return (rows + 15) / 16; }
-ASSAY_INLINE int64_t assay_panel_bytes(int64_t k) {
-    return (int64_t)sizeof(assay_head) + (k + 1) / 2 * 64;
+ASSAY_INLINE int64_t assay_panel_bytes(int64_t k, int bits) {
+    return (int64_t)sizeof(assay_head) + (k + 1) / 2 * 64 * (assay_wide(bits) ? ASSAY_WIDE_PARTS : 1);
 }
 
 ASSAY_INLINE float assay_power(int n) { /* 2^n for n in [-149, 127] */
@@ -71,6 +82,7 @@ void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, in
    of the first and row j of the second if c_lane is 1, else c[i * c_row + j * c_lane]. `rows` and
    `lanes` are how many there really are. */
 void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lane_panels,
-                           int64_t lanes, int64_t k, float *c, int64_t c_row, int64_t c_lane);
+                           int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
+                           int64_t c_lane);
 
 #endif

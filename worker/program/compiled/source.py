@@ -160,7 +160,8 @@ class _Writer:
         sizes = f"{batch}, {m}, {count}, {k}"
         null_a, null_b = self._rows(left, null=True), self._rows(right, null=True)
         self.scratch.append(
-            f"one = assay_dot_scratch(&{null_a}, &{null_b}, {sizes}); if (one > most) most = one;"
+            f"one = assay_dot_scratch(&{null_a}, &{null_b}, {sizes}, {bits});"
+            " if (one > most) most = one;"
         )
         order = f"1, {m}" if n in self.graph.columns else f"{count}, 1"
         return [
