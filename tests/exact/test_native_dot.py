@@ -1,6 +1,7 @@
 """dot in C: the bits of the plain integers, for any operand, processor, thread count and stride."""
 
 import ctypes
+import itertools
 import os
 import platform
 import random
@@ -141,11 +142,11 @@ def test_batches_views_and_threads_do_not_matter():
     ]
     threads = torch.get_num_threads()
     try:
-        for a, b in cases:
-            expected = exact.dot(a, b, backend="integer")
+        for (a, b), bits in itertools.product(cases, (14, 20)):
+            expected = exact.dot(a, b, bits=bits, backend="integer")
             for count in (1, 2, 3, 40):
                 torch.set_num_threads(count)
-                assert same(native.dot(a, b, 14), expected), (a.shape, b.shape, count)
+                assert same(native.dot(a, b, bits), expected), (a.shape, b.shape, count, bits)
     finally:
         torch.set_num_threads(threads)
 

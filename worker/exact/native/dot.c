@@ -197,7 +197,7 @@ static int few_by_many(const call *c) {
     const side *few = c->rows.rows < c->lanes.rows ? &c->rows : &c->lanes;
     const int down = few == &c->rows;
     const side *many = down ? &c->lanes : &c->rows;
-    return c->batch == 1 && !assay_wide(c->bits) &&
+    return c->batch == 1 &&
            assay_skinny(few->source, few->rows, many->source, many->rows, c->c, c->k,
                         down ? c->c_row : c->c_lane, down ? c->c_lane : c->c_row, c->bits);
 }

@@ -15,6 +15,7 @@ typedef struct skinny {
     int64_t few_rows, many_rows, k, c_few, c_many;
     int bits;
     int16_t *integers; /* of the few: a row after the other, each a multiple of 32 */
+    double *doubles;   /* the same where they are wide */
     double scales[8];
 } skinny;
 
@@ -80,21 +81,49 @@ ASSAY_INLINE void products(const skinny *s, const float *x, __m512 factor, __m51
     for (int m = 0; m < M; m++) totals[m] = _mm512_reduce_add_epi64(total[m]);
 }
 
-static void products_1(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 1, t);
+/* Integers of more than 14 bits: f64 holds their products, and sums of products, exactly. */
+ASSAY_INLINE void sixteen(const float *x, int64_t left, __m512 factor, __m512 limit, __m512d q[2]) {
+    __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes_left(left), x), factor);
+    v = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    v = _mm512_max_ps(_mm512_min_ps(v, limit), _mm512_sub_ps(_mm512_setzero_ps(), limit));
+    q[0] = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    q[1] = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
 }
-static void products_2(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 2, t);
+
+ASSAY_INLINE void wide(const skinny *s, const float *x, float factor, float limit, const int M,
+                       double *totals) {
+    const int64_t width = (s->k + 31) / 32 * 32;
+    const __m512 f = _mm512_set1_ps(factor), most = _mm512_set1_ps(limit);
+    __m512d sum[8][2], q[2];
+    for (int m = 0; m < M; m++) sum[m][0] = sum[m][1] = _mm512_setzero_pd();
+    for (int64_t i = 0; i < s->k; i += 16) {
+        sixteen(x + i, s->k - i, f, most, q);
+        for (int m = 0; m < M; m++) {
+            const double *a = s->doubles + m * width + i;
+            sum[m][0] = _mm512_fmadd_pd(q[0], _mm512_loadu_pd(a), sum[m][0]);
+            sum[m][1] = _mm512_fmadd_pd(q[1], _mm512_loadu_pd(a + 8), sum[m][1]);
+        }
+    }
+    for (int m = 0; m < M; m++)
+        totals[m] = _mm512_reduce_add_pd(_mm512_add_pd(sum[m][0], sum[m][1]));
 }
-static void products_4(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 4, t);
-}
-static void products_8(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) {
-    products(s, x, f, l, 8, t);
-}
+
+#define PRODUCTS(M)                                                                              \
+    static void products_##M(const skinny *s, const float *x, __m512 f, __m512i l, int64_t *t) { \
+        products(s, x, f, l, M, t);                                                              \
+    }                                                                                            \
+    static void wide_##M(const skinny *s, const float *x, float f, float l, double *t) {         \
+        wide(s, x, f, l, M, t);                                                                  \
+    }
+PRODUCTS(1) PRODUCTS(2) PRODUCTS(4) PRODUCTS(8)
+
+/* By the number of few rows that there is memory for. */
+#define WHICH(kind, rows) \
+    ((rows) == 1 ? kind##_1 : (rows) == 2 ? kind##_2 : (rows) <= 4 ? kind##_4 : kind##_8)
 
 static void task(void *context, int64_t index) {
     const skinny *s = context;
+    const int most = (1 << (s->bits - 1)) - 1;
     const __m512i limit = _mm512_set1_epi16((short)((1 << (s->bits - 1)) - 1));
     const int64_t ahead = s->k >= 512 ? 2 : s->k >= 128 ? 4 : 8;
     int64_t end = (index + 1) * TASK_ROWS < s->many_rows ? (index + 1) * TASK_ROWS : s->many_rows;
@@ -104,13 +133,16 @@ static void task(void *context, int64_t index) {
         int64_t totals[8];
         assay_row_scale(largest(x, s->k, x + ahead * s->many->row_stride), s->bits, &scale,
                         &factor);
-        (s->few_rows == 1   ? products_1
-         : s->few_rows == 2 ? products_2
-         : s->few_rows <= 4 ? products_4
-                            : products_8)(s, x, _mm512_set1_ps(factor), limit, totals);
+        double sums[8];
+        if (assay_wide(s->bits)) {
+            WHICH(wide, s->few_rows)(s, x, factor, (float)most, sums);
+        } else {
+            WHICH(products, s->few_rows)(s, x, _mm512_set1_ps(factor), limit, totals);
+            for (int m = 0; m < s->few_rows; m++) sums[m] = (double)totals[m];
+        }
         for (int m = 0; m < s->few_rows; m++)
             s->c[m * s->c_few + r * s->c_many] =
-                (float)((double)totals[m] * s->scales[m] * (double)scale);
+                (float)(sums[m] * s->scales[m] * (double)scale);
     }
 }
 
@@ -125,7 +157,14 @@ static void take_few(void *context, int64_t index) {
         float scale, factor;
         assay_row_scale(largest(x, s->k, x), s->bits, &scale, &factor);
         s->scales[r] = scale;
-        for (int64_t i = 0; i < s->k; i += 32)
+        for (int64_t i = 0; i < s->k && assay_wide(s->bits); i += 16) {
+            const __m512 most = _mm512_set1_ps((float)((1 << (s->bits - 1)) - 1));
+            __m512d q[2];
+            sixteen(x + i, s->k - i, _mm512_set1_ps(factor), most, q);
+            _mm512_storeu_pd(s->doubles + r * width + i, q[0]);
+            _mm512_storeu_pd(s->doubles + r * width + i + 8, q[1]);
+        }
+        for (int64_t i = 0; i < s->k && !assay_wide(s->bits); i += 32)
             _mm512_storeu_si512(s->integers + r * width + i,
                                 block(x + i, s->k - i, _mm512_set1_ps(factor), limit));
     }
@@ -137,11 +176,13 @@ int assay_skinny(const assay_rows *few, int64_t few_rows, const assay_rows *many
         return 0;
     if (few->k_stride != 1 || many->k_stride != 1 || k < 1) return 0;
     const int64_t held = few_rows > 4 ? 8 : few_rows > 2 ? 4 : few_rows;
-    const size_t bytes = (size_t)(held * ((k + 31) / 32 * 32)) * sizeof(int16_t);
+    const size_t each = assay_wide(bits) ? sizeof(double) : sizeof(int16_t);
+    const size_t bytes = (size_t)(held * ((k + 31) / 32 * 32)) * each;
+    void *memory = assay_thread_memory(3, bytes);
     skinny s = {.few = few, .many = many, .c = c, .few_rows = few_rows, .many_rows = many_rows,
                 .k = k, .c_few = c_few, .c_many = c_many, .bits = bits,
-                .integers = assay_thread_memory(3, bytes)};
-    memset(s.integers, 0, bytes);
+                .integers = memory, .doubles = memory};
+    memset(memory, 0, bytes);
     assay_parallel(take_few, &s, 1);
     assay_parallel(task, &s, (many_rows + TASK_ROWS - 1) / TASK_ROWS);
     return 1;
