@@ -198,8 +198,8 @@ ASSAY_INLINE void cut(__m512i q, __m512i limit, __m512i *high, __m512i *low) {
     *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 10));
 }
 
-/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. `parts` is 1,
-   or ASSAY_WIDE_PARTS, `part_bytes` from one to the next. */
+/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. `parts` is
+   1, or ASSAY_WIDE_PARTS, `part_bytes` from one to the next. */
 ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor, int most,
                              const __mmask16 *some, char *line, int lines, const int parts,
                              int64_t part_bytes) {
@@ -277,7 +277,8 @@ static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k,
 /* Part 1 of 3 is the upper one, then the lower, then their sum: see packed.h. */
 ASSAY_INLINE int16_t part_of(int32_t q, int part, const int parts) {
     if (parts == 1) return (int16_t)q;
-    int32_t high = (int32_t)((uint32_t)q + 512) >> 10, low = (int32_t)((uint32_t)q - ((uint32_t)high << 10));
+    int32_t high = (int32_t)((uint32_t)q + 512) >> 10; /* unsigned: a NaN's row may hold anything */
+    int32_t low = (int32_t)((uint32_t)q - ((uint32_t)high << 10));
     return (int16_t)(part == 0 ? high : part == 1 ? low : high + low);
 }
 
