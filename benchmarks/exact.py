@@ -6,6 +6,7 @@ python -m benchmarks.exact [--json] [--only NAME] [--bits N]
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -13,12 +14,16 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.measure import Row, compare, machine
 from benchmarks.memory import measure
-from benchmarks.workloads import WORKLOADS, workload
+from benchmarks.workloads import WORKLOADS, Workload, workload
 from worker import exact
 from worker.commit import state_root
+from worker.exact.backends import ENVIRONMENT
+from worker.program import Program
+from worker.program.wellformed import DOT_BITS
 
 SEGMENT = 50  # steps between two checkpoints, as in the examples
 
@@ -75,15 +80,42 @@ def commitments(bits: int) -> Iterator[Row]:
     yield Row(f"state root beside {SEGMENT} GPT steps", row.ours, row.theirs * SEGMENT)
 
 
+def interpreted(bits: int) -> Iterator[Row]:
+    """Whole steps as on a host without a C compiler, beside native code."""
+    backend = "int8" if bits <= DOT_BITS else "fp64"
+    for name in WORKLOADS:
+        made = workload(name)
+        program, state = made.capture(bits)
+        program.compile()
+
+        def slow(p: Program = program, s: list[Tensor] = state, m: Workload = made) -> object:
+            os.environ[ENVIRONMENT] = backend
+            try:
+                return p.interpret(s, m.batch)
+            finally:
+                del os.environ[ENVIRONMENT]
+
+        row = compare(name, slow, lambda p=program, s=state, b=made.batch: p.run(s, b))
+        yield Row(f"interpreted beside native: {name}", row.ours, row.theirs)
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-@click.option("--only", default="", help="One group: dot, whole, memory or commitment.")
+@click.option(
+    "--only", default="", help="One group: dot, whole, memory, commitment or interpreted."
+)
 @click.option(
     "--bits", default=(14, 20), show_default=True, multiple=True, help="Of products' operands."
 )
 def main(as_json: bool, only: str, bits: tuple[int, ...]) -> None:
     """Exact products, steps, memory and commitments beside plain eager fp32 PyTorch."""
-    groups = {"dot": dots, "whole": wholes, "memory": memories, "commitment": commitments}
+    groups = {
+        "dot": dots,
+        "whole": wholes,
+        "interpreted": interpreted,
+        "memory": memories,
+        "commitment": commitments,
+    }
     rows = [
         (n, row) for n in bits for name, group in groups.items() if only in name for row in group(n)
     ]

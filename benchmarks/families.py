@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.models import GPT, Residual, language_loss
+from benchmarks.models import GPT, Llama, Recurrent, Residual, hugging_face, language_loss
 
 Batch = list[Tensor] | dict[str, Tensor]
 LENGTH = 32  # characters of a text's row
@@ -136,18 +136,6 @@ def resnet() -> nn.Module:
     )
 
 
-class Recurrent(nn.Module):
-    """A picture read row by row."""
-
-    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
-        super().__init__()
-        self.reader = kind(8, 32, batch_first=True)
-        self.out = nn.Linear(32, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.reader(x)[0][:, -1])
-
-
 def autoencoder() -> nn.Module:
     return nn.Sequential(
         nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 8), nn.Linear(8, 32), nn.Tanh(),
@@ -161,81 +149,14 @@ def gpt() -> nn.Module:
     return model
 
 
-class RMSNorm(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+def llama() -> nn.Module:
+    return Llama(vocabulary=text()[1], width=64, heads=4, groups=2, length=LENGTH)
 
 
-class Llama(nn.Module):
-    """One block: rotary embeddings, grouped queries, a gated perceptron."""
-
-    def __init__(self, width: int = 64, heads: int = 4, groups: int = 2) -> None:
-        super().__init__()
-        self.heads, self.groups, self.each = heads, groups, width // heads
-        kv = groups * self.each
-        self.tokens = nn.Embedding(text()[1], width)
-        self.n1, self.n2, self.n3 = RMSNorm(width), RMSNorm(width), RMSNorm(width)
-        self.q, self.o = (nn.Linear(width, width, bias=False) for _ in range(2))
-        self.k, self.v = (nn.Linear(width, kv, bias=False) for _ in range(2))
-        self.gate, self.up = (nn.Linear(width, 2 * width, bias=False) for _ in range(2))
-        self.down = nn.Linear(2 * width, width, bias=False)
-        self.head = nn.Linear(width, text()[1], bias=False)
-        rates = 1 / 10000 ** (torch.arange(0, self.each, 2) / self.each)
-        angles = torch.outer(torch.arange(LENGTH), rates)
-        self.register_buffer("cos", angles.cos().repeat(1, 2))
-        self.register_buffer("sin", angles.sin().repeat(1, 2))
-
-    def turned(self, x: Tensor) -> Tensor:
-        a, b = x.chunk(2, -1)
-        return x * self.cos + torch.cat([-b, a], -1) * self.sin
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.tokens(tokens)
-        n, t, d = x.shape
-        h = self.n1(x)
-        q, k, v = (
-            part.view(n, t, count, self.each).transpose(1, 2)
-            for part, count in (
-                (self.q(h), self.heads), (self.k(h), self.groups), (self.v(h), self.groups)
-            )
-        )  # fmt: skip
-        y = F.scaled_dot_product_attention(
-            self.turned(q), self.turned(k), v, is_causal=True, enable_gqa=True
-        )
-        x = x + self.o(y.transpose(1, 2).reshape(n, t, d))
-        h = self.n2(x)
-        x = x + self.down(F.silu(self.gate(h)) * self.up(h))
-        return self.head(self.n3(x))
-
-
-def hugging_face(kind: str) -> nn.Module:
-    """A small model of transformers with random weights, and its attention by default (sdpa)."""
-    import transformers
-
-    words = text()[1]
-    none: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    if kind == "gpt2":
-        config = transformers.GPT2Config(
-            vocab_size=words, n_positions=LENGTH, n_embd=64, n_layer=2, n_head=4,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **none,
-        )  # fmt: skip
-        return transformers.GPT2LMHeadModel(config)
-    if kind == "llama":
-        config = transformers.LlamaConfig(
-            vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=LENGTH, **none,
-        )  # fmt: skip
-        return transformers.LlamaForCausalLM(config)
-    config = transformers.BertConfig(
-        vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=LENGTH, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0, pad_token_id=None,
-    )  # fmt: skip
-    return transformers.BertForMaskedLM(config)
+def of_transformers(kind: str) -> Callable[[], nn.Module]:
+    return lambda: hugging_face(
+        kind, vocabulary=text()[1], length=LENGTH, width=64, inner=128, layers=2, heads=4
+    )
 
 
 def lora() -> nn.Module:
@@ -243,7 +164,7 @@ def lora() -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     adapters = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["c_attn"])
-    return get_peft_model(hugging_face("gpt2"), adapters)
+    return get_peft_model(of_transformers("gpt2")(), adapters)
 
 
 def momentum(rate: float) -> Callable[[Any], OPTIM.Optimizer]:
@@ -274,11 +195,11 @@ FAMILIES: Mapping[str, Family] = {
     "gru": Family(lambda: Recurrent(nn.GRU), digits(32, (8, 8)), adam),
     "autoencoder": Family(autoencoder, themselves, adam, F.mse_loss),
     "gpt": Family(gpt, sentences, adamw, language_loss),
-    "llama": Family(Llama, sentences, adamw, language_loss),
-    "transformers gpt2": Family(lambda: hugging_face("gpt2"), labelled, adamw, None),
+    "llama": Family(llama, sentences, adamw, language_loss),
+    "transformers gpt2": Family(of_transformers("gpt2"), labelled, adamw, None),
     # at the rate that Llama was trained with; below, at three times that, a seed in three drifts
-    "transformers llama": Family(lambda: hugging_face("llama"), labelled, slow_adamw, None),
-    "transformers llama, large steps": Family(lambda: hugging_face("llama"), labelled, adamw, None),
-    "transformers bert": Family(lambda: hugging_face("bert"), masked, adamw, None),
+    "transformers llama": Family(of_transformers("llama"), labelled, slow_adamw, None),
+    "transformers llama, large steps": Family(of_transformers("llama"), labelled, adamw, None),
+    "transformers bert": Family(of_transformers("bert"), masked, adamw, None),
     "peft lora on gpt2": Family(lora, labelled, lambda p: OPTIM.AdamW(p, lr=1e-2), None),
 }

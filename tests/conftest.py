@@ -1,6 +1,16 @@
-"""Who takes part, by role. Every role is another account of the test chain."""
+"""What all tests share: who takes part, by role (each another account of the test chain), and one
+thread, which for many tiny tensors is faster than two."""
 
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

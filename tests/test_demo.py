@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from rich.console import Console
 
 from worker.store import Store
@@ -12,16 +11,7 @@ STEPS, SEGMENT_STEPS = 40, 10
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """The tensors are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def story(chain, one_thread, tmp_path_factory):
+def story(chain, tmp_path_factory):
     """(the two acts' outcomes, gas by call), told once on ape's chain in memory."""
     from scripts._story import tell
 

@@ -140,15 +140,6 @@ def constants():
     return "\n".join(["void constants(uint64_t *out) {", *lines, "}"]), expected
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Short work gains nothing by a second thread in torch, and waits for it if it is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def library():
     loops = [loop(name, operands, result) for name, (operands, result, _) in FUNCTIONS.items()]

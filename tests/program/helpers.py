@@ -1,15 +1,18 @@
-"""Programs made by hand: one operator, one view, random records."""
+"""Programs made by hand: one operator, one view, random records. How results are compared."""
 
 from __future__ import annotations
 
 import operator as operators
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, fx
 
 from worker import exact
+from worker.exact.backends import ENVIRONMENT
 from worker.program import Program
 from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES
@@ -86,3 +89,35 @@ def same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
         x.dtype == y.dtype and torch.equal(bits(x).flatten(), bits(y).flatten())
         for x, y in zip(a, b, strict=True)
     )
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch and native code use so many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def repeated(
+    program: Program, state: list[Tensor], batch: list[Tensor], backends: Sequence[str] = ()
+) -> list[Tensor]:
+    """One step's reports, after a look that next state and reports keep their bits: run and traced,
+    with one thread and with two, and run with each of these ways to make a product."""
+    after, reports = program.run(state, batch)
+    expected = [*after, *reports]
+    for count in (1, 2):
+        with threads(count):
+            ran = program.run(state, batch)
+            traced = program.split(program.trace(state, batch))
+        for found in (ran, traced):
+            assert same([*found[0], *found[1]], expected), f"{count} threads"
+    for backend in backends:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ENVIRONMENT, backend)
+            found = program.run(state, batch)
+        assert same([*found[0], *found[1]], expected), backend
+    return reports

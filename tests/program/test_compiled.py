@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.program import test_execute, test_families, test_lowering
-from tests.program.helpers import lowered, program_of, same
+from tests.program.helpers import lowered, program_of, same, threads
 from tests.program.models import TRAININGS, attention, seeded
 from tests.program.reference_run import reference_run
 from worker.exact.native import NoCompiler, build
@@ -68,12 +68,9 @@ def test_a_family_trains_to_the_same_bits(name):
     state = course.first
     for step in range(3):
         expected = program.interpret(state, batch, seed=5, step=step)
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            try:
+        for count in (1, 2):
+            with threads(count):
                 found = program.run(state, batch, seed=5, step=step)
-            finally:
-                torch.set_num_threads(1)
             assert same(found[0], expected[0]) and same(found[1], expected[1])
         state = found[0]
 
@@ -132,17 +129,14 @@ def big(builder, views):
     ]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_walks_in_many_tasks_do_not_depend_on_threads(threads):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_walks_in_many_tasks_do_not_depend_on_threads(count):
     """Protects speed from being paid for in bits: tasks, blocks and remainders meet exactly."""
     state = [torch.randn(517, 333), torch.randn(517, 333)]
     program = program_of(big, state)
     (executor,) = CompiledExecutor.several([(program.nodes, program.outputs)])
-    torch.set_num_threads(threads)
-    try:
+    with threads(count):
         ran(program, executor, state, [], Moment())
-    finally:
-        torch.set_num_threads(1)
 
 
 def test_a_run_changes_none_of_its_operands_and_hands_sources_through():

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.models import language_loss
 from tests.program.helpers import program_of
 from tests.program.models import TRAININGS, seeded
-from tests.program.test_families import GPT, of_words
+from tests.program.test_families import gpt
 from worker.exact import reference
 from worker.program import Kind, Map, Share, Summary, capture_training
 from worker.program.builder import Builder
@@ -181,26 +182,26 @@ def words(rows: int) -> list[Tensor]:
 
 
 @cache
-def gpt(rows: int) -> tuple[Summary, int]:
+def counted(rows: int) -> tuple[Summary, int]:
     """The summary of a step, and PyTorch's count of its products."""
-    module, batch = seeded(1, lambda: GPT("none")), seeded(2, lambda: words(rows))
+    module, batch = seeded(1, gpt), seeded(2, lambda: words(rows))
     optimizer = torch.optim.AdamW(module.parameters())
-    summary = capture_training(module, of_words, optimizer, batch).summary()
+    summary = capture_training(module, language_loss, optimizer, batch).summary()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        of_words(module(batch[0]), batch[1]).backward()
+        language_loss(module(batch[0]), batch[1]).backward()
     return summary, counter.get_total_flops()
 
 
 def test_a_transformers_products_are_those_that_pytorch_counts():
     """Protects prices: forward and backward of a GPT, to the last operation."""
     for rows in (2, 5):
-        summary, expected = gpt(rows)
+        summary, expected = counted(rows)
         assert summary.product_flops == expected > 0
 
 
 def test_twice_the_rows_are_twice_the_products_but_not_twice_the_update():
     """Protects prices: what grows with the batch does, and the optimizer's part does not."""
-    small, large = gpt(2)[0], gpt(4)[0]
+    small, large = counted(2)[0], counted(4)[0]
     assert large.product_flops == 2 * small.product_flops
     assert small.flops < large.flops < 2 * small.flops
     assert small.state_bytes == large.state_bytes

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.program.helpers import bits, program_of, same
+from tests.program.helpers import bits, program_of, same, threads
 from tests.program.models import TRAININGS, attention, seeded, tiny
 from tests.program.reference_run import reference_run
 from worker.exact.backends import BACKENDS, ENVIRONMENT, compiles
@@ -170,21 +170,17 @@ def test_the_fast_run_gives_the_traces_bits(training):
 
 
 @pytest.mark.parametrize("name", [n for n in BACKENDS if n != "native" or compiles()])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_backends_and_threads_do_not_matter(monkeypatch, name, threads):
+@pytest.mark.parametrize("count", [1, 2])
+def test_backends_and_threads_do_not_matter(monkeypatch, name, count):
     """Protects every host: the fastest way of another machine gives the same trace."""
-    before = torch.get_num_threads()
     runs = []
-    for backend, count in (("integer", 1), (name, threads)):
+    for backend, used in (("integer", 1), (name, count)):
         monkeypatch.setenv(ENVIRONMENT, backend)
-        torch.set_num_threads(count)
-        try:
+        with threads(used):
             for training in TRAININGS:
                 program, state, batch = training()
                 runs.append(program.trace(state, batch))
                 runs.append([t for part in program.run(state, batch) for t in part])
-        finally:
-            torch.set_num_threads(before)
     half = len(runs) // 2
     for a, b in zip(runs[:half], runs[half:], strict=True):
         assert same(a, b)
@@ -199,11 +195,10 @@ def test_a_larger_step_does_not_depend_on_threads():
         return [y, b.sum(b.map(Map.EXP, y), 0), b.reduce(Reduce.MAX, y, 1)]
 
     program = program_of(make, [x, y])
-    before, found = torch.get_num_threads(), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        found.append(program.run([x, y], [])[1])
-    torch.set_num_threads(before)
+    found = []
+    for count in (1, 2):
+        with threads(count):
+            found.append(program.run([x, y], [])[1])
     assert same(*found)
 
 

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.program.helpers import same
+from benchmarks.models import GPT, Llama, Residual, language_loss
+from tests.program.helpers import repeated, same
 from tests.program.models import seeded
-from worker.exact.backends import BACKENDS, ENVIRONMENT
+from worker.exact.backends import BACKENDS
 from worker.program import Program, capture_training, training_state
 from worker.program.wellformed import DOT_BITS, MOST_DOT_BITS
 
@@ -22,99 +23,23 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 
 
-class Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.c1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.b1 = nn.BatchNorm2d(width)
-        self.c2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.b2 = nn.BatchNorm2d(width, momentum=0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.b2(self.c2(F.relu(self.b1(self.c1(x))))))
+def gpt(approximate: str = "none") -> nn.Module:
+    """One block; GELU by erf, or by tanh as GPT-2 has it."""
+    model = GPT(vocabulary=50, width=16, heads=2, layers=1, length=8)
+    nn.init.normal_(model.token.weight, std=0.2)
+    for block in model.blocks:
+        block.gelu = nn.GELU(approximate)
+    return model
 
 
-class Block(nn.Module):
-    """A transformer's block: norm before attention, norm before the perceptron."""
-
-    def __init__(self, width: int, heads: int, approximate: str) -> None:
-        super().__init__()
-        self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.heads, self.approximate = heads, approximate
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, t, d = x.shape
-        q, k, v = (
-            part.view(b, t, self.heads, d // self.heads).transpose(1, 2)
-            for part in self.qkv(self.ln1(x)).split(d, 2)
-        )
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(attended.transpose(1, 2).reshape(b, t, d))
-        return x + self.down(F.gelu(self.up(self.ln2(x)), approximate=self.approximate))
-
-
-class GPT(nn.Module):
-    """Token and place embeddings, one block, and a head tied to the tokens' embedding."""
-
-    def __init__(self, approximate: str, words: int = 50, width: int = 16, length: int = 8) -> None:
-        super().__init__()
-        self.tokens, self.places = nn.Embedding(words, width), nn.Embedding(length, width)
-        nn.init.normal_(self.tokens.weight, std=0.2)
-        self.block, self.ln = Block(width, 2, approximate), nn.LayerNorm(width)
-        self.head = nn.Linear(width, words, bias=False)
-        self.head.weight = self.tokens.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.tokens(x) + self.places(torch.arange(x.shape[1]))
-        return self.head(self.ln(self.block(x)))
-
-
-class RMSNorm(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
-
-
-class Llama(nn.Module):
-    """Rotary embeddings from buffers, two heads of keys for four of queries, a gated perceptron."""
-
-    def __init__(self, words: int = 50, width: int = 16, length: int = 8) -> None:
-        super().__init__()
-        self.heads, self.pairs, self.each = 4, 2, 4
-        kv = self.pairs * self.each
-        self.tokens, self.n1, self.n2 = nn.Embedding(words, width), RMSNorm(width), RMSNorm(width)
-        self.q, self.o = (nn.Linear(width, width, bias=False) for _ in range(2))
-        self.k, self.v = (nn.Linear(width, kv, bias=False) for _ in range(2))
-        self.gate, self.up = (nn.Linear(width, 32, bias=False) for _ in range(2))
-        self.down, self.head = nn.Linear(32, width, bias=False), nn.Linear(width, words, bias=False)
-        rates = 1 / 10000 ** (torch.arange(0, self.each, 2) / self.each)
-        angles = torch.outer(torch.arange(length), rates)
-        self.register_buffer("cos", angles.cos().repeat(1, 2))
-        self.register_buffer("sin", angles.sin().repeat(1, 2))
-
-    def turned(self, x: Tensor) -> Tensor:
-        a, b = x.chunk(2, -1)
-        return x * self.cos + torch.cat([-b, a], -1) * self.sin
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.tokens(tokens)
-        b, t, d = x.shape
-        h = self.n1(x)
-        q = self.turned(self.q(h).view(b, t, self.heads, self.each).transpose(1, 2))
-        k = self.turned(self.k(h).view(b, t, self.pairs, self.each).transpose(1, 2))
-        v = self.v(h).view(b, t, self.pairs, self.each).transpose(1, 2)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = x + self.o(y.transpose(1, 2).reshape(b, t, d))
-        h = self.n2(x)
-        return self.head(x + self.down(F.silu(self.gate(h)) * self.up(h)))
+def llama() -> nn.Module:
+    """Two heads of keys for four of queries."""
+    return Llama(vocabulary=50, width=16, heads=4, groups=2, length=8)
 
 
 class Recurrent(nn.Module):
+    """A GRU that reads what an LSTM has written."""
+
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(5, 6, batch_first=True)
@@ -153,9 +78,11 @@ def sequences() -> nn.Module:
 
 
 def residual() -> nn.Module:
+    block = Residual(8)
+    block.norm2.momentum = 0.3
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
-        Residual(8),
+        block,
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(8, 4),
@@ -164,10 +91,6 @@ def residual() -> nn.Module:
 
 def autoencoder() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 8), nn.Sigmoid())
-
-
-def of_words(outputs: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(outputs.flatten(0, 1), target.flatten())
 
 
 def smoothed(outputs: Tensor, target: Tensor) -> Tensor:
@@ -211,9 +134,9 @@ FAMILIES: dict[str, Family] = {
     "convolutions": Family(convolutional, lambda: classes(2, 4, 3, 16, 16)),
     "sequences": Family(sequences, lambda: classes(3, 4, 3, 15)),
     "residual": Family(residual, lambda: classes(2, 4, 3, 8, 8)),
-    "gpt": Family(lambda: GPT("none"), words, of_words),
-    "gpt, tanh": Family(lambda: GPT("tanh"), words, of_words, lambda p: OPT.AdamW(p, lr=1e-2)),
-    "llama": Family(Llama, words, of_words),
+    "gpt": Family(gpt, words, language_loss),
+    "gpt, tanh": Family(lambda: gpt("tanh"), words, language_loss, lambda p: OPT.AdamW(p, lr=1e-2)),
+    "llama": Family(llama, words, language_loss),
     "recurrent": Family(Recurrent, lambda: classes(2, 3, 4, 5)),
     "autoencoder": Family(autoencoder, lambda: [torch.randn(4, 8)] * 2, F.mse_loss),
     "binary": linear(F.binary_cross_entropy_with_logits),
@@ -312,24 +235,9 @@ def follows(course: Course) -> None:
 
 
 def repeats(course: Course, backends: Sequence[str] = tuple(BACKENDS)) -> None:
-    """Run and trace, with one thread and with two, from the first state and from the last."""
-    for state in (course.first, course.last):
-        found = []
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            try:
-                after, reports = course.program.run(state, course.batch)
-                traced = course.program.split(course.program.trace(state, course.batch))
-            finally:
-                torch.set_num_threads(1)
-            found += [[*after, *reports], [*traced[0], *traced[1]]]
-        assert all(same(found[0], other) for other in found[1:])
-    # and from the last state with every way to make a product
-    for backend in backends:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(ENVIRONMENT, backend)
-            after, reports = course.program.run(course.last, course.batch)
-        assert same(found[0], [*after, *reports]), backend
+    """The first state's step and the last one's, the latter with these ways to make a product."""
+    repeated(course.program, course.first, course.batch)
+    repeated(course.program, course.last, course.batch, backends)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.program.helpers import same
+from benchmarks.models import hugging_face
+from tests.program.helpers import repeated, same
 from tests.program.models import seeded
 from worker.commit import tensor_item
-from worker.exact.backends import BACKENDS, ENVIRONMENT
+from worker.exact.backends import BACKENDS
 from worker.program import (
     Kind,
-    Program,
     Source,
     Unsupported,
     capture_inference,
@@ -29,37 +29,20 @@ transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 
 STEPS, WORDS, LENGTH, ROWS = 25, 40, 8, 3
-NONE: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-
-
-def gpt2(**more: Any) -> nn.Module:
-    config = transformers.GPT2Config(
-        vocab_size=WORDS, n_positions=LENGTH, n_embd=16, n_layer=1, n_head=2,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **NONE, **more,
-    )  # fmt: skip
-    return transformers.GPT2LMHeadModel(config)
-
-
-def llama(**more: Any) -> nn.Module:
-    """Rotary embeddings, grouped queries, RMSNorm, SwiGLU."""
-    config = transformers.LlamaConfig(
-        vocab_size=WORDS, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=LENGTH, **NONE,
-        **more,
-    )  # fmt: skip
-    return transformers.LlamaForCausalLM(config)
-
-
-def bert(**more: Any) -> nn.Module:
-    config = transformers.BertConfig(
-        vocab_size=WORDS, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=LENGTH, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0, pad_token_id=None, **more,
-    )  # fmt: skip
-    return transformers.BertForMaskedLM(config)
-
-
-MODELS = {"gpt2": gpt2, "llama": llama, "bert": bert}
+MODELS = {
+    kind: partial(
+        hugging_face,
+        kind,
+        vocabulary=WORDS,
+        length=LENGTH,
+        width=16,
+        inner=24,
+        layers=1,
+        heads=4,
+    )
+    for kind in ("gpt2", "llama", "bert")
+}
+gpt2, llama = MODELS["gpt2"], MODELS["llama"]
 
 
 def batch(padded: bool = True, rows: int = ROWS) -> dict[str, Tensor]:
@@ -101,25 +84,6 @@ class Course:
         return dict(zip(self.program.state_names, state, strict=True))
 
 
-def repeats(program: Program, state: list[Tensor], rows: list[Tensor]) -> None:
-    """Run and trace give the same bits, with one thread and with two."""
-    found = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        try:
-            after, reports = program.run(state, rows)
-            traced = program.split(program.trace(state, rows))
-        finally:
-            torch.set_num_threads(1)
-        found += [[*after, *reports], [*traced[0], *traced[1]]]
-    assert all(same(found[0], other) for other in found[1:])
-    for backend in BACKENDS:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(ENVIRONMENT, backend)
-            after, reports = program.run(state, rows)
-        assert same(found[0], [*after, *reports]), backend
-
-
 @pytest.mark.parametrize(
     ("name", "padded"), [("gpt2", True), ("gpt2", False), ("llama", True), ("bert", True)]
 )
@@ -132,7 +96,7 @@ def test_a_model_of_transformers_trains_as_in_pytorch(name, padded):
     assert course.ours == pytest.approx(course.plain, rel=5e-3)
     if padded:
         assert course.plain[-1] < 0.9 * course.plain[0]
-        repeats(course.program, course.states[-1], course.rows)
+        repeated(course.program, course.states[-1], course.rows, BACKENDS)
 
 
 def test_attention_written_out_trains_too():
@@ -171,7 +135,7 @@ def test_a_model_of_transformers_answers_as_in_pytorch(name):
         expected = module(**given).logits
     scale = float(expected.abs().max())
     torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)
-    repeats(program, state, rows)
+    repeated(program, state, rows, BACKENDS)
 
     def by_row(given: list[Tensor]) -> Tensor:
         return program.run(state, given)[1][0].view(ROWS, -1)
@@ -235,7 +199,7 @@ def test_only_adapters_train():
             torch.testing.assert_close(
                 last[name].view(parameter.shape), parameter.detach(), rtol=5e-2, atol=5e-3
             )
-    repeats(course.program, course.states[-1], course.rows)
+    repeated(course.program, course.states[-1], course.rows, BACKENDS)
 
 
 def test_what_is_frozen_is_committed_once():

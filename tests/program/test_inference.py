@@ -8,25 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.program.helpers import same
+from tests.program.helpers import repeated, same
 from tests.program.models import seeded
-from tests.program.test_families import GPT, Llama, Recurrent, residual
-from worker.program import Program, Unsupported, capture_inference, inference_state
-
-
-def answered(program: Program, state: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
-    """The reports; run and trace give the same bits, and so do two threads."""
-    found = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        try:
-            after, reports = program.run(state, batch)
-            traced = program.split(program.trace(state, batch))
-        finally:
-            torch.set_num_threads(1)
-        found += [[*after, *reports], [*traced[0], *traced[1]]]
-    assert all(same(found[0], other) for other in found[1:])
-    return reports
+from tests.program.test_families import Recurrent, gpt, llama, residual
+from worker.program import Unsupported, capture_inference, inference_state
 
 
 def mixed() -> nn.Module:
@@ -44,8 +29,8 @@ def mixed() -> nn.Module:
 MODELS = {
     "perceptron": (mixed, lambda rows: torch.randn(rows, 6)),
     "residual": (lambda: residual().eval(), lambda rows: torch.randn(rows, 3, 8, 8)),
-    "gpt": (lambda: GPT("tanh"), lambda rows: torch.randint(0, 50, (rows, 8))),
-    "llama": (Llama, lambda rows: torch.randint(0, 50, (rows, 8))),
+    "gpt": (lambda: gpt("tanh"), lambda rows: torch.randint(0, 50, (rows, 8))),
+    "llama": (llama, lambda rows: torch.randint(0, 50, (rows, 8))),
     "recurrent": (Recurrent, lambda rows: torch.randn(rows, 4, 5)),
 }
 
@@ -56,7 +41,7 @@ def test_a_module_answers_as_in_pytorch_and_to_the_same_bits(name):
     make, rows = MODELS[name]
     module, x = seeded(1, make), seeded(2, lambda: rows(5))
     program, state = capture_inference(module, [x]), inference_state(module)
-    (found,) = answered(program, state, [x])
+    (found,) = repeated(program, state, [x])
     with torch.no_grad():
         expected = module(x)
     scale = float(expected.abs().max())
@@ -117,7 +102,7 @@ def test_a_module_that_writes_its_cache_goes_on_as_in_pytorch():
     plain = copy.deepcopy(module)
     ours, theirs = [], []
     for _ in range(10):
-        token, logits = answered(program, state, [])
+        token, logits = repeated(program, state, [])
         after, _ = program.run(state, [])
         with torch.no_grad():
             expected, right = plain()
@@ -152,7 +137,7 @@ def test_several_inputs_and_outputs_come_in_order(kind):
     x, scale = seeded(4, lambda: (torch.randn(5, 4), torch.randn(5, 1)))
     program = capture_inference(module, [x, scale])
     assert program.report_count == 4
-    found = answered(program, inference_state(module), [x, scale])
+    found = repeated(program, inference_state(module), [x, scale])
     with torch.no_grad():
         expected = module(x, scale)
     torch.testing.assert_close(found[0], expected[0], rtol=1e-3, atol=1e-3)

@@ -27,6 +27,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.gelu = nn.GELU()
 
     def heads_of(self, x: Tensor) -> list[Tensor]:
         """Queries, keys and values, [rows, heads, length, width / heads] each."""
@@ -37,7 +38,7 @@ class Block(nn.Module):
     def after(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The block's output, given what attention has mixed."""
         x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        return x + self.down(self.gelu(self.up(self.norm2(x))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole texts at once, as in training."""

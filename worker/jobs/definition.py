@@ -87,8 +87,8 @@ class TrainingJob(TrainingRecipe):
     multiplied.
     """
 
-    batch_rows: int
     steps: int
+    batch_rows: int
     segment_steps: int
     seed: int = 0
     bits: int = DOT_BITS

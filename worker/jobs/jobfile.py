@@ -20,16 +20,15 @@ what it returns. Every error names the file, the field, its value, the rule and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe
 from worker.jobs.rules import FieldError, JobDefinition
-from worker.program.wellformed import DOT_BITS
 from worker.tables import TableError, check_sections, from_table, read_tables
 
 EXAMPLE = "worker/examples/digits.toml"
@@ -41,73 +40,46 @@ class JobFileError(TableError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSection:
-    """[job] of kind "training"; see TrainingJob for what the numbers mean."""
+class JobSection:
+    """[job], whatever its kind; each kind adds the numbers of its definition."""
 
-    kind: str = "training"
+    kind: str
     entry: str
-    steps: int
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
-    bits: int = DOT_BITS
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_rows", "segment_steps"):
-            JobFileError.at_least(f"job.{name}", getattr(self, name), 1)
+        for f in fields(self):
+            if f.type is int and f.default is MISSING:
+                JobFileError.at_least(f"job.{f.name}", getattr(self, f.name), 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceSection:
-    """[job] of kind "inference"; see InferenceJob for what the numbers mean."""
-
-    kind: str = "inference"
-    entry: str
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
-    bits: int = DOT_BITS
-
-    def __post_init__(self) -> None:
-        for name in ("batch_rows", "segment_steps"):
-            JobFileError.at_least(f"job.{name}", getattr(self, name), 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationSection:
-    """[job] of kind "generation"; see GenerationJob for what the numbers mean."""
-
-    kind: str = "generation"
-    entry: str
-    new_tokens: int
-    segment_steps: int
-    temperature: float = 0.0
-    top_k: int | None = None
-    seed: int = 0
-    bits: int = DOT_BITS
-
-    def __post_init__(self) -> None:
-        for name in ("new_tokens", "segment_steps"):
-            JobFileError.at_least(f"job.{name}", getattr(self, name), 1)
-
-
-@dataclass(frozen=True)
 class JobKind:
     """A kind of job: its [job] section, what its entry returns, and what both make together.
 
-    Fields of the section, except kind and entry, and fields of the recipe are handed to
-    `definition` by their names.
+    The section has the fields of `definition` that `recipe` has not, with their types and defaults:
+    what the numbers mean stands there. Both parts are handed to `definition` by name.
     """
 
-    section: type
-    recipe: type
-    definition: type
+    def __init__(self, name: str, recipe: type, definition: type) -> None:
+        self.recipe, self.definition = recipe, definition
+        hints = get_type_hints(definition)
+        returned = {f.name for f in fields(recipe)}
+        self.numbers = [f for f in fields(definition) if f.name not in returned]
+        self.section = make_dataclass(
+            f"{name.capitalize()}Section",
+            [
+                ("kind", str, name),
+                *((f.name, hints[f.name], field(default=f.default)) for f in self.numbers),
+            ],
+            bases=(JobSection,),
+            frozen=True,
+            kw_only=True,
+        )
 
 
 KINDS: dict[str, JobKind] = {
-    "training": JobKind(TrainingSection, TrainingRecipe, TrainingJob),
-    "inference": JobKind(InferenceSection, InferenceRecipe, InferenceJob),
-    "generation": JobKind(GenerationSection, GenerationRecipe, GenerationJob),
+    "training": JobKind("training", TrainingRecipe, TrainingJob),
+    "inference": JobKind("inference", InferenceRecipe, InferenceJob),
+    "generation": JobKind("generation", GenerationRecipe, GenerationJob),
 }
 
 
@@ -148,7 +120,7 @@ class JobFile:
     """A job file whose tables are right; the user's code has not been looked at yet."""
 
     path: Path
-    job: Any  # the section of its kind
+    job: Any  # the JobSection of its kind
     arguments: Mapping[str, Any] = field(default_factory=dict)
     market: MarketSection = field(default_factory=MarketSection)
 
@@ -194,11 +166,7 @@ class JobFile:
         kind = KINDS[self.job.kind]
         recipe = self._recipe(kind)
         parts = {f.name: getattr(recipe, f.name) for f in fields(kind.recipe)}
-        numbers = {
-            f.name: getattr(self.job, f.name)
-            for f in fields(kind.section)
-            if f.name not in ("kind", "entry")
-        }
+        numbers = {f.name: getattr(self.job, f.name) for f in kind.numbers}
         try:
             definition: JobDefinition = kind.definition(**parts, **numbers)
             self.market.check(-(-definition.steps // definition.segment_steps))
