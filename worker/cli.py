@@ -235,7 +235,7 @@ def units(text: str, decimals: int) -> int:
     try:
         amount = Decimal(text).scaleb(decimals)
     except InvalidOperation:
-        raise click.BadParameter(f"{text!r} is no number") from None
+        raise click.BadParameter(f"{text!r} is no number; write one such as 1000 or 0.5") from None
     if not amount.is_finite() or amount != int(amount) or amount <= 0:
         raise click.BadParameter(f"{text!r} must be above 0, with at most {decimals} decimals")
     return int(amount)

@@ -127,8 +127,8 @@ MISMATCHES = [
     (lambda c: (replace(c.job, data_tensors=3), c.data), "2 data tensors; the job names 3"),
     (lambda c: (replace(c.job, rows=11), c.data), r"shape \(10, 5\); the job has 11 rows"),
     (lambda c: (c.job, [c.data[0], c.data[1][:9]]), r"shape \(9,\); the job has 10 rows"),
-    (lambda c: (c.job, [c.data[0][:, :4], c.data[1]]), "a batch of data tensor 0 with 5 elements"),
-    (lambda c: (c.job, [c.data[1], c.data[0]]), "a batch of data tensor"),
+    (lambda c: (c.job, [c.data[0][:, :4], c.data[1]]), "5 elements from data tensor 0; the 2"),
+    (lambda c: (c.job, [c.data[1], c.data[0]]), "reads rows of . elements from data tensor"),
     (lambda c: (c.job, [c.data[0], c.data[1].int()]), "tensor 1 is torch.int32; .* torch.int64"),
     (lambda c: (replace(c.job, rows=2**33), [t[:0] for t in c.data]), "rows"),
 ]
@@ -175,7 +175,7 @@ def test_a_jobs_hashes_are_those_of_its_parts():
         program().root, state_root(t.initial_state()), state_root(t.data), 2, 10, 11, 10, 4
     )
     other = training(data=[torch.zeros(10, 6), torch.zeros(10, dtype=torch.int64)])
-    with pytest.raises(JobMismatch, match="a batch of data tensor 0"):
+    with pytest.raises(JobMismatch, match="from data tensor 0"):
         other.job(program())
 
 

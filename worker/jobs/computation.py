@@ -134,7 +134,10 @@ def _check(job: Job, program: Program, data: list[Tensor]) -> None:
         if node.kind == Kind.SOURCE and node.fn == Source.BATCH:
             index, _, width = node.attributes
             if index >= len(data) or data[index].numel() != job.rows * width:
-                raise JobMismatch(f"a batch of data tensor {index} with {width} elements a row")
+                raise JobMismatch(
+                    f"the program reads rows of {width} elements from data tensor {index}; the "
+                    f"{len(data)} tensors have {[t.numel() // job.rows for t in data]} a row"
+                )
             if data[index].dtype != DTYPES[node.dtype]:
                 raise JobMismatch(
                     f"data tensor {index} is {data[index].dtype}; the program's batch is "

@@ -9,6 +9,7 @@ from torch import Tensor
 from worker.chain.types import Job
 from worker.jobs import Computation, JobMismatch, Journal, changed
 from worker.program import Kind, Program, Source
+from worker.program.codes import DTYPES
 from worker.roles.base import ComputationOf
 from worker.roles.checkpoint import Checkpoint
 from worker.store import Store
@@ -56,8 +57,6 @@ def load_state(store: Store, program: Program, root: bytes) -> list[Tensor]:
 
 def check_state(program: Program, state: Sequence[Tensor]) -> None:
     """Raises JobMismatch where a state's tensors are not the ones the program reads."""
-    from worker.program.codes import DTYPES
-
     if len(state) != program.state_count:
         raise JobMismatch(f"{len(state)} state tensors; the program has {program.state_count}")
     for node in program.nodes:

@@ -153,7 +153,7 @@ def sort_stable(
     if not x.shape:
         return x, b.full(0, I64, ())
     if x.dtype == BOOL:
-        raise Unsupported("a sort of bools")
+        raise Unsupported("a sort of bools: convert them to int32")
     moved, back = _last(x, dim)
     n = moved.shape[-1]
     if x.count * n > MOST_COMPARED:

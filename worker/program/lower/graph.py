@@ -137,7 +137,10 @@ def _refuse_unknown(graph: fx.Graph) -> None:
             unknown[str(node.target)] = nearest_line(node)
     if unknown:
         listed = "\n".join(f"  {name}  {place}".rstrip() for name, place in unknown.items())
-        raise Unsupported(f"programs cannot express these operators yet:\n{listed}")
+        raise Unsupported(
+            f"programs cannot express these operators yet:\n{listed}\n"
+            "docs/models.md says what they can express"
+        )
 
 
 def _finish(builder: Builder, outputs: list[View]) -> Lowered:

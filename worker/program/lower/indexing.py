@@ -149,7 +149,7 @@ def index_put(
     flat = b.reshape(rows.inwards(values), (length, width))
     if accumulate:
         if x.dtype != F32:
-            raise Unsupported("index_put that sums integers")
+            raise Unsupported("index_put that sums integers: convert them to float32")
         return b.map(Map.ADD, x, rows.back(b.scatter(flat, rows.row, rows.count)))
     if rows.count * length > MOST_COMPARED:
         raise Unsupported(
@@ -252,7 +252,7 @@ def scatter_value(b: Builder, x: View, dim: int, index: View, value: float) -> V
 def scatter_add(b: Builder, x: View, dim: int, index: View, source: View) -> View:
     """Adds along an axis: the gradient of a gather."""
     if x.dtype != F32:
-        raise Unsupported("scatter_add of integers")
+        raise Unsupported("scatter_add of integers: convert them to float32")
     if not x.shape:
         return b.map(Map.ADD, x, source)
     axis = axis_of(dim, x)
@@ -296,7 +296,9 @@ def searchsorted(
 ) -> View:
     """How many edges lie before each value."""
     if (len(edges.shape) > 1 and edges.shape[:-1] != x.shape[:-1]) or sorter is not None:
-        raise Unsupported("searchsorted with a sorter, or with edges of another shape")
+        raise Unsupported(
+            "searchsorted with a sorter, or with edges of another shape: sort them first"
+        )
     one = x.unsqueeze(len(x.shape))
     if len(edges.shape) > 1:
         edges = edges.unsqueeze(len(edges.shape) - 1)

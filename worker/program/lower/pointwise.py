@@ -176,7 +176,7 @@ def logical_not(b: Builder, x: View) -> View:
 @rule(aten.bitwise_not.default)
 def bitwise_not(b: Builder, x: View) -> View:
     if x.dtype != BOOL:
-        raise Unsupported("bitwise_not of integers")
+        raise Unsupported("bitwise_not of integers: only bools have it")
     return b.map(Map.NOT, x)
 
 
@@ -215,7 +215,9 @@ def _bitwise(name: str, fn: Map) -> None:
     def apply(b: Builder, x: View, y: Operand) -> View:
         left, right = promoted(b, x, y)
         if left.dtype != BOOL:
-            raise Unsupported(f"{name} of integers")
+            raise Unsupported(
+                f"{name} of integers: only bools have it; use // and % with powers of two"
+            )
         return b.map(fn, left, right)
 
 

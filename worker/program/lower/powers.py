@@ -62,7 +62,7 @@ _scaled_log(aten.log10.default, 10.0)
 def scalar_pow(b: Builder, base: float, x: View) -> View:
     """base^x as exp(x * ln base)."""
     if not base > 0:
-        raise Unsupported(f"a power of the base {base}")
+        raise Unsupported(f"a power of the base {base}: it must be above 0")
     scale = b.constant(math.log(base), F32)
     return b.map(Map.EXP, b.map(Map.MUL, floating(b, x), scale))
 
@@ -84,7 +84,7 @@ def pow_scalar(b: Builder, x: View, exponent: float) -> View:
         return b.map(Map.SQRT, floating(b, x))
     if exponent != int(exponent) or exponent > 64:
         if x.dtype != F32:
-            raise Unsupported(f"a power of {exponent} of integers")
+            raise Unsupported(f"a power of {exponent} of integers: convert them to float32")
         return power(b, x, b.constant(float(exponent), F32))
     # square and multiply, from the exponent's highest bit down
     product = x
@@ -119,7 +119,7 @@ def power(b: Builder, x: View, y: View) -> View:
 def pow_tensor(b: Builder, x: View, y: View) -> View:
     left, right = promoted(b, x, y)
     if left.dtype != F32:
-        raise Unsupported("a power of integers by integers")
+        raise Unsupported("a power of integers by integers: convert them to float32")
     return power(b, left, right)
 
 

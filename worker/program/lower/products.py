@@ -13,7 +13,7 @@ aten = torch.ops.aten
 def product(b: Builder, x: View, y: View) -> View:
     """[..., M, K] and [..., K, N] -> [..., M, N]."""
     if x.dtype != F32 or y.dtype != F32:
-        raise Unsupported("a matrix product of integers")
+        raise Unsupported("a matrix product of integers: convert them to float32")
     rank = len(y.shape)
     return b.dot(x, y.permute((*range(rank - 2), rank - 1, rank - 2)), b.bits)
 

@@ -157,7 +157,7 @@ def divided(b: Builder, x: View, y: View, floor: bool) -> tuple[View, View]:
 def _numbers(b: Builder, x: Operand, y: Operand) -> tuple[View, View]:
     left, right = promoted(b, x, y)
     if left.dtype == BOOL:
-        raise Unsupported("a division of bools with a whole quotient")
+        raise Unsupported("a division of bools with a whole quotient: convert them to int32")
     return left, right
 
 

@@ -49,7 +49,7 @@ def windows(b: Builder, x: View, w: Window, fill: int = 0) -> View:
     n, c, height, width = x.shape
     ho, wo = w.outputs((height, width))
     if ho < 1 or wo < 1:
-        raise Unsupported(f"windows {w} over a plane of {height} x {width}")
+        raise Unsupported(f"windows {w} over a plane of {height} x {width}: it is smaller than one")
     axes = (
         Axis(n, 0, (1, 0, 0, 0, 0, 0)),
         Axis(c, 0, (0, 1, 0, 0, 0, 0)),
@@ -153,7 +153,7 @@ def _of_plane(x: View, transposed: bool) -> bool:
     """Whether this is a sequence; Unsupported for volumes."""
     if len(x.shape) not in (3, 4):
         kind = "transposed convolution" if transposed else "convolution"
-        raise Unsupported(f"a {kind} of {len(x.shape) - 2} dimensions")
+        raise Unsupported(f"a {kind} of {len(x.shape) - 2} dimensions: programs have one and two")
     return len(x.shape) == 3
 
 
