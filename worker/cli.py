@@ -96,6 +96,7 @@ def cli(debug: bool) -> None:
 
 
 def config_option(function: F) -> F:
+    """Gives a command `--config`, as its argument `path`."""
     return click.option(
         "--config",
         "path",

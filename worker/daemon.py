@@ -150,6 +150,7 @@ def open_clients(
 
 
 def open_store(config: Config) -> Store:
+    """The store that the config names, with its cache."""
     from worker.store import Store  # brings torch, which takes longer than most commands
 
     return Store(config.data.store, cache=config.data.cache)

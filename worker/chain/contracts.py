@@ -83,6 +83,7 @@ class Contract:
         self._functions = {f["name"]: f for f in load_abi(self.name) if f["type"] == "function"}
 
     def encode_call(self, function: str, *arguments: Any) -> bytes:
+        """A transaction's data: the function's selector and its arguments."""
         entry = self._functions[function]
         types = [canonical_type(p) for p in entry["inputs"]]
         return keccak(text=signature(entry))[:4] + encode(types, [to_abi(a) for a in arguments])
@@ -139,6 +140,8 @@ class Contract:
 
 
 class Token(Contract):
+    """An ERC-20; amounts are in its smallest units."""
+
     name = "Token"
 
     def balance_of(self, account: str) -> int:
@@ -152,9 +155,6 @@ class Token(Contract):
 
     def symbol(self) -> str:
         return self._read("symbol")
-
-    def total_supply(self) -> int:
-        return self._read("totalSupply")
 
     def approve(self, spender: str, amount: int) -> Receipt:
         return self._write("approve", spender, amount)
@@ -174,6 +174,8 @@ class Token(Contract):
 
 
 class Stakes(Contract):
+    """Deposits and locks, in the token's smallest units; `IStakes` says what each call does."""
+
     name = "Stakes"
 
     def free(self, worker: str) -> int:
@@ -214,6 +216,9 @@ class Stakes(Contract):
 
 
 class Market(Contract):
+    """Tasks, by their numbers; `IMarket` says what each call does. Amounts are in the token's
+    smallest units, times in unix seconds."""
+
     name = "Market"
 
     def post(self, job: ToAbi, terms: Terms) -> Receipt:
@@ -332,6 +337,8 @@ class Market(Contract):
 
 
 class Court(Contract):
+    """Disputes, by their numbers; `ICourt` says what each move does."""
+
     name = "Court"
 
     def reveal_roots(self, dispute: int, roots: Sequence[bytes]) -> Receipt:

@@ -410,6 +410,7 @@ def decode_log(contract: str, entry: LogReceipt) -> Event | None:
 
 
 def place_of(entry: LogReceipt) -> Place:
+    """Where a log stands: block, transaction, and number within the block."""
     return Place(
         block=int(entry["blockNumber"]),
         log_index=int(entry["logIndex"]),

@@ -202,6 +202,8 @@ class Terms(Struct):
 
 @dataclass(frozen=True)
 class Task(Struct):
+    """A task as the market has it; `IMarket.Task` says what each field means."""
+
     requester: str
     status: Status
     segments: int
@@ -246,6 +248,8 @@ class Segment(Struct):
 
 @dataclass(frozen=True)
 class Challenge(Struct):
+    """What a dispute is about, and the bond that it has cost."""
+
     task: int
     segment: int
     challenger: str
@@ -310,6 +314,7 @@ class Dispute(Struct):
 
     @property
     def mover(self) -> str:
+        """Whose clock runs."""
         return self.solver if self.solver_to_move else self.challenger
 
     def seconds_left(self, now: int) -> int:

@@ -89,6 +89,8 @@ class GPT(nn.Module):
     def step(
         self, tokens: Tensor, cache: Sequence[Tensor], position: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
+        """Logits [rows, vocabulary] of the next token, given tokens i64 [rows] at `position`, and
+        the cache with theirs."""
         x = (self.token(tokens) + self.place(position))[:, None, :]
         written: list[Tensor] = []
         for number, block in enumerate(self.blocks):

@@ -35,6 +35,7 @@ class Journal:
 
     @cached_property
     def tree(self) -> Tree:
+        """Of the steps' report items. ValueError where an owner or a salt has the wrong length."""
         return list_tree(
             [
                 report_item(self.owner, self.first_step + i, e.salt, e.items)

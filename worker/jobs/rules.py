@@ -68,13 +68,14 @@ def require_rows(data: Sequence[Tensor]) -> int:
 
 
 def require_batch(batch_rows: int, rows: int) -> None:
+    """Raises FieldError where a step sees no row, or one row twice."""
     require(
         0 < batch_rows <= rows, "batch_rows", batch_rows, f"from 1 to the data set's {rows} rows"
     )
 
 
 def require_segments(steps: int, segment_steps: int, seed: int) -> None:
-    """Raises ValueError where steps, segments or seed are not ones that the market takes."""
+    """Raises FieldError where steps, segments or seed are not ones that the market takes."""
     require(steps > 0, "steps", steps, "at least 1")
     require(
         0 < segment_steps <= steps,
@@ -93,6 +94,7 @@ def require_segments(steps: int, segment_steps: int, seed: int) -> None:
 
 
 def require_bits(bits: int) -> None:
+    """Raises FieldError where no product's operands may have so many bits."""
     require(2 <= bits <= MOST_DOT_BITS, "bits", bits, f"from 2 to {MOST_DOT_BITS}")
 
 

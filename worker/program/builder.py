@@ -61,6 +61,8 @@ class Builder:
         self._known: dict[Node, int] = {}
 
     def add(self, node: Node) -> View:
+        """The node's output; an equal node that is there already serves again. Raises
+        MalformedProgram."""
         if node not in self._known:
             check_node(node, len(self.nodes))
             self._known[node] = len(self.nodes)

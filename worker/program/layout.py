@@ -70,6 +70,8 @@ class Layout:
         ]
 
     def initial(self) -> list[Tensor]:
+        """S_0, in the order of `names`: copies of the module's tensors, and what optimizer and
+        schedule start from."""
         tensors = [t.detach().clone() for t in (self.parameters | self.buffers).values()]
         for key, name in self.slots:
             like = self.parameters[name]
@@ -79,6 +81,7 @@ class Layout:
         return tensors
 
     def split(self, state: list[Tensor]) -> Parts:
+        """A state's tensors by what they are."""
         p, b = len(self.parameters), len(self.buffers)
         return Parts(
             dict(zip(self.parameters, state[:p], strict=True)),

@@ -58,6 +58,7 @@ class Program:
 
     @cached_property
     def header(self) -> Header:
+        """The roots and counts of its lists, which its own root is the hash of."""
         return Header(
             nodes=self.node_tree.root,
             node_count=len(self.nodes),

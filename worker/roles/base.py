@@ -105,6 +105,7 @@ class Desk:
         return did
 
     def job(self, task: int) -> Job:
+        """The job that the task was posted with; read once, as it never changes."""
         if task not in self._jobs:
             self._jobs[task] = self.market.job(task)
         return self._jobs[task]
