@@ -116,6 +116,8 @@ library Float32 {
     }
 
     /// @notice a * b; 0 * inf is NaN.
+    // Yul has the amount first.
+    // slither-disable-next-line incorrect-shift
     function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let x := and(shr(23, a), 0xff)
@@ -177,8 +179,8 @@ library Float32 {
     }
 
     /// @notice a / b; 0 / 0 and inf / inf are NaN, a finite non-zero over zero is an infinity.
-    // The product with the quotient tells if it is exact.
-    // slither-disable-next-line divide-before-multiply
+    // The product with the quotient tells if it is exact; Yul has the amount first.
+    // slither-disable-next-line divide-before-multiply,incorrect-shift
     function div(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let x := and(shr(23, a), 0xff)
