@@ -32,6 +32,8 @@ from worker.program.codes import BOOL, DTYPE_CODES, F32, Map
 from worker.program.views import View
 
 ARITY_BITS = 5
+# what a segment and a well-formed program have at most: steps, nodes, leaves of a tensor (of i64)
+STEP_BITS, NODE_BITS, LEAF_BITS = 64, 20, 33
 SNAPSHOT = Path(__file__).parent / "results" / "court.json"
 
 Make = Callable[[Builder, list[View]], View]
@@ -207,14 +209,46 @@ def gpt_dispute(chain: NodeChain) -> tuple[Played, dict[str, Any]]:
     return played, about
 
 
+def longest(every: Sequence[Played]) -> dict[str, int]:
+    """Gas of each side in a dispute of as many moves as the bounds of a well-formed program allow:
+    each move the dearest that was seen, and a twentieth more for paths longer than any seen."""
+
+    def rounds(bits: int) -> int:
+        return -(-bits // ARITY_BITS)
+
+    trees = rounds(NODE_BITS) + rounds(LEAF_BITS)
+    times = {
+        "market.challenge": 1,
+        "court.revealRoots": rounds(STEP_BITS),
+        "court.descendSteps": rounds(STEP_BITS),
+        "court.revealTrace": 1,
+        "court.revealChildren": trees,
+        "court.descend": trees,
+        "court.revealTensor": 1,
+        "court.revealLeaf": 1,
+        "court.proveElement": 1,
+    }
+    gas = {"solver": 0, "challenger": 0}
+    for label, count in times.items():
+        side = "solver" if "reveal" in label else "challenger"
+        gas[side] += count * max(s.gas for p in every for s in p.sent if s.label == label)
+    return {side: total * 21 // 20 for side, total in gas.items()}
+
+
 def quick(chain: NodeChain) -> dict[str, Any]:
     """What is the same on every machine."""
-    return {
+    about = {
         "arity_bits": ARITY_BITS,
         "contract_bytes": sizes(chain),
         "functions": functions(),
-        "proofs": {name: played.proof.gas for name, played in proofs(chain)},
-        "digits": digits_dispute(chain).summary(),
+    }
+    proven = dict(proofs(chain))
+    digits = digits_dispute(chain)
+    return {
+        **about,
+        "proofs": {name: played.proof.gas for name, played in proven.items()},
+        "longest": longest([*proven.values(), digits]),
+        "digits": digits.summary(),
     }
 
 
@@ -223,6 +257,7 @@ def show(found: dict[str, Any]) -> None:
     tables = {
         "Contracts (bytes)": found["contract_bytes"],
         "Final proofs (gas)": found["proofs"],
+        "The longest dispute (gas)": found["longest"],
     }
     for title, rows in tables.items():
         table = Table("what", title.split("(")[1][:-1], title=title)

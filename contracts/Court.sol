@@ -69,7 +69,7 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function demand(Claim calldata claim, uint256 word) external returns (uint256 id) {
         id = _open(claim, Phase.Data);
-        _disputes[id].root = bytes32(word);
+        _disputes[id].revealed = bytes32(word);
         emit Demanded(id, word);
     }
 
@@ -90,9 +90,9 @@ contract Court is ICourt {
         d.lastStep = claim.lastStep;
         d.claim = keccak256(abi.encode(claim));
         d.loState = claim.firstState;
-        d.hiState = claim.lastState;
-        d.journal = claim.journal;
         d.program = claim.program;
+        d.disputed = claim.lastState;
+        d.journalOrTrace = claim.journal;
         emit Opened(id, msg.sender, claim);
     }
 
@@ -141,14 +141,14 @@ contract Court is ICourt {
         uint64 step = d.lo;
         uint64 place = step - d.firstStep;
         bytes32 item = Merkle.reportItem(d.solver, step, salt, reports);
-        _expect(Merkle.listRoot(place, item, d.lastStep - d.firstStep, path), d.journal);
+        _expect(Merkle.listRoot(place, item, d.lastStep - d.firstStep, path), d.journalOrTrace);
 
         d.phase = Phase.Trace;
-        d.trace = trace;
-        d.reports = keccak256(abi.encode(reports));
+        d.journalOrTrace = trace;
+        d.revealed = keccak256(abi.encode(reports));
         d.nodeCount = header.nodeCount;
         d.stateCount = header.stateCount;
-        _attack(d, trace, header.nodeCount);
+        _attack(d, header.nodeCount);
         emit TraceRevealed(id, step, trace, salt, reports);
     }
 
@@ -158,7 +158,7 @@ contract Court is ICourt {
         Dispute storage d = _solverMoves(id, phase);
         (,, uint256 count) = _children(d);
         if (children.length != count) revert WrongCount(children.length, count);
-        _expect(Merkle.fold(children), d.root);
+        _expect(Merkle.fold(children), _root(d, phase));
         d.solverToMove = false;
         emit ChildrenRevealed(id, phase, d.level, d.index, children);
     }
@@ -167,12 +167,13 @@ contract Court is ICourt {
     function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external {
         Dispute storage d = _solverMoves(id, Phase.Tensor);
         uint32 item = d.item;
-        _expect(Merkle.listLeaf(item, Merkle.tensorItem(dtype, count, elements)), d.root);
+        _expect(Merkle.listLeaf(item, Merkle.tensorItem(dtype, count, elements)), d.disputed);
         // No program has such a tensor, and it has no leaves to descend to: its solver is stuck here.
-        if (!Records.isType(dtype) || count == 0) revert NotTheShape(dtype, count);
+        if (!Records.isType(dtype) || count == 0 || count > Records.MAX_COUNT) revert NotTheShape(dtype, count);
         d.dtype = dtype;
         d.count = count;
-        _attack(d, elements, Elements.leavesOf(dtype, count));
+        d.disputed = elements;
+        _attack(d, Elements.leavesOf(dtype, count));
         d.phase = d.level == 0 ? Phase.Leaf : Phase.Elements;
         emit TensorRevealed(id, item, dtype, count, elements);
     }
@@ -191,10 +192,10 @@ contract Court is ICourt {
         Dispute storage d = _solverMoves(id, Phase.Data);
         _checkHeader(d, header);
         uint256 tensors = header.stateCount; // not zero in any program that a worker accepts
-        (uint256 word, uint64 count) = (uint256(d.root), opening.count);
+        (uint256 word, uint64 count) = (uint256(d.revealed), opening.count);
         if (!Records.isType(opening.dtype) || count == 0) revert NotTheShape(opening.dtype, count);
         uint64 tensor = uint64(word % tensors);
-        Elements.checkItem(opening, opening.dtype, count, d.hiState, tensor, uint64(tensors));
+        Elements.checkItem(opening, opening.dtype, count, d.disputed, tensor, uint64(tensors));
         uint256 leaf = word / tensors % Elements.leavesOf(opening.dtype, count);
         // Reverts unless the leaf is proven; its element is of no interest.
         // slither-disable-next-line unused-return
@@ -213,7 +214,7 @@ contract Court is ICourt {
         uint256 parts = _parts(lo, hi);
         if (part >= parts) revert NoSuchPart(part, parts);
         if (part != 0) d.loState = roots[part - 1];
-        if (part != parts - 1) d.hiState = roots[part];
+        if (part != parts - 1) d.disputed = roots[part];
         // Points of an interval lie within it: 64 bits hold them, and the product with a part number.
         uint256 length = hi - lo;
         (lo, hi) = (uint64(lo + length * part / parts), uint64(lo + length * (part + 1) / parts));
@@ -221,7 +222,7 @@ contract Court is ICourt {
         d.hi = hi;
         if (hi - lo == 1) d.phase = Phase.Step;
         d.solverToMove = true;
-        emit StepsNarrowed(id, lo, hi, d.loState, d.hiState);
+        emit StepsNarrowed(id, lo, hi, d.loState, d.disputed);
     }
 
     /// @inheritdoc ICourt
@@ -232,10 +233,10 @@ contract Court is ICourt {
         if (child >= count) revert NoSuchPart(child, count);
         uint256 index = first + child;
         uint256 width = Merkle.widthAt(d.size, below);
-        _expect(Merkle.climb(root, index, width, path, d.level - below), d.root);
-        d.root = root;
+        _expect(Merkle.climb(root, index, width, path, d.level - below), _root(d, phase));
+        d.disputed = root;
         d.level = uint8(below);
-        d.index = uint64(index);
+        d.index = uint40(index); // less than the tree's size
         if (below == 0) {
             _reachLeaf(d, phase, index);
         } else {
@@ -247,11 +248,10 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function accuseState(uint256 id) external {
         Dispute storage d = _challengerMoves(id, Phase.Trace);
-        // Only the root itself is as high as the tree.
-        if (d.level != Merkle.depth(d.nodeCount)) revert AlreadyDescended();
+        if (!_isWhole(d)) revert AlreadyDescended();
         d.ofState = true;
         d.phase = Phase.State;
-        _attack(d, d.hiState, d.stateCount);
+        _attack(d, d.stateCount); // `disputed` is S_hi still
         if (d.level == 0) {
             _reachLeaf(d, Phase.State, 0);
         } else {
@@ -320,7 +320,7 @@ contract Court is ICourt {
         uint32 tensor = d.item;
         _checkOutput(header, tensor, node, outputPath);
         _checkTraced(d, node, item, tracePath);
-        if (Merkle.listLeaf(tensor, item) == d.root) revert CommitmentFollows(item);
+        if (Merkle.listLeaf(tensor, item) == d.disputed) revert CommitmentFollows(item);
         _decide(id, d, true, "state");
     }
 
@@ -339,7 +339,7 @@ contract Court is ICourt {
         if (phase < Phase.Trace || phase == Phase.Data) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
         _checkHeader(d, header);
-        _expect(keccak256(abi.encode(reports)), d.reports);
+        _expect(keccak256(abi.encode(reports)), d.revealed);
         if (report >= reports.length) revert NoSuchPart(report, reports.length);
         _checkOutput(header, uint64(header.stateCount) + uint64(report), node, outputPath);
         _checkTraced(d, node, item, tracePath);
@@ -441,11 +441,20 @@ contract Court is ICourt {
     }
 
     /// Puts a whole tree under attack.
-    function _attack(Dispute storage d, bytes32 root, uint256 size) private {
-        d.root = root;
+    function _attack(Dispute storage d, uint256 size) private {
         d.level = Merkle.depth(size);
         d.index = 0;
-        d.size = uint64(size); // at most an element count or a 32-bit count
+        d.size = uint40(size); // the leaves of at most MAX_COUNT elements, or a 32-bit count
+    }
+
+    /// Whether the whole tree is under attack: only its root is as high as it.
+    function _isWhole(Dispute storage d) private view returns (bool) {
+        return d.level == Merkle.depth(d.size);
+    }
+
+    /// The root under attack. While that is the whole trace, S_hi is kept: it may be accused yet.
+    function _root(Dispute storage d, Phase phase) private view returns (bytes32) {
+        return phase == Phase.Trace && _isWhole(d) ? d.journalOrTrace : d.disputed;
     }
 
     /// Level of the children of the root under attack, position of the first, and their number.
@@ -500,12 +509,12 @@ contract Court is ICourt {
 
     /// That `item` is the trace's item of `node`.
     function _checkTraced(Dispute storage d, uint32 node, bytes32 item, bytes32[] calldata path) private view {
-        _expect(Merkle.listRoot(node, item, d.nodeCount, path), d.trace);
+        _expect(Merkle.listRoot(node, item, d.nodeCount, path), d.journalOrTrace);
     }
 
     function _checkLeaf(Dispute storage d, bytes calldata data) private view {
         if (data.length != Elements.LEAF_BYTES) revert WrongCount(data.length, Elements.LEAF_BYTES);
-        _expect(Merkle.elementLeaf(data), d.root);
+        _expect(Merkle.elementLeaf(data), d.disputed);
     }
 
     function _hasShape(Dispute storage d, Node calldata node) private view returns (bool) {
@@ -523,7 +532,7 @@ contract Court is ICourt {
         uint256 each = Elements.perLeaf(dtype);
         if (position >= each) revert NoSuchPart(position, each);
         bits = Elements.raw(data, dtype, position);
-        element = uint64(d.index * each + position);
+        element = uint64(uint256(d.index) * each + position);
     }
 
     function _recompute(
@@ -535,7 +544,7 @@ contract Court is ICourt {
     ) private view returns (uint64) {
         if (keccak256(abi.encode(claim)) != d.claim) revert WrongClaim();
         Context memory context = Context({
-            trace: d.trace,
+            trace: d.journalOrTrace,
             nodeCount: d.nodeCount,
             state: d.loState,
             stateCount: d.stateCount,

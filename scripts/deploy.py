@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from eth_utils import is_address
 from rich.console import Console
 from rich.table import Table
 
+from scripts._bond import UNITS, GasPrices, least
 from scripts._shared import REGISTRIES, ChainCommand, json_option
 from worker.chain import Deployment
 
@@ -72,12 +74,13 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
     """Raises `BadParameters` for an unknown, a missing or an impossible value."""
     expected = expected_parameters()
     if not isinstance(parameters, Mapping):
-        raise BadParameters(f"{where} must have the sections token, {', '.join(expected)}")
-    if wrong := set(parameters) ^ {"token", *expected}:
+        raise BadParameters(f"{where} must have the sections token, gas, {', '.join(expected)}")
+    if wrong := set(parameters) ^ {"token", "gas", *expected}:
         raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
     token = parameters["token"]
     if token != "test" and not (isinstance(token, str) and is_address(token)):
         raise BadParameters(f"{where}: token = {token!r} must be `test` or an address in quotes")
+    expected["gas"] = {f.name: "uint96" for f in fields(GasPrices)}
     for section, names in expected.items():
         given = parameters[section] or {}
         if unknown := sorted(set(given) - set(names)):
@@ -93,6 +96,32 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
                 raise BadParameters(
                     f"{where}: {section}.{name} = {value!r} must be a whole number in 0..{most}"
                 )
+    check_gas(parameters, where)
+
+
+def check_gas(parameters: Mapping[str, Any], where: str) -> None:
+    """Raises `BadParameters` where a dispute's loser does not pay for the other side's gas."""
+    market, gas = parameters["market"], GasPrices(**parameters["gas"])
+    for name in (f.name for f in fields(gas)):
+        if getattr(gas, name) == 0:
+            raise BadParameters(f"{where}: gas.{name} = 0 must be positive: no gas is free")
+    if market["challengerBps"] == 0:
+        raise BadParameters(
+            f"{where}: market.challengerBps = 0 must be positive: a challenger that is right would "
+            "pay for its gas itself"
+        )
+    whose = {
+        "bond": f"the {gas.solver:,} gas of a solver that is accused wrongly",
+        "floorStake": f"the {gas.challenger:,} gas of a challenger that is right, out of its "
+        f"{market['challengerBps']} / 10,000 of a guilty solver's stake",
+    }
+    for name, amount in least(gas, market).items():
+        if market[name] < amount:
+            raise BadParameters(
+                f"{where}: market.{name} = {market[name]} must be at least {amount}, to cover "
+                f"{whose[name]}, at gas.price = {gas.price} and gas.token = "
+                f"{gas.token}: raise it to that, or state other prices"
+            )
 
 
 def deploy(
@@ -194,14 +223,19 @@ def cli(
         made = instance.creation_metadata
         rows.append((name, instance.address, int(made.receipt.gas_used) if made else 0))
 
-    deployment = deploy(deployer, load_parameters(path), told)
+    parameters = load_parameters(path)
+    deployment = deploy(deployer, parameters, told)
+    lowest = least(GasPrices(**parameters["gas"]), parameters["market"])
     registry = registry or path.with_suffix(".json")
     deployment.save(registry)
     if as_json:
-        gas = {name: used for name, _, used in rows}
-        click.echo(
-            json.dumps({"registry": str(registry), "gas": gas, **vars(deployment)}, indent=2)
-        )
+        found = {
+            "registry": str(registry),
+            "gas": {name: used for name, _, used in rows},
+            "least": lowest,
+            **vars(deployment),
+        }
+        click.echo(json.dumps(found, indent=2))
         return
     table = Table(title=f"Assay on chain {deployment.chain_id}")
     table.add_column("contract")
@@ -212,6 +246,9 @@ def cli(
     table.add_section()
     table.add_row("", "", f"{sum(row[2] for row in rows):,}")
     Console().print(table)
+    for name, amount in lowest.items():
+        given = parameters["market"][name]
+        click.echo(f"{name} is {given / UNITS:g} tokens; at least {amount / UNITS:g} cover the gas")
     click.echo(f"wrote {registry}")
 
 

@@ -8,6 +8,7 @@ the tests that go through ape and eth-tester, and through a JSON-RPC server, che
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -195,7 +196,14 @@ class Deployed:
         "ScatterChecker",
     )
 
-    def __init__(self, arity_bits: int = 5, clock: int = CLOCK, chain: Any = None) -> None:
+    def __init__(
+        self,
+        arity_bits: int = 5,
+        clock: int = CLOCK,
+        chain: Any = None,
+        parameters: Mapping[str, int] | None = None,
+    ) -> None:
+        """parameters: those of the market that are to differ from PARAMETERS."""
         chain = self.chain = RevmChain() if chain is None else chain
         self.token = chain.deploy("TestToken")
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
@@ -203,7 +211,9 @@ class Deployed:
         self.court = chain.deploy("Court", arity_bits, clock, checkers)
         self.randomness = chain.deploy("BlockhashRandomness")
         first = (self.token, self.stakes, self.court, self.randomness)
-        self.market = chain.deploy("Market", (*first, *self.PARAMETERS.values()))
+        self.market = chain.deploy(
+            "Market", (*first, *{**self.PARAMETERS, **(parameters or {})}.values())
+        )
         self.names = {
             self.token: "Token",
             self.stakes: "Stakes",

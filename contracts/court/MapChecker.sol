@@ -20,8 +20,9 @@ contract MapChecker is Checker {
         uint256 arity = _arity(fn);
         if (arity == 0) revert UnknownFunction(node.kind, fn);
         count = Records.checkNode(index, node, Codes.MAP, arity);
+        (Input[] calldata inputs, uint256 rank) = (node.inputs, node.shape.length);
         for (uint256 i = 0; i < arity; ++i) {
-            Records.checkMap(node.inputs[i], node.shape.length);
+            Records.checkMap(inputs[i], rank);
         }
         Records.checkAttributes(node, fn == Codes.QUANTISE ? 1 : 0);
         _checkTypes(node, fn, arity);
@@ -42,7 +43,8 @@ contract MapChecker is Checker {
 
     function _checkTypes(Node calldata node, uint8 fn, uint256 arity) private pure {
         uint8 output = node.dtype;
-        uint8 first = node.inputs[0].dtype;
+        Input[] calldata inputs = node.inputs;
+        uint8 first = inputs[0].dtype;
         if (fn == Codes.CONVERT) return;
         if (fn == Codes.QUANTISE) {
             if (first != Codes.F32 || node.inputs[1].dtype != Codes.I32) Records.malformed("operand type");
@@ -53,9 +55,9 @@ contract MapChecker is Checker {
         }
         if (fn == Codes.WHERE) {
             if (first != Codes.BOOL) Records.malformed("operand type");
-            first = node.inputs[1].dtype;
-            if (node.inputs[2].dtype != first) Records.malformed("operand type");
-        } else if (arity == 2 && node.inputs[1].dtype != first) {
+            first = inputs[1].dtype;
+            if (inputs[2].dtype != first) Records.malformed("operand type");
+        } else if (arity == 2 && inputs[1].dtype != first) {
             Records.malformed("operand type");
         }
         bool compares = fn >= Codes.EQ && fn <= Codes.GE;
@@ -81,12 +83,12 @@ contract MapChecker is Checker {
         uint64 element,
         Opening[] calldata openings
     ) internal view override returns (uint64) {
-        uint256 arity = node.inputs.length;
-        _expectOpenings(openings, arity);
+        Input[] calldata inputs = node.inputs;
+        _expectOpenings(openings, inputs.length);
         int256[] memory place = Records.coordinates(element, node.shape);
         uint64[3] memory x;
-        for (uint256 i = 0; i < arity; ++i) {
-            Input calldata input = node.inputs[i];
+        for (uint256 i = 0; i < inputs.length; ++i) {
+            Input calldata input = inputs[i];
             (bool inside, uint64 flat) = Records.locate(input, place);
             if (inside) {
                 x[i] = _readOne(context, input, openings[i], flat);

@@ -37,8 +37,9 @@ interface ICourt {
         bool solverToMove;
         Clock solverClock;
         Clock challengerClock;
-        uint8 level; // height of `root` above the leaves
-        uint64 index; // position of `root` within its level
+        uint8 level; // height above the leaves of the root under attack
+        uint40 index; // position of that root within its level
+        uint40 size; // leaves of the whole tree under attack
         uint8 dtype; // of the tensor under attack, once opened
         bool ofState; // the list under attack is S_hi, not the trace
         // the parties
@@ -47,9 +48,8 @@ interface ICourt {
         uint32 nodeCount;
         uint32 stateCount;
         address challenger;
-        uint64 count; // elements of the tensor under attack, once opened
         address client;
-        uint64 size; // leaves of the whole tree under attack
+        uint64 count; // elements of the tensor under attack, once opened
         // the interval of steps, later the step: lo is its number, S_lo and S_hi its two states
         uint64 lo;
         uint64 hi;
@@ -57,13 +57,12 @@ interface ICourt {
         uint64 lastStep;
         bytes32 claim; // keccak256(abi.encode(Claim))
         bytes32 loState;
-        bytes32 hiState;
-        bytes32 journal;
         bytes32 program;
-        bytes32 revealed; // keccak256(abi.encode(roots)) of the interior roots revealed last
-        bytes32 trace;
-        bytes32 reports; // keccak256(abi.encode(reports)) that the solver opened
-        bytes32 root; // of the subtree under attack; of a demand, the word that names the leaf
+        // A new word of storage costs more than all else in a move, so three hold one thing after another.
+        bytes32 disputed; // S_hi, also while the whole trace is under attack; then the root under attack
+        bytes32 journalOrTrace; // the journal's root, up to Step; the trace's root afterwards
+        bytes32 revealed; // in Steps, keccak256(abi.encode(roots)) of the interior roots revealed last;
+        // after Step, keccak256(abi.encode(reports)); of a demand, the word that names the leaf
     }
 
     event Opened(uint256 indexed dispute, address indexed client, Claim claim);

@@ -37,13 +37,23 @@ library Elements {
         return (count + each - 1) / each;
     }
 
-    /// Element `position` of a leaf, its bits exactly as they were committed.
-    function raw(bytes calldata leaf, uint8 dtype, uint256 position) internal pure returns (uint64 bits) {
+    /// Element `position` of a leaf, its bits exactly as they were committed. The caller knows that the
+    /// leaf is whole and that `position` is one of its elements.
+    function raw(bytes calldata leaf, uint8 dtype, uint256 position) internal pure returns (uint64) {
+        uint256 word;
         uint256 shift = shiftOf(dtype);
-        uint256 size = 1 << shift;
-        for (uint256 i = 0; i < size; ++i) {
-            bits |= uint64(uint8(leaf[(position << shift) + i])) << uint64(8 * i);
+        // Bytes behind the leaf are cut off with all others behind the element.
+        assembly ("memory-safe") {
+            word := calldataload(add(leaf.offset, shl(shift, position)))
         }
+        return first(word, dtype);
+    }
+
+    /// The element that a word begins with.
+    function first(uint256 word, uint8 dtype) private pure returns (uint64) {
+        if (dtype == Codes.I64) return uint64(swap64(word) >> 192);
+        if (dtype == Codes.BOOL) return uint64(word >> 248);
+        return uint64(swap32(word) >> 224);
     }
 
     function canonical(uint64 bits, uint8 dtype) internal pure returns (uint64) {
@@ -140,11 +150,7 @@ library Elements {
         assembly ("memory-safe") {
             word := mload(add(start, shl(shift, i)))
         }
-        uint64 bits;
-        if (dtype == Codes.I64) bits = uint64(swap64(word) >> 192);
-        else if (dtype == Codes.BOOL) bits = uint64(word >> 248);
-        else bits = uint64(swap32(word) >> 224);
-        return canonical(bits, dtype);
+        return canonical(first(word, dtype), dtype);
     }
 
     /// Reverses the bytes of each of the eight 32-bit lanes of a word.

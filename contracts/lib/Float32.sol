@@ -41,7 +41,8 @@ library Float32 {
             }
             // The exponent field less two: wraps for the two least, of which the bits are integers.
             let e := sub(shr(23, x), 2)
-            if lt(e, 253) {
+            switch lt(e, 253)
+            case 1 {
                 // y's exponent field less one, that of a subnormal being 1.
                 let f := shr(23, y)
                 let g := sub(f, gt(f, 0))
@@ -59,6 +60,7 @@ library Float32 {
                     let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
                     let n := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
                     r := add(shl(23, add(e, k)), shr(27, add(add(n, 0x3ffffff), and(shr(27, n), 1))))
+                    if gt(r, 0x7f800000) { r := 0x7f800000 }
                 }
                 default {
                     // Cancellation: the exponents are at most one apart, so m is whole in half places
@@ -80,12 +82,12 @@ library Float32 {
                     }
                 }
             }
-            if gt(e, 251) {
-                switch shr(255, e)
-                case 0 {
-                    // Too great. Or not finite: inf - inf is invalid; otherwise the infinity wins.
-                    if or(gt(r, 0x7f800000), eq(e, 253)) { r := 0x7f800000 }
-                    if or(gt(x, 0x7f800000), and(eq(e, 253), and(eq(x, y), and(shr(31, signs), 1)))) {
+            default {
+                switch e
+                case 253 {
+                    // Not finite: inf - inf is invalid; otherwise the infinity wins.
+                    r := 0x7f800000
+                    if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
                         r := 0x7fc00000
                         a := 0
                     }
@@ -114,45 +116,136 @@ library Float32 {
     }
 
     /// @notice a * b; 0 * inf is NaN.
+    // Yul has the amount first.
+    // slither-disable-next-line incorrect-shift
     function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            let ea := and(shr(23, a), 0xff)
-            let eb := and(shr(23, b), 0xff)
-            // 2^46 <= p < 2^48, then the leading bit is made bit 47: 24 to keep, 24 to round off.
-            let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
-            let c := shr(47, p)
-            p := shl(sub(1, c), p)
-            p := shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1)))
-            let e := sub(add(add(ea, eb), c), 128) // the result's exponent field less one
-            r := or(add(shl(23, e), p), and(xor(a, b), 0x80000000))
-            // That is right if both operands are normal, and the result is, with a margin of one.
-            // (Below zero, a number wraps and is not less.) Otherwise zero.
-            r := mul(r, and(and(lt(sub(ea, 1), 254), lt(sub(eb, 1), 254)), lt(e, 253)))
+            let x := and(shr(23, a), 0xff)
+            let y := and(shr(23, b), 0xff)
+            let m := and(a, 0x7fffff)
+            let n := and(b, 0x7fffff)
+            r := and(xor(a, b), 0x80000000)
+            for {} 1 {} {
+                if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
+                    if or(eq(x, 0xff), eq(y, 0xff)) {
+                        // NaN, or zero times infinity; otherwise infinity.
+                        x := and(a, 0x7fffffff)
+                        y := and(b, 0x7fffffff)
+                        r := or(r, 0x7f800000)
+                        if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), or(iszero(x), iszero(y))) {
+                            r := 0x7fc00000
+                        }
+                        break
+                    }
+                    // One field or both are zero: m and x are made one such operand's. Of two, the product
+                    // is far below the least number, as zero's is.
+                    if x {
+                        let k := m
+                        m := n
+                        n := k
+                        y := x
+                    }
+                    if iszero(mul(m, y)) { break }
+                    // A subnormal is made normal, see `add`; its field goes below 1.
+                    let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
+                    s := add(
+                        s,
+                        byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                    )
+                    m := shl(s, m)
+                    x := sub(1, s)
+                }
+                // 2^46 <= p < 2^48
+                let p := mul(or(m, 0x800000), or(n, 0x800000))
+                let c := shr(47, p)
+                let e := sub(add(add(x, y), c), 128) // the result's exponent field less one
+                // (Below zero, a number wraps and is not less.)
+                if lt(e, 254) {
+                    // The leading bit is made bit 47: 24 to keep, 24 to round off.
+                    p := shl(sub(1, c), p)
+                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    break
+                }
+                switch slt(e, 0)
+                case 0 { r := or(r, 0x7f800000) }
+                default {
+                    // Subnormal: e fewer to keep. From 49 to round off nothing is left.
+                    e := sub(add(23, c), e)
+                    r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                }
+                break
+            }
         }
-        if (r == 0) r = _mulOther(a, b);
     }
 
     /// @notice a / b; 0 / 0 and inf / inf are NaN, a finite non-zero over zero is an infinity.
-    // The product with the quotient tells if it is exact.
-    // slither-disable-next-line divide-before-multiply
+    // The product with the quotient tells if it is exact; Yul has the amount first.
+    // slither-disable-next-line divide-before-multiply,incorrect-shift
     function div(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            let ea := and(shr(23, a), 0xff)
-            let eb := and(shr(23, b), 0xff)
-            let n := shl(26, or(and(a, 0x7fffff), 0x800000))
-            let m := or(and(b, 0x7fffff), 0x800000)
-            // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact.
-            let q := div(n, m)
-            q := or(q, lt(mul(q, m), n))
-            let c := shr(26, q)
-            q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
-            q := shr(3, add(add(q, 3), and(shr(3, q), 1)))
-            let e := add(sub(ea, eb), add(125, c))
-            r := or(add(shl(23, e), q), and(xor(a, b), 0x80000000))
-            // As in mul.
-            r := mul(r, and(and(lt(sub(ea, 1), 254), lt(sub(eb, 1), 254)), lt(e, 253)))
+            let x := and(shr(23, a), 0xff)
+            let y := and(shr(23, b), 0xff)
+            let n := and(a, 0x7fffff)
+            let m := and(b, 0x7fffff)
+            r := and(xor(a, b), 0x80000000)
+            for {} 1 {} {
+                if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
+                    if or(eq(x, 0xff), eq(y, 0xff)) {
+                        // NaN, or infinity over infinity; otherwise infinity or zero.
+                        x := and(a, 0x7fffffff)
+                        y := and(b, 0x7fffffff)
+                        if eq(x, 0x7f800000) { r := or(r, x) }
+                        if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), eq(x, y)) { r := 0x7fc00000 }
+                        break
+                    }
+                    // Subnormals are made normal, see `add`; their fields go below 1.
+                    if iszero(y) {
+                        if iszero(m) {
+                            r := or(r, 0x7f800000)
+                            if iszero(or(n, x)) { r := 0x7fc00000 }
+                            break
+                        }
+                        let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
+                        s := add(
+                            s,
+                            byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                        )
+                        m := shl(s, m)
+                        y := sub(1, s)
+                    }
+                    if iszero(x) {
+                        if iszero(n) { break }
+                        let s := mul(5, add(add(lt(n, 0x40000), lt(n, 0x2000)), add(lt(n, 0x100), lt(n, 8))))
+                        s := add(
+                            s,
+                            byte(shr(18, shl(s, n)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                        )
+                        n := shl(s, n)
+                        x := sub(1, s)
+                    }
+                }
+                n := shl(26, or(n, 0x800000))
+                m := or(m, 0x800000)
+                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact.
+                let q := div(n, m)
+                q := or(q, lt(mul(q, m), n))
+                let c := shr(26, q)
+                q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
+                let e := add(sub(x, y), add(125, c)) // the result's exponent field less one
+                if lt(e, 254) {
+                    r := add(or(shl(23, e), r), shr(3, add(add(q, 3), and(shr(3, q), 1))))
+                    break
+                }
+                switch slt(e, 0)
+                case 0 { r := or(r, 0x7f800000) }
+                default {
+                    // Subnormal, as in mul.
+                    e := sub(3, e)
+                    r := or(r, shr(e, add(add(q, sub(shl(sub(e, 1), 1), 1)), and(shr(e, q), 1))))
+                }
+                break
+            }
         }
-        if (r == 0) r = _divOther(a, b);
     }
 
     /// @notice The square root of a; NaN below zero, -0 for -0.
@@ -386,52 +479,6 @@ library Float32 {
             else m >>= uint256(-e);
             if (m > limit) m = limit;
             return a >> 31 == 0 ? int256(m) : -int256(m);
-        }
-    }
-
-    /// @dev The products that `mul` leaves: of specials and subnormals, and near either end of the
-    /// range.
-    function _mulOther(uint32 a, uint32 b) private pure returns (uint32 r) {
-        uint256 m;
-        int256 e;
-        assembly ("memory-safe") {
-            let x := and(a, 0x7fffffff)
-            let y := and(b, 0x7fffffff)
-            let ea := shr(23, x)
-            let eb := shr(23, y)
-            r := and(xor(a, b), 0x80000000)
-            switch or(eq(ea, 0xff), eq(eb, 0xff))
-            case 1 {
-                // NaN, or zero times infinity; otherwise infinity.
-                r := or(r, 0x7f800000)
-                if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), or(iszero(x), iszero(y))) { r := 0x7fc00000 }
-            }
-            default {
-                m := mul(or(and(x, 0x7fffff), shl(23, gt(ea, 0))), or(and(y, 0x7fffff), shl(23, gt(eb, 0))))
-                e := sub(add(add(ea, iszero(ea)), add(eb, iszero(eb))), 300)
-            }
-        }
-        return m == 0 ? r : r | _pack(m, e); // below 2^48; exponents within +-300
-    }
-
-    /// @dev The quotients that `div` leaves, as `_mulOther`.
-    // The product with the quotient tells if it is exact.
-    // slither-disable-next-line divide-before-multiply
-    function _divOther(uint32 a, uint32 b) private pure returns (uint32) {
-        if (isNan(a) || isNan(b)) return NAN;
-        uint32 sign = (a ^ b) & 0x80000000;
-        uint32 x = a & 0x7fffffff;
-        uint32 y = b & 0x7fffffff;
-        if (x == INFINITY) return y == INFINITY ? NAN : sign | INFINITY;
-        if (y == 0) return x == 0 ? NAN : sign | INFINITY;
-        if (y == INFINITY || x == 0) return sign;
-        (uint256 ma, int256 ea) = _decode(x);
-        (uint256 mb, int256 eb) = _decode(y);
-        unchecked {
-            // At least 40 bits of quotient, then a last one that says if it is inexact.
-            ma <<= 64;
-            uint256 q = ma / mb;
-            return sign | _pack((q << 1) | (q * mb == ma ? 0 : 1), ea - eb - 65);
         }
     }
 }

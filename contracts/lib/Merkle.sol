@@ -11,15 +11,25 @@ import {Header, Node} from "../interfaces/Types.sol";
 /// memory past the free pointer that nothing else uses, and always checks that the call succeeded:
 /// it fails only for want of gas.
 library Merkle {
-    error PathLength(uint256 given, uint256 used);
+    error PathLength(uint256 given, uint256 needed);
     error NoSuchNode(uint256 index, uint256 width);
     error NoNodes();
 
     /// Levels above the leaves of a tree with `size` leaves (at least 1): the bit length of size - 1.
     function depth(uint256 size) internal pure returns (uint8 levels) {
         if (size == 0) revert NoNodes();
-        for (uint256 rest = size - 1; rest != 0; rest >>= 1) {
-            ++levels;
+        assembly ("memory-safe") {
+            let last := sub(size, 1)
+            // floor(log2 last), by binary search
+            levels := shl(7, gt(last, 0xffffffffffffffffffffffffffffffff))
+            levels := or(levels, shl(6, gt(shr(levels, last), 0xffffffffffffffff)))
+            levels := or(levels, shl(5, gt(shr(levels, last), 0xffffffff)))
+            levels := or(levels, shl(4, gt(shr(levels, last), 0xffff)))
+            levels := or(levels, shl(3, gt(shr(levels, last), 0xff)))
+            levels := or(levels, shl(2, gt(shr(levels, last), 0xf)))
+            levels := or(levels, shl(1, gt(shr(levels, last), 0x3)))
+            levels := or(levels, gt(shr(levels, last), 0x1))
+            levels := add(levels, gt(last, 0))
         }
     }
 
@@ -38,21 +48,26 @@ library Merkle {
         returns (bytes32)
     {
         if (index >= width) revert NoSuchNode(index, width);
-        uint256 used;
-        // Sums stay far below 2^256: `index` and `width` only shrink, `used` counts levels.
-        unchecked {
-            for (uint256 level = 0; level < levels; ++level) {
-                bool right = index & 1 == 1;
-                if (right || index + 1 < width) {
-                    if (used == path.length) revert PathLength(path.length, used + 1);
-                    bytes32 sibling = path[used++];
-                    node = right ? pair(sibling, node) : pair(node, sibling);
+        uint256 needed;
+        // Of a path that is too short, other calldata is read; it is refused below.
+        assembly ("memory-safe") {
+            let next := path.offset
+            let last := sub(width, 1)
+            for {} levels { levels := sub(levels, 1) } {
+                let right := and(index, 1)
+                if or(right, xor(index, last)) {
+                    mstore(shl(5, right), node)
+                    mstore(shl(5, iszero(right)), calldataload(next))
+                    if iszero(staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20)) { revert(0, 0) }
+                    node := mload(0x00)
+                    next := add(next, 0x20)
                 }
-                index >>= 1;
-                width = (width + 1) >> 1;
+                index := shr(1, index)
+                last := shr(1, last)
             }
+            needed := shr(5, sub(next, path.offset))
         }
-        if (used != path.length) revert PathLength(path.length, used);
+        if (needed != path.length) revert PathLength(path.length, needed);
         return node;
     }
 

@@ -33,9 +33,10 @@ library Records {
         if (node.kind != kind) malformed("kind");
         checkType(node.dtype);
         count = countOf(node.shape);
-        if (node.inputs.length != inputs) malformed("inputs");
+        Input[] calldata given = node.inputs;
+        if (given.length != inputs) malformed("inputs");
         for (uint256 i = 0; i < inputs; ++i) {
-            Input calldata input = node.inputs[i];
+            Input calldata input = given[i];
             if (input.node >= index) malformed("order");
             checkType(input.dtype);
             countOf(input.shape);
@@ -79,9 +80,10 @@ library Records {
 
     /// An affine map: for each of the operand's axes an offset and a stride per output axis.
     function checkMap(Input calldata input, uint256 outputRank) internal pure {
-        if (input.map.length != input.shape.length * (outputRank + 1)) malformed("map");
-        for (uint256 i = 0; i < input.map.length; ++i) {
-            int256 reach = input.map[i];
+        int64[] calldata map = input.map;
+        if (map.length != input.shape.length * (outputRank + 1)) malformed("map");
+        for (uint256 i = 0; i < map.length; ++i) {
+            int256 reach = map[i];
             if (reach > MAX_REACH || reach < -MAX_REACH) malformed("reach");
         }
     }
@@ -123,20 +125,20 @@ library Records {
     /// The operand's flat index that a checked map gives to the output coordinates `at`, and whether
     /// it is within the operand's bounds: where it is not, the operand reads its fill.
     function locate(Input calldata input, int256[] memory at) internal pure returns (bool inside, uint64 flat) {
-        int64[] calldata map = input.map;
+        (int64[] calldata map, uint32[] calldata shape) = (input.map, input.shape);
         uint256 next = 0;
         uint256 index = 0;
-        for (uint256 axis = 0; axis < input.shape.length; ++axis) {
-            int256 coordinate = map[next++];
-            for (uint256 o = 0; o < at.length; ++o) {
-                // A reach is at most 2^40, a coordinate below 2^32, a rank at most 8.
-                unchecked {
+        // A reach is at most 2^40, a coordinate below 2^32, a rank at most 8, an index below a count.
+        unchecked {
+            for (uint256 axis = 0; axis < shape.length; ++axis) {
+                int256 coordinate = map[next++];
+                for (uint256 o = 0; o < at.length; ++o) {
                     coordinate += map[next++] * at[o];
                 }
+                int256 size = int256(uint256(shape[axis]));
+                if (coordinate < 0 || coordinate >= size) return (false, 0);
+                index = index * uint256(size) + uint256(coordinate);
             }
-            int256 size = int256(uint256(input.shape[axis]));
-            if (coordinate < 0 || coordinate >= size) return (false, 0);
-            index = index * uint256(size) + uint256(coordinate);
         }
         return (true, uint64(index)); // less than the operand's count
     }

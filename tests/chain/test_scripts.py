@@ -11,8 +11,10 @@ import click.testing
 import pytest
 
 import ape_console_extras
+from benchmarks.court import SNAPSHOT
 from scripts import deploy as deploy_script
 from scripts import post as post_script
+from scripts._bond import GasPrices, least
 from scripts._cost import Cost
 from scripts.dispute import on_trial, stands, story, tell
 from scripts.make_abi import FOLDER, SOURCES, make_abi
@@ -91,6 +93,26 @@ def test_the_parameters_we_ship_fit_the_constructors(path):
     deploy_script.load_parameters(path)
 
 
+@pytest.mark.parametrize("path", sorted(deploy_script.REGISTRIES.glob("*.yaml")), ids=str)
+def test_the_parameters_we_ship_know_what_the_longest_dispute_costs(path):
+    """The gas that bond and stake are held to is no less than what was measured."""
+    parameters, kept = deploy_script.load_parameters(path), json.loads(SNAPSHOT.read_text())
+    assert parameters["court"]["arityBits"] == kept["arity_bits"]
+    for side, gas in kept["longest"].items():
+        assert gas <= parameters["gas"][side] <= 1.2 * gas, side
+
+
+@pytest.mark.parametrize("name", ["bond", "floorStake"])
+def test_the_least_that_covers_the_gas_is_accepted_and_one_less_is_not(name):
+    parameters = copy.deepcopy(deploy_script.load_parameters())
+    amount = least(GasPrices(**parameters["gas"]), parameters["market"])[name]
+    parameters["market"][name] = amount
+    deploy_script.check_parameters(parameters)
+    parameters["market"][name] = amount - 1
+    with pytest.raises(deploy_script.BadParameters, match=f"must be at least {amount}"):
+        deploy_script.check_parameters(parameters)
+
+
 def put(*path, value=None):
     def change(parameters):
         *above, last = path
@@ -115,6 +137,20 @@ def put(*path, value=None):
         (put("stakes", "unbondingDelay", value="1h"), "unbondingDelay = '1h'"),
         (put("stakes"), "unknown or missing: stakes"),
         (put("oracle", value={}), "unknown or missing: oracle"),
+        (put("gas"), "unknown or missing: gas"),
+        (put("gas", "token"), r"gas\.token is missing"),
+        (put("gas", "price", value=0), r"gas\.price = 0 must be positive"),
+        (put("market", "challengerBps", value=0), r"market\.challengerBps = 0 must be positive"),
+        (
+            put("gas", "price", value=10**10),
+            r"market\.bond = 5000000000000000000 must be at least 8800000000000000000, to cover "
+            r"the 2,200,000 gas .* gas\.price = 10000000000 .* raise it to that, or state",
+        ),
+        (
+            put("gas", "challenger", value=10**7),
+            r"market\.floorStake = 10000000000000000000 must be at least 13333333333333333337, to "
+            r"cover the 10,000,000 gas .* 3000 / 10,000 of a guilty solver's stake",
+        ),
         (put("token", value="0x12"), "token = '0x12' must be"),
     ],
 )

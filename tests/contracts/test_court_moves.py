@@ -271,10 +271,10 @@ def test_a_tensor_opens_as_what_was_committed(game, solver, cheating, court):
     game.solver_move()
     d = game.d
     assert (d.phase, d.solverToMove, d.dtype, d.count) == (fx.ELEMENTS, True, 1, fx.WEIGHTS)
-    assert (d.root, d.level, d.size) == (tensor.elements, 4, 16)
+    assert (d.disputed, d.level, d.size) == (tensor.elements, 4, 16)
 
 
-@pytest.mark.parametrize("dtype, count", [(0, 4), (5, 4), (255, 1), (1, 0)])
+@pytest.mark.parametrize("dtype, count", [(0, 4), (5, 4), (255, 1), (1, 0), (1, 2**40 + 1)])
 def test_a_tensor_that_no_program_has_leaves_its_solver_stuck(
     court, client, honest, solver, challenger, outsider, chain, dtype, count
 ):
@@ -330,7 +330,7 @@ def test_steps_narrow_by_what_was_revealed(game, challenger, court, cheating):
     game.play(until=fx.STEP)
     d = game.d
     assert (d.lo, d.hi) == (13, 14)
-    assert d.hiState == cheating.state_tree(14).root
+    assert d.disputed == cheating.state_tree(14).root
 
 
 @pytest.mark.parametrize("part, interval", enumerate([(10, 11), (11, 13), (13, 15), (15, 17)]))
@@ -342,7 +342,7 @@ def test_each_part_of_an_interval_has_the_states_at_its_ends(
     d = game.d
     assert (d.lo, d.hi) == interval
     assert d.loState == cheating.state_tree(d.lo).root
-    assert d.hiState == cheating.state_tree(d.hi).root
+    assert d.disputed == cheating.state_tree(d.hi).root
     assert d.phase == (fx.STEP if part == 0 else fx.STEPS)
 
 
@@ -362,7 +362,7 @@ def test_a_child_is_proven_to_be_where_it_is(game, challenger, phase):
     game.challenger_move()
     after = game.d
     assert (after.level, after.index) == (before.level - 2, (before.index << 2) + child)
-    assert (after.root, after.solverToMove) == (root, True)
+    assert (after.disputed, after.solverToMove) == (root, True)
 
 
 def test_the_last_children_of_an_uneven_tree_are_fewer(game, solver, challenger):
@@ -396,7 +396,7 @@ def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challen
     assert [e.dispute for e in receipt.decode_logs(court.StateAccused)] == [game.id]
     d = game.d
     assert (d.phase, d.solverToMove, d.ofState) == (fx.STATE, True, True)
-    assert (d.root, d.level, d.size) == (cheating.state_tree(14).root, 2, 3)
+    assert (d.disputed, d.level, d.size) == (cheating.state_tree(14).root, 2, 3)
     attempt(game, "revealChildren", solver, "DoesNotHash", {0: [NOTHING] * 3})
     game.solver_move()
     game.send(*flat(game.descend_to(game.d, cheating.state_tree(14), 2)), sender=challenger)

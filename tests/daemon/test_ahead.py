@@ -52,3 +52,18 @@ def test_a_second_piece_waits_for_the_first():
     assert ahead.take("a", never) == 1
     assert ahead.start("b", lambda: 2)
     assert ahead.take("b", never) == 2
+
+
+def test_only_what_was_begun_and_is_over_is_done():
+    """Protects from waiting: what is said to be done is there at once, under its own key, once."""
+    ahead: Ahead[int] = Ahead()
+    assert not ahead.is_done("a")
+    gate = threading.Event()
+    ahead.start("a", lambda: int(gate.wait()))
+    assert not ahead.is_done("a")
+    gate.set()
+    assert ahead._thread is not None
+    ahead._thread.join()
+    assert ahead.is_done("a") and not ahead.is_done("b")
+    ahead.take("a", never)
+    assert not ahead.is_done("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -64,8 +65,15 @@ def _training(
 class World:
     """One market, one store, and the four roles' desks."""
 
-    def __init__(self, arity_bits: int = 5) -> None:
-        self.system = Deployed(arity_bits)
+    def __init__(
+        self,
+        arity_bits: int = 5,
+        chain: Any = None,
+        parameters: Mapping[str, int] | None = None,
+        unit: int = 1,
+    ) -> None:
+        """unit: what everyone's tokens and stakes are counted in."""
+        self.system = Deployed(arity_bits, chain=chain, parameters=parameters)
         self.chain = self.system.chain
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(f"file://{self.folder.name}")
@@ -73,11 +81,11 @@ class World:
         self.desks = {role: self.desk(role) for role in ROLES}
         for role, address in self.people.items():
             market, _, stakes, token = self.system.clients(address)
-            token.mint(address, WEALTH)
-            token.approve(self.system.market, WEALTH)
-            token.approve(self.system.stakes, WEALTH)
+            token.mint(address, WEALTH * unit)
+            token.approve(self.system.market, WEALTH * unit)
+            token.approve(self.system.stakes, WEALTH * unit)
             if role in ("solver", "verifier"):
-                stakes.deposit(STAKED)
+                stakes.deposit(STAKED * unit)
                 stakes.approve_locker(self.system.market)
             if role == "verifier":
                 market.enlist()

@@ -288,6 +288,7 @@ class Dispute(Struct):
     challenger_clock: int
     level: int
     index: int
+    size: int
     dtype: int
     of_state: bool
     solver: str
@@ -295,22 +296,18 @@ class Dispute(Struct):
     node_count: int
     state_count: int
     challenger: str
-    count: int
     client: str
-    size: int
+    count: int
     lo: int
     hi: int
     first_step: int
     last_step: int
     claim: bytes
     lo_state: bytes
-    hi_state: bytes
-    journal: bytes
     program: bytes
+    disputed: bytes
+    journal_or_trace: bytes
     revealed: bytes
-    trace: bytes
-    reports: bytes
-    root: bytes
 
     @property
     def mover(self) -> str:

@@ -82,7 +82,7 @@ class ChallengerPlayer:
     def _descend_steps(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         roots = _last(events, RootsRevealed).roots
         points = interior(d.lo, d.hi, self.arity_bits)
-        theirs = [*roots, d.hi_state]
+        theirs = [*roots, d.disputed]
         ends = list(zip(points[1:], theirs, strict=True))
         wrong = (k for k, (end, root) in enumerate(ends) if self.replay.root(end) != root)
         part = next(wrong, None)
@@ -101,7 +101,7 @@ class ChallengerPlayer:
         for k, (theirs, ours) in enumerate(zip(shown.reports, reports, strict=True)):
             if theirs != ours:
                 return self._prove_report(d, own, shown.reports, k)
-        if d.hi_state != self.replay.root(d.hi):
+        if d.disputed != self.replay.root(d.hi):
             self.court.accuse_state(self.id)
             return f"accused S_{d.hi} of not being what step {d.lo} produced"
         raise NothingToProve(f"step {d.lo} is right")

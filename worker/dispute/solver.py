@@ -65,7 +65,7 @@ class SolverPlayer:
     def _show_data(self, d: Dispute) -> str:
         """The leaf of S_hi that the demand's word names (`ICourt.demand`)."""
         state = self._state(d.hi)
-        rest, index = divmod(int.from_bytes(d.root, "big"), len(state))
+        rest, index = divmod(int.from_bytes(d.revealed, "big"), len(state))
         tensor = state[index]
         leaf = rest % tensor.tree.size
         path = state.tree.path(index)

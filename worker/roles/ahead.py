@@ -37,6 +37,10 @@ class Ahead(Generic[T]):
         except BaseException as error:  # raised again where the result is asked for
             self._error = error
 
+    def is_done(self, key: Hashable) -> bool:
+        """Whether what was begun under `key` can be taken without waiting."""
+        return self._thread is not None and self._key == key and not self._thread.is_alive()
+
     def take(self, key: Hashable, work: Callable[[], T]) -> T:
         """What was begun under `key`, once done, or raises what it raised; else does `work`."""
         if self._thread is None or self._key != key:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from worker.chain.types import Job, Status, Task
+from worker.chain.types import Job, Segment, Status, Task
 from worker.dispute import SolverPlayer
 from worker.jobs import Computation, JobMismatch, Journal, Replay, SegmentResult
 from worker.program import MalformedProgram
@@ -23,6 +23,8 @@ from worker.roles.base import Desk
 from worker.roles.checkpoint import Checkpoint
 from worker.store import StoreError
 
+# Segments in one transaction, at most: whoever is restarted has so many to compute again.
+MOST_TOGETHER = 8
 # what a worker asks for a task, or None to let it be
 Pricing = Callable[[Task, Job], int | None]
 
@@ -104,8 +106,39 @@ class Solver:
     # computing
 
     def _commit(self, number: int, task: Task) -> bool:
-        segment = task.committed
-        start = self._start(number, segment)
+        """Commits the next segment, and with it those behind it that are computed by then.
+
+        Publishing those first puts nothing at risk: a task of which a segment is missing at the
+        deadline pays for none.
+        """
+        first = task.committed
+        segment, end = self._make(number, task, first, self._start(number, first))
+        made = [segment]
+        while len(made) < MOST_TOGETHER and self._ahead.is_done((number, first + len(made))):
+            try:
+                segment, end = self._make(number, task, first + len(made), end)
+            except Exception as error:
+                # no reason to be late with the others; the next tick meets it again, alone
+                self.desk.log.warning("task %d segment %d: %s", number, first + len(made), error)
+                break
+            made.append(segment)
+        if len(made) == 1:
+            self.desk.market.commit_segment(number, first, segment.state, segment.journal)
+        else:
+            self.desk.market.commit_segments(number, first, made)
+        if first + len(made) == task.segments:
+            self._held = None  # the task is done with: its memory is free again
+        for k, segment in enumerate(made, start=first):
+            self.desk.on_segment(self.name)
+            self.desk.log.info(
+                "committed segment %d of task %d: %s", k, number, segment.state.hex()
+            )
+        return True
+
+    def _make(
+        self, number: int, task: Task, segment: int, start: Checkpoint
+    ) -> tuple[Segment, Checkpoint]:
+        """Computes a segment and publishes it: what to commit, and the state at its end."""
         result = self._ahead.take((number, segment), self._running(number, segment, start.state))
         if segment + 1 < task.segments:
             # hashing, storing and the chain take their time: the next segment need not wait
@@ -115,12 +148,7 @@ class Solver:
         # artifacts first: whoever sees the commitment can fetch what it commits to
         end = self._put(number, start, result)
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
-        self.desk.market.commit_segment(number, segment, end.root, journal.root)
-        if segment + 1 == task.segments:
-            self._held = None  # the task is done with: its memory is free again
-        self.desk.on_segment(self.name)
-        self.desk.log.info("committed segment %d of task %d: %s", segment, number, end.root.hex())
-        return True
+        return Segment(end.root, journal.root), end
 
     def _running(
         self, number: int, segment: int, state: Sequence[Tensor]
