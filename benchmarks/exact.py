@@ -104,8 +104,8 @@ def interpreted(bits: int) -> Iterator[Row]:
 @click.option(
     "--only",
     default="",
-    help="One group: dot, whole, memory, commitment, or interpreted, which takes many minutes and is "
-    "left out where no group is named.",
+    help="One group: dot, whole, memory, commitment; or interpreted, which takes many minutes and "
+    "is left out where no group is named.",
 )
 @click.option(
     "--bits", default=(14, 20), show_default=True, multiple=True, help="Of products' operands."
