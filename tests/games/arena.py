@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Assignment:
     solver: int
     lie: int
     garbage: tuple[int, bool] | None  # a segment with roots of nothing: of its journal, or state
+    temper: str  # of a cheat, accused: "stands" by its lie, "shifty", or "gone"
     watcher: int | None  # challenges the first wrong segment as soon as it is committed
     vigilance: str  # of whoever is drawn: "honest", "silent", or "yes" to everything
 
@@ -84,7 +86,8 @@ class Arena:
         self.quarrels: dict[int, Quarrel] = {}
         self.decided: dict[int, bool] = {}
         self.penalised: dict[int, int] = {}  # by task
-        self._read_until = chain.eth.block_number
+        self._read_until = self._block = chain.eth.block_number
+        self._reads: dict[tuple[str, Any], Any] = {}
         for person, account in enumerate(accounts):
             self.tokens[person].mint(account, WEALTH)
             self.tokens[person].approve(self.system.market, WEALTH)
@@ -97,7 +100,16 @@ class Arena:
     # tasks
 
     def task(self, number: int) -> Task:
-        return self.markets[STRANGER].task(number)
+        return self._seen("task", number, self.markets[STRANGER].task)
+
+    def _seen(self, what: str, key: Any, read: Callable[[Any], Any]) -> Any:
+        """Reads once in a block."""
+        block = self.chain.eth.block_number
+        if block != self._block:
+            self._block, self._reads = block, {}
+        if (what, key) not in self._reads:
+            self._reads[what, key] = read(key)
+        return self._reads[what, key]
 
     def assign(self, assignment: Assignment, checks: int) -> int:
         """Posts a task, and has it assigned to its solver."""
@@ -184,7 +196,7 @@ class Arena:
         )
 
     def dispute(self, dispute: int) -> Dispute:
-        return self.courts[STRANGER].dispute(dispute)
+        return self._seen("dispute", dispute, self.courts[STRANGER].dispute)
 
     def is_honest(self, quarrel: Quarrel, of_solver: bool) -> bool:
         return self.tasks[quarrel.task].is_honest if of_solver else quarrel.is_righteous
@@ -225,6 +237,18 @@ class Arena:
             self._answer(dispute) for dispute in list(self.quarrels)
         ):
             pass
+
+    def everybody_acts(self, whim: int) -> None:
+        """Cheats and liars too, until each is stuck, has left, or has nothing left to do."""
+        self.honest_people_act()
+        for dispute, q in self.quarrels.items():
+            for turn in range(40):
+                d, a = self.dispute(dispute), self.tasks[q.task]
+                gone = a.temper == "gone" and d.solver_to_move and not a.is_honest
+                shifty = a.temper == "shifty" and d.solver_to_move
+                if gone or not self.move(dispute, 2 * (whim + turn) + shifty):
+                    break
+        self.honest_people_act()
 
     def _answer(self, dispute: int) -> bool:
         d = self.dispute(dispute)
@@ -295,12 +319,18 @@ class Arena:
 
     def stake(self, person: int) -> int:
         """All of it, whatever it is there for."""
+        return self._seen("stake", person, self._stake)
+
+    def _stake(self, person: int) -> int:
         stakes, account = self.stakes[person], self.people[person]
         held = stakes.free(account) + stakes.locked(account, self.system.market)
         return held + stakes.unbonding(account)[0]
 
     def balance(self, account: str) -> int:
-        return self.tokens[STRANGER].balance_of(account)
+        return self._seen("balance", account, self.tokens[STRANGER].balance_of)
+
+    def credit(self, account: str) -> int:
+        return self._seen("credit", account, self.markets[STRANGER].credit)
 
     def all_tokens(self) -> int:
         holders = [*self.people, self.system.market, self.system.stakes, BURNED]

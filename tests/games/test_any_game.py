@@ -96,15 +96,16 @@ class Game(RuleBasedStateMachine):
         solver=workers,
         lie=lies,
         garbage=st.none() | st.none() | st.tuples(segments, st.booleans()),
+        temper=st.sampled_from(["stands", "shifty", "gone"]),
         watcher=st.none() | people,
         vigilance=st.sampled_from(["honest", "honest", "silent", "yes"]),
         checks=st.integers(1, 3),
         commits=st.integers(0, 3),
     )
-    def assign(self, shape, solver, lie, garbage, watcher, vigilance, checks, commits):
+    def assign(self, shape, solver, lie, garbage, temper, watcher, vigilance, checks, commits):
         if watcher == solver:
             watcher = STRANGER
-        assignment = Assignment(shape, solver, lie, garbage, watcher, vigilance)
+        assignment = Assignment(shape, solver, lie, garbage, temper, watcher, vigilance)
         task = self.arena.assign(assignment, checks)
         for _ in range(commits):
             self.arena.commit(task)
@@ -130,6 +131,8 @@ class Game(RuleBasedStateMachine):
     )
     def challenge(self, task, crowd):
         """Several people at once, at one place or at several."""
+        for _ in range(max(segment for _, segment, _ in crowd) + 1):
+            self.arena.commit(task)
         return multiple(*(d for one in crowd for d in self.challenge_one(task, *one)))
 
     def challenge_one(self, number, person, segment, believed):
@@ -178,6 +181,10 @@ class Game(RuleBasedStateMachine):
         for i in range(moves):
             if not self.arena.move(dispute, whim if whim is None else whim + 7 * i):
                 return
+
+    @rule(whim=whims)
+    def everybody_acts(self, whim):
+        self.arena.everybody_acts(whim)
 
     @rule(dispute=disputes, person=people)
     def meddle(self, dispute, person):
@@ -240,7 +247,7 @@ class Game(RuleBasedStateMachine):
     @rule(person=people)
     def withdraw(self, person):
         account, market = self.arena.people[person], self.arena.markets[STRANGER]
-        owed, had = market.credit(account), self.arena.balance(account)
+        owed, had = self.arena.credit(account), self.arena.balance(account)
         if owed:
             market.withdraw_for(account)
         assert self.arena.balance(account) == had + owed
@@ -260,7 +267,7 @@ class Game(RuleBasedStateMachine):
         tasks = [arena.task(i) for i in range(len(arena.tasks))]
         escrow = sum(t.max_price + t.verifier_fee for t in tasks if t.status in LIVE)
         bonds = BOND * sum(t.open_disputes for t in tasks)
-        credit = sum(arena.markets[STRANGER].credit(a) for a in [*arena.people, BURNED])
+        credit = sum(arena.credit(a) for a in [*arena.people, BURNED])
         assert arena.balance(arena.system.market) == escrow + bonds + credit
 
     @invariant()
@@ -321,6 +328,7 @@ class Game(RuleBasedStateMachine):
         """No state holds funds that nobody can move: strangers end every dispute and every task,
         and the last token leaves the contracts."""
         arena, market = self.arena, self.arena.markets[STRANGER]
+        arena.everybody_acts(0)
         for _ in range(4):  # honest people, and nobody else, move any more
             arena.wait(CLOCK + 1)
             for dispute in arena.quarrels:
