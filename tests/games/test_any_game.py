@@ -2,9 +2,9 @@
 
 Hypothesis makes up whole games on a native EVM, with the real market and the real court: several
 tasks at once, honest solvers and every kind of cheat, honest challengers, liars, and challengers
-that only wander about. Each promise is an invariant below, in one sentence. ASSAY_GAMES says how
-many games; every game ends with all of its money taken out, and each of its disputes played again
-in a court where there is no other.
+that only wander about. Each promise is an invariant below, in one sentence. Every game ends with
+all of its money taken out, and each of its disputes played again in a court where there is no
+other. ASSAY_GAMES says how many games, and ASSAY_SLOW_GAMES how many on eth-tester.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from hypothesis.stateful import (
     multiple,
     rule,
 )
+from web3.exceptions import ContractLogicError
 
 from tests.games.arena import PEOPLE, STRANGER, WANDERER, Arena, Assignment
 from tests.games.transcripts import HONEST, LIES, SHAPES
 from tests.games.world import BURNED, STAKED, WEALTH
 from tests.revm import Deployed, RevmChain, address_of
+from tests.tester import TesterChain
 from worker.chain.errors import ContractError
 from worker.chain.types import Status
 
 GAMES = int(os.environ.get("ASSAY_GAMES", "12"))
+SLOW_GAMES = int(os.environ.get("ASSAY_SLOW_GAMES", "0"))
 CLOCK, BOND = Deployed.CLOCK, Deployed.PARAMETERS["bond"]
 LIVE = (Status.OPEN, Status.ASSIGNED, Status.COMMITTED, Status.VERIFYING)
 
@@ -45,18 +48,21 @@ lies = st.one_of(st.just(HONEST), st.integers(0, LIES - 1))
 beliefs = st.one_of(st.just(HONEST), st.just(WANDERER), st.integers(0, LIES - 1))
 
 
-class Recorded(RevmChain):
+class Recorded:
     """Remembers every transaction, those that were refused too: time, sender, to, data, logs."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, chain: Any) -> None:
+        self._chain = chain
         self.history: list[tuple[int, str, str, bytes, list[Any] | None]] = []
 
-    def send(self, sender: str, to: str, data: bytes, label: str) -> dict[str, Any]:
-        time = self.time + 1
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+    def send(self, sender: str, to: str, data: bytes, label: str) -> Any:
+        time = self._chain.time + 1
         try:
-            receipt = super().send(sender, to, data, label)
-        except Exception:
+            receipt = self._chain.send(sender, to, data, label)
+        except ContractLogicError:
             self.history.append((time, sender, to, data, None))
             raise
         self.history.append((time, sender, to, data, receipt["logs"]))
@@ -82,11 +88,12 @@ class Game(RuleBasedStateMachine):
     disputes = Bundle("disputes")
 
     def make_chain(self) -> tuple[Any, list[str]]:
-        return Recorded(), [address_of(f"person {i}") for i in range(PEOPLE)]
+        return RevmChain(), [address_of(f"person {i}") for i in range(PEOPLE)]
 
     @initialize(arity_bits=st.sampled_from([1, 2, 5]))
     def start(self, arity_bits):
-        self.arena = Arena(arity_bits, *self.make_chain())
+        chain, accounts = self.make_chain()
+        self.arena = Arena(arity_bits, Recorded(chain), accounts)
 
     # --- what people do ------------------------------------------------------------------------
 
@@ -317,6 +324,13 @@ class Game(RuleBasedStateMachine):
                 call = court.encode_call("callTime", dispute)
                 arena.chain.eth.call({"to": court.address, "data": call})  # is not refused
 
+    def everything_holds(self):
+        self.tokens_are_conserved()
+        self.the_market_holds_what_it_owes()
+        self.an_honest_solver_never_loses_stake()
+        self.verdicts_are_just()
+        self.every_second_is_charged_to_one_side()
+
     # --- the end -------------------------------------------------------------------------------
 
     def teardown(self):
@@ -406,7 +420,7 @@ class Game(RuleBasedStateMachine):
                 chain.time = time - 1
                 try:
                     receipt = chain.send(sender, to, call, "alone")
-                except Exception:
+                except ContractLogicError:
                     assert logs is None, "alone, a move is refused that was none"
                     continue
                 assert logs is not None, "alone, a move is allowed that was refused"
@@ -423,11 +437,38 @@ class Game(RuleBasedStateMachine):
         ]
 
 
-TestGame = Game.TestCase
-TestGame.settings = settings(
-    max_examples=GAMES,
-    stateful_step_count=40,
+class SlowGame(Game):
+    """The same on eth-tester; its disputes are played again on the native EVM."""
+
+    def make_chain(self) -> tuple[Any, list[str]]:
+        chain = TesterChain()
+        return chain, chain.accounts[1 : PEOPLE + 1]
+
+
+ALWAYS = settings(
     deadline=None,
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.explicit, Phase.generate],  # to shrink a game takes hours
     suppress_health_check=list(HealthCheck),
 )
+TestGame = Game.TestCase
+TestGame.settings = settings(ALWAYS, max_examples=GAMES, stateful_step_count=40)
+if SLOW_GAMES:
+    TestSlowGame = SlowGame.TestCase
+    TestSlowGame.settings = settings(ALWAYS, max_examples=SLOW_GAMES, stateful_step_count=15)
+
+
+def test_a_full_cast_on_eth_tester():
+    """Every promise at once: an honest solver that a liar and a wanderer accuse, and a cheat that
+    invents its answers. The random games of ASSAY_SLOW_GAMES take too long to play them always."""
+    game = SlowGame()
+    game.start(arity_bits=5)
+    plain = {"shape": 1, "garbage": None, "vigilance": "honest", "checks": 1, "commits": 1}
+    honest = game.assign(**plain, solver=0, lie=HONEST, temper="stands", watcher=None)
+    game.challenge(honest, [(1, 0, 1), (2, 0, WANDERER)])
+    cheat = game.assign(**plain, solver=1, lie=1, temper="shifty", watcher=STRANGER)
+    game.arena.everybody_acts(4)
+    game.everything_holds()
+    game.teardown()
+    assert game.arena.task(honest).status == Status.SETTLED
+    assert game.arena.task(cheat).status == Status.CONDEMNED
+    assert sorted(game.arena.decided.values()) == [False, False, True]
