@@ -14,11 +14,26 @@ from web3.exceptions import ContractLogicError
 
 from tests import evm
 from tests.chain.chains import in_memory
-from tests.revm import GENESIS_TIME, Sent
+from tests.revm import GENESIS_TIME, Sent, matching
 from worker.chain.errors import revert_data
 
 GAS = 16_000_000  # below any chain's cap for one transaction
 LATER = GENESIS_TIME + 10**9  # ahead of the clock on the wall, so that a block takes a second
+
+
+class _Eth:
+    """The `eth` module; the logs are those of the receipts, as eth-tester looks for some by going
+    through all blocks and recovering all senders."""
+
+    def __init__(self, eth: Any) -> None:
+        self._eth = eth
+        self.logs: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._eth, name)
+
+    def get_logs(self, query: dict[str, Any]) -> list[Any]:
+        return matching(self.logs, query)
 
 
 class TesterChain:
@@ -29,7 +44,7 @@ class TesterChain:
     def __init__(self) -> None:
         self._w3 = in_memory()
         self._tester: Any = self._w3.provider.ethereum_tester  # type: ignore[attr-defined]
-        self.eth, self.accounts = self._w3.eth, list(self._w3.eth.accounts)
+        self.eth, self.accounts = _Eth(self._w3.eth), list(self._w3.eth.accounts)
         self.gas: dict[str, list[int]] = defaultdict(list)
         self.sent: list[Sent] = []
         self._tester.time_travel(LATER)
@@ -65,6 +80,7 @@ class TesterChain:
         receipt = self.eth.get_transaction_receipt(self.eth.send_transaction(call))
         if receipt["status"] != 1:
             raise ContractLogicError("execution reverted", data="0x" + self._why(call).hex())
+        self.eth.logs += receipt["logs"]
         self.gas[label].append(receipt["gasUsed"])
         self.sent.append(Sent(label, sender, receipt["gasUsed"], len(data)))
         return receipt

@@ -375,7 +375,8 @@ class Game(RuleBasedStateMachine):
             if accused:
                 assert task.status == Status.CONDEMNED, "a cheat got away"
             watched = a.watcher is not None and any(a.is_wrong(s) for s in range(task.committed))
-            assert accused or not watched, "the watcher slept"
+            late = task.status == Status.EXPIRED  # what comes in the last second is never paid
+            assert accused or late or not watched, "the watcher slept"
         self.verdicts_are_just()
         self.an_honest_solver_never_loses_stake()
         for account in [*arena.people, BURNED]:
