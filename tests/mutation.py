@@ -47,14 +47,16 @@ TOKEN = re.compile(
     r"(?<![\w.])(?:0x[0-9a-fA-F]+|\d+)(?![\w.])|"
     + "|".join((r"\b" if key[0].isalpha() else "") + re.escape(key) for key in SWAPS)
 )
-# Compiles one source under a path, with one file replaced.
+# Compiles a source a line, with one file replaced; loading the compiler takes longer than its work.
 _COMPILE = """
 const fs = require("fs");
 const solc = require("solc");
-const { request, path, content } = JSON.parse(fs.readFileSync(0, "utf8"));
-const find = (name) => name === path ? { contents: content } : fs.existsSync(name)
-  ? { contents: fs.readFileSync(name, "utf8") } : { error: "not found" };
-process.stdout.write(solc.compile(JSON.stringify(request), { import: find }));
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  const { request, path, content } = JSON.parse(line);
+  const find = (name) => name === path ? { contents: content } : fs.existsSync(name)
+    ? { contents: fs.readFileSync(name, "utf8") } : { error: "not found" };
+  process.stdout.write("\\n=" + solc.compile(JSON.stringify(request), { import: find }) + "\\n");
+});
 """
 
 
@@ -125,19 +127,30 @@ def compiled(contract: str, mutant: Mutant | None) -> evm.Artifact | None:
         "path": mutant.path if mutant else "",
         "content": mutant.content if mutant else "",
     }
-    done = subprocess.run(
-        ["node", "-e", _COMPILE],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=evm.ROOT,
-    )
-    output = json.loads(done.stdout[done.stdout.index("{") :])
+    to, back = _compiler().stdin, _compiler().stdout
+    assert to is not None and back is not None
+    to.write(json.dumps(given) + "\n")
+    to.flush()
+    answer = next((line for line in back if line.startswith("=")), None)
+    if answer is None:
+        raise RuntimeError("the compiler has ended; is node_modules there? `make setup`")
+    output = json.loads(answer[1:])
     if any(e["severity"] == "error" for e in output.get("errors", [])):
         return None
     found = output["contracts"][source][contract]
     return evm.Artifact(found["abi"], bytes.fromhex(found["evm"]["bytecode"]["object"]))
+
+
+@cache
+def _compiler() -> subprocess.Popen[str]:
+    """One process for all mutants; it ends with this one, at the end of its input."""
+    return subprocess.Popen(
+        ["node", "-e", _COMPILE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=evm.ROOT,
+    )
 
 
 @cache
