@@ -473,3 +473,28 @@ def test_a_full_cast_on_eth_tester():
     assert game.arena.task(honest).status == Status.SETTLED
     assert game.arena.task(cheat).status == Status.CONDEMNED
     assert sorted(game.arena.decided.values()) == [False, False, True]
+
+
+def test_one_challenger_against_many_solvers():
+    """Whoever watches several tasks at once wins each dispute that is right, whatever is played in
+    the others meanwhile, and has every bond back; the honest solver between the cheats is paid."""
+    game = Game()
+    game.start(arity_bits=2)
+    plain = {"shape": 1, "vigilance": "silent", "checks": 1, "commits": 1, "watcher": 3}
+    for solver, lie, temper, garbage in (
+        (0, 1, "stands", None),
+        (1, 1, "shifty", None),
+        (2, HONEST, "stands", None),
+        (0, 0, "gone", None),
+        (1, HONEST, "stands", (0, True)),
+    ):
+        game.assign(**plain, solver=solver, lie=lie, temper=temper, garbage=garbage)
+    game.arena.honest_people_act()
+    assert [q.challenger for q in game.arena.quarrels.values()] == [3] * 4
+    game.arena.everybody_acts(9)
+    game.everything_holds()
+    game.teardown()
+    statuses = [game.arena.task(number).status for number in range(5)]
+    assert [s == Status.CONDEMNED for s in statuses] == [True, True, False, True, True]
+    assert statuses[2] == Status.SETTLED
+    assert set(game.arena.decided.values()) == {True}
