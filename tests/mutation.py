@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -159,22 +160,23 @@ def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
     a, b = helpers.random_pairs(rng, 20_000)
     special = [x.ravel() for x in np.meshgrid(*[np.array(cases.SPECIALS, np.uint32)] * 2)]
+    edges = np.array(cases.SUM_EDGES, np.uint32).T
     found = []
     for name in helpers.BINARY:
         columns = zip(*helpers.vectors("binary", name), strict=True)
         v, w, _ = (np.array([int(x, 16) for x in c], np.uint32) for c in columns)
         ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
         one, less = np.full_like(ones, 0x3F800000), 0xBF800000 - ones
-        left = np.concatenate([a, special[0], v, one])
-        right = np.concatenate([b, special[1], w, less])
+        left = np.concatenate([a, special[0], v, one, edges[0]])
+        right = np.concatenate([b, special[1], w, less, edges[1]])
         found.append((name, True, left, right, by_hardware(name, left, right)))
-    edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+    near_edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
     for name in helpers.UNARY:
         v = np.array([int(x, 16) for x, _ in helpers.vectors("unary", name)], np.uint32)
         near = rng.integers(0x32000000, 0x42D80000, 4_000, dtype=np.uint32)
         ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
         x = np.concatenate(
-            [ones, a[:4_000], near, near | 0x80000000, np.array(edges, np.uint32), v]
+            [ones, a[:4_000], near, near | 0x80000000, np.array(near_edges, np.uint32), v]
         )
         right = helpers.patterns(exact.FLOAT[name](helpers.tensor(x)))
         found.append((name, False, x, x, right))
@@ -216,6 +218,10 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
                 return False
         for total, ea, eb, bits, r in helpers.vectors("rows", "dot_finish"):
             if harness.call("dotFinish", int(total), int(ea), int(eb), int(bits)) != int(r, 16):
+                return False
+        for b, a in product(cases.SPECIALS[::3], cases.SPECIALS[::5]):
+            before = reference.order_key(b) > reference.order_key(a)
+            if harness.call("exceeds", b, a) != before:
                 return False
     except evm.Reverted:
         return False
