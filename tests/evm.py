@@ -67,14 +67,22 @@ class Contract:
 
     def call(self, name: str, *arguments: Any, caller: str = CALLER) -> Any:
         """The function's result (a tuple if it returns several), or `Reverted`."""
-        entry = next(e for e in self.abi if e["type"] == "function" and e["name"] == name)
-        data = _selector(entry) + encode(_types(entry["inputs"]), arguments)
+        data = self.encode(name, *arguments)
+        entry = self._function(name)
         try:
             raw = self.evm.message_call(caller=caller, to=self.address, calldata=data, gas=GAS)
         except RuntimeError as error:
             raise Reverted(_revert_data(error)) from None
         values = decode(_types(entry["outputs"]), bytes(raw))
         return values[0] if len(values) == 1 else values
+
+    def encode(self, name: str, *arguments: Any) -> bytes:
+        """The calldata of a call."""
+        entry = self._function(name)
+        return _selector(entry) + encode(_types(entry["inputs"]), arguments)
+
+    def _function(self, name: str) -> dict[str, Any]:
+        return next(e for e in self.abi if e["type"] == "function" and e["name"] == name)
 
     def error(self, name: str, *arguments: Any) -> bytes:
         """The revert data of the custom error `name`."""

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,14 +48,16 @@ TOKEN = re.compile(
     r"(?<![\w.])(?:0x[0-9a-fA-F]+|\d+)(?![\w.])|"
     + "|".join((r"\b" if key[0].isalpha() else "") + re.escape(key) for key in SWAPS)
 )
-# Compiles one source under a path, with one file replaced.
+# Compiles a source a line, with one file replaced; loading the compiler takes longer than its work.
 _COMPILE = """
 const fs = require("fs");
 const solc = require("solc");
-const { request, path, content } = JSON.parse(fs.readFileSync(0, "utf8"));
-const find = (name) => name === path ? { contents: content } : fs.existsSync(name)
-  ? { contents: fs.readFileSync(name, "utf8") } : { error: "not found" };
-process.stdout.write(solc.compile(JSON.stringify(request), { import: find }));
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  const { request, path, content } = JSON.parse(line);
+  const find = (name) => name === path ? { contents: content } : fs.existsSync(name)
+    ? { contents: fs.readFileSync(name, "utf8") } : { error: "not found" };
+  process.stdout.write("\\n=" + solc.compile(JSON.stringify(request), { import: find }) + "\\n");
+});
 """
 
 
@@ -125,19 +128,30 @@ def compiled(contract: str, mutant: Mutant | None) -> evm.Artifact | None:
         "path": mutant.path if mutant else "",
         "content": mutant.content if mutant else "",
     }
-    done = subprocess.run(
-        ["node", "-e", _COMPILE],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=evm.ROOT,
-    )
-    output = json.loads(done.stdout[done.stdout.index("{") :])
+    to, back = _compiler().stdin, _compiler().stdout
+    assert to is not None and back is not None
+    to.write(json.dumps(given) + "\n")
+    to.flush()
+    answer = next((line for line in back if line.startswith("=")), None)
+    if answer is None:
+        raise RuntimeError("the compiler has ended; is node_modules there? `make setup`")
+    output = json.loads(answer[1:])
     if any(e["severity"] == "error" for e in output.get("errors", [])):
         return None
     found = output["contracts"][source][contract]
     return evm.Artifact(found["abi"], bytes.fromhex(found["evm"]["bytecode"]["object"]))
+
+
+@cache
+def _compiler() -> subprocess.Popen[str]:
+    """One process for all mutants; it ends with this one, at the end of its input."""
+    return subprocess.Popen(
+        ["node", "-e", _COMPILE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=evm.ROOT,
+    )
 
 
 @cache
@@ -146,22 +160,23 @@ def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
     a, b = helpers.random_pairs(rng, 20_000)
     special = [x.ravel() for x in np.meshgrid(*[np.array(cases.SPECIALS, np.uint32)] * 2)]
+    edges = np.array(cases.SUM_EDGES, np.uint32).T
     found = []
     for name in helpers.BINARY:
         columns = zip(*helpers.vectors("binary", name), strict=True)
         v, w, _ = (np.array([int(x, 16) for x in c], np.uint32) for c in columns)
         ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
         one, less = np.full_like(ones, 0x3F800000), 0xBF800000 - ones
-        left = np.concatenate([a, special[0], v, one])
-        right = np.concatenate([b, special[1], w, less])
+        left = np.concatenate([a, special[0], v, one, edges[0]])
+        right = np.concatenate([b, special[1], w, less, edges[1]])
         found.append((name, True, left, right, by_hardware(name, left, right)))
-    edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+    near_edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
     for name in helpers.UNARY:
         v = np.array([int(x, 16) for x, _ in helpers.vectors("unary", name)], np.uint32)
         near = rng.integers(0x32000000, 0x42D80000, 4_000, dtype=np.uint32)
         ones = np.array([(1 << k) + d for k in range(1, 24) for d in (-1, 0)], np.uint32)
         x = np.concatenate(
-            [ones, a[:4_000], near, near | 0x80000000, np.array(edges, np.uint32), v]
+            [ones, a[:4_000], near, near | 0x80000000, np.array(near_edges, np.uint32), v]
         )
         right = helpers.patterns(exact.FLOAT[name](helpers.tensor(x)))
         found.append((name, False, x, x, right))
@@ -203,6 +218,10 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
                 return False
         for total, ea, eb, bits, r in helpers.vectors("rows", "dot_finish"):
             if harness.call("dotFinish", int(total), int(ea), int(eb), int(bits)) != int(r, 16):
+                return False
+        for b, a in product(cases.SPECIALS[::3], cases.SPECIALS[::5]):
+            before = reference.order_key(b) > reference.order_key(a)
+            if harness.call("exceeds", b, a) != before:
                 return False
     except evm.Reverted:
         return False

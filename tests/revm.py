@@ -8,7 +8,7 @@ the tests that go through ape and eth-tester, and through a JSON-RPC server, che
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -129,20 +129,21 @@ class RevmChain:
         return {"number": self.number, "timestamp": self.time}
 
     def _get_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        addresses = {a.lower() for a in query["address"]}
-        topics = [
-            bytes.fromhex(t[2:]) if isinstance(t, str) else t for t in query.get("topics", [])
-        ]
-        return [
-            log
-            for log in self.logs
-            if log["address"].lower() in addresses
-            and query["fromBlock"] <= log["blockNumber"] <= query["toBlock"]
-            and len(log["topics"]) >= len(topics)
-            and all(
-                t is None or t == found for t, found in zip(topics, log["topics"], strict=False)
-            )
-        ]
+        return matching(self.logs, query)
+
+
+def matching(logs: Sequence[dict[str, Any]], query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that `eth_getLogs` would give for the query."""
+    addresses = {a.lower() for a in query["address"]}
+    topics = [bytes.fromhex(t[2:]) if isinstance(t, str) else t for t in query.get("topics", [])]
+    return [
+        log
+        for log in logs
+        if log["address"].lower() in addresses
+        and query["fromBlock"] <= log["blockNumber"] <= query["toBlock"]
+        and len(log["topics"]) >= len(topics)
+        and all(t is None or t == found for t, found in zip(topics, log["topics"], strict=False))
+    ]
 
 
 class _Eth:

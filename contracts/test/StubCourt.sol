@@ -21,6 +21,14 @@ contract StubCourt {
     }
 
     function open(Claim calldata claim) external returns (uint256 dispute) {
+        return _open(claim);
+    }
+
+    function demand(Claim calldata claim, uint256) external returns (uint256 dispute) {
+        return _open(claim);
+    }
+
+    function _open(Claim calldata claim) private returns (uint256 dispute) {
         dispute = disputes++;
         clientOf[dispute] = msg.sender;
         _claims[dispute] = claim;

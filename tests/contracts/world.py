@@ -50,11 +50,11 @@ class World:
 
     WEALTH = 10**9
 
-    def __init__(self, people: int) -> None:
+    def __init__(self, people: int, token: str = "TestToken") -> None:
         self.evm = pyrevm.EVM(gas_limit=evm.GAS, spec_id="CANCUN")
         self.people = [address_of(f"person {i}") for i in range(people)]
         self.number, self.time = 1_000, 1_700_000_000
-        self.token = self._deploy("TestToken")
+        self.token = self._deploy(token)
         self.stakes = self._deploy("Stakes", self.token.address, UNBONDING)
         self.court = self._deploy("StubCourt", CLOCK)
         self.randomness = self._deploy("BlockhashRandomness")

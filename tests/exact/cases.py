@@ -57,6 +57,16 @@ MAGNITUDES = [
 ]
 SPECIALS = [sign | m for m in MAGNITUDES for sign in (0, SIGN)]
 
+# Sums next to the greatest number: beyond it by one and by two places, a tie, just below the tie.
+SUM_EDGES = [
+    (0x7F7FFFFF, 0x74400000),
+    (0x7F7FFFFF, 0x74800000),
+    (0x7F7FFFFF, 0x73800000),
+    (0x7F7FFFFF, 0x73000000),
+    (0x7F7FFFFF, 0x737FFFFF),
+    (0x7F000001, 0x7F000000),
+]
+
 EXP_LOG_EDGES = [
     0x42B17217,  # the greatest x with a finite e^x
     0x42B17218,

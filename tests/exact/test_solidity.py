@@ -39,6 +39,17 @@ def test_every_pair_of_specials(harness, name):
     assert not helpers.disagreement(got, by_hardware(name, a, b), a, b)
 
 
+def test_sums_just_beyond_the_greatest_number_are_infinite(harness):
+    """Protects the fast path of a sum: what is past the greatest number by one place only is an
+    infinity, and no pattern of a NaN."""
+    pairs = np.array(cases.SUM_EDGES, np.uint32)
+    for sign in (0, cases.SIGN):
+        a, b = (pairs.T | np.uint32(sign)).copy()
+        for x, y in ((a, b), (b, a)):
+            got = helpers.binary_on_evm(harness, "add", x, y)
+            assert not helpers.disagreement(got, by_hardware("add", x, y), x, y)
+
+
 @pytest.mark.parametrize("name", helpers.BINARY[:6])
 def test_a_million_random_pairs(harness, name):
     rng = np.random.default_rng(helpers.BINARY.index(name))
