@@ -57,7 +57,7 @@ class Shifty(Answering):
         if d.phase == Phase.STEP:
             self._traces[d.lo] = self._mangled(story, rng.choice(story.steps))
         if d.phase == Phase.STATE:
-            whole = (s for s in self.stories if s.root(d.hi) == d.hi_state)
+            whole = (s for s in self.stories if s.root(d.hi) == d.disputed)
             self._states[d.hi] = CommittedList(next(whole, self.replay).state(d.hi))
         return super().move(d)
 
