@@ -33,13 +33,16 @@ library ExpLog {
     /// @dev `high = x - n * LN2_HIGH` and `n` itself are exact in f32, so integers compute them for a
     /// quarter of the gas. A difference is taken by adding -n's products: the same bits.
     function exp(uint32 x) internal pure returns (uint32) {
-        if (x.isNan()) return Float32.NAN;
         // Below 2^-26 in magnitude: 1 + x rounds to 1, and the other terms are smaller still.
         if (x & 0x7fffffff < 0x32800000) return ONE;
-        // Clamped to [EXP_LOW, EXP_HIGH]: bit patterns of one sign sort by magnitude.
+        // Clamped to [EXP_LOW, EXP_HIGH]: bit patterns of one sign sort by magnitude, NaNs last.
         if (x < 0x80000000) {
-            if (x > EXP_HIGH) x = EXP_HIGH;
+            if (x > EXP_HIGH) {
+                if (x.isNan()) return Float32.NAN;
+                x = EXP_HIGH;
+            }
         } else if (x > EXP_LOW) {
+            if (x.isNan()) return Float32.NAN;
             x = EXP_LOW;
         }
         int256 k;
