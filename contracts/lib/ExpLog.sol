@@ -35,15 +35,12 @@ library ExpLog {
     function exp(uint32 x) internal pure returns (uint32) {
         // Below 2^-26 in magnitude: 1 + x rounds to 1, and the other terms are smaller still.
         if (x & 0x7fffffff < 0x32800000) return ONE;
-        // Clamped to [EXP_LOW, EXP_HIGH]: bit patterns of one sign sort by magnitude, NaNs last.
+        // Clamped to [EXP_LOW, EXP_HIGH], where the sequence gives zero and infinity: bit patterns of one
+        // sign sort by magnitude, NaNs last.
         if (x < 0x80000000) {
-            if (x > EXP_HIGH) {
-                if (x.isNan()) return Float32.NAN;
-                x = EXP_HIGH;
-            }
+            if (x > EXP_HIGH) return x > Float32.INFINITY ? Float32.NAN : Float32.INFINITY;
         } else if (x > EXP_LOW) {
-            if (x.isNan()) return Float32.NAN;
-            x = EXP_LOW;
+            return x > 0xff800000 ? Float32.NAN : 0;
         }
         int256 k;
         uint32 high = x;
