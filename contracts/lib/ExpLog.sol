@@ -33,14 +33,14 @@ library ExpLog {
     /// @dev `high = x - n * LN2_HIGH` and `n` itself are exact in f32, so integers compute them for a
     /// quarter of the gas. A difference is taken by adding -n's products: the same bits.
     function exp(uint32 x) internal pure returns (uint32) {
-        if (x.isNan()) return Float32.NAN;
         // Below 2^-26 in magnitude: 1 + x rounds to 1, and the other terms are smaller still.
         if (x & 0x7fffffff < 0x32800000) return ONE;
-        // Clamped to [EXP_LOW, EXP_HIGH]: bit patterns of one sign sort by magnitude.
+        // Clamped to [EXP_LOW, EXP_HIGH], where the sequence gives zero and infinity: bit patterns of one
+        // sign sort by magnitude, NaNs last.
         if (x < 0x80000000) {
-            if (x > EXP_HIGH) x = EXP_HIGH;
+            if (x > EXP_HIGH) return x > Float32.INFINITY ? Float32.NAN : Float32.INFINITY;
         } else if (x > EXP_LOW) {
-            x = EXP_LOW;
+            return x > 0xff800000 ? Float32.NAN : 0;
         }
         int256 k;
         uint32 high = x;

@@ -36,10 +36,13 @@ def test_functions_cost_what_they_did(kept):
     """Protects proofs: each repeats them, sums and products by the hundred."""
     found = court.functions()
     reach = {"add": 450, "mul": 350, "div": 500, "sqrt": 900, "exp": 8_000}
+    worst = {"add": 490, "mul": 550, "div": 690, "sqrt": 900, "exp": 8_000}
     assert {name: found[name]["median"] <= most for name, most in reach.items()} == dict.fromkeys(
         reach, True
     )
-    assert found["exp"]["most"] <= 8_000
+    assert {name: found[name]["most"] <= most for name, most in worst.items()} == dict.fromkeys(
+        worst, True
+    )
     assert found == kept["functions"], f"renew with {RENEW}"
 
 
@@ -47,8 +50,7 @@ def test_proofs_cost_what_they_did(chain, kept):
     """Protects the last move: whatever the operator, its proof fits one transaction with ease."""
     found = {name: played.proof.gas for name, played in court.proofs(chain)}
     for name, gas in found.items():
-        # WHERE has three operands, each with its leaf and its path
-        most = (325_000 if name == "map where" else 300_000) if "map" in name else 2_000_000
+        most = 300_000 if "map" in name else 2_000_000
         if name in ("dot of 64", "dot of 1024", "scatter of 2048"):
             most = 1_000_000
         assert gas <= most, name
@@ -64,12 +66,18 @@ def test_a_whole_dispute_costs_what_it_did(chain, kept):
 
 
 def test_a_large_models_dispute_was_within_reach(kept):
-    """Protects the numbers of the 10 M-parameter GPT, which `python -m benchmarks.court` measures:
-    this fails when they are renewed and are too high."""
+    """Protects the numbers of the 10 M-parameter GPT, which take too long to measure here: this
+    fails when they are renewed and are too high."""
     found = kept["gpt"]
-    assert found["parameters"] > 9_000_000 and found["arity_bits"] == kept["arity_bits"]
+    assert found["parameters"] > 9_000_000
     assert found["gas"] <= 3_000_000
     assert found["rounds"] <= 10
-    assert found["search_over_traced_step"] <= 3
-    reveals = [m for label, m in found["moves"].items() if "revealTrace" not in label]
-    assert max(m["most_gas"] for m in reveals if m["times"] > 1) <= 90_000
+    assert kept["gpt_search"]["search_over_traced_step"] <= 3
+
+
+def test_no_reveal_was_dear(kept):
+    """Protects the solver's purse: none of its moves needs more than 90 k gas."""
+    for dispute in ("digits", "gpt"):
+        moves = kept[dispute]["moves"]
+        reveals = {n: m["most_gas"] for n, m in moves.items() if "reveal" in n}
+        assert len(reveals) == 5 and max(reveals.values()) <= 90_000, reveals

@@ -1,0 +1,98 @@
+"""A dispute about one place in a large model, played without computing the model.
+
+What a dispute costs follows from the shapes of its trees and from the bytes at its end. So a step
+of which the two sides know one product and its operands, all of it computed and committed, costs
+what the whole step does: of every other node only the commitment is ever looked at, and here one
+number stands for each. `benchmarks.court` without `--quick` computes the whole step too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from benchmarks.disputes import OneStep, Played, play
+from benchmarks.node import NodeChain
+from worker.chain.types import Job
+from worker.commit import report_salt, state_root, tensor_item
+from worker.jobs import Computation, Journal
+from worker.jobs.journal import Entry
+from worker.program import Kind, Program
+from worker.program.builder import Builder
+from worker.program.codes import F32
+
+
+class OnePlace(OneStep):
+    """A replay that knows the state before one step, and a trace of it that it was given."""
+
+    def __init__(
+        self,
+        computation: Computation,
+        step: int,
+        before: Sequence[Tensor],
+        side: str,
+        trace: list[Tensor],
+    ) -> None:
+        super().__init__(computation, step, before, side)
+        self._trace = trace
+
+    def trace(self, step: int) -> list[Tensor]:
+        return self._trace
+
+    def root(self, step: int) -> bytes:
+        return super().root(step) if step == self.step else self.stand_in(step)
+
+
+def product(program: Program, node: int) -> dict[int, Tensor]:
+    """A DOT node's output and operands, of random numbers, by the numbers of their nodes."""
+    record = program.nodes[node]
+    b, m, n, k, bits = record.attributes
+    builder = Builder()
+    views = [builder.state(i, F32, (b, rows, k)) for i, rows in enumerate((m, n))]
+    small = builder.dot(views[0], views[1], bits)
+    generator = torch.Generator().manual_seed(0)
+    operands = [torch.randn((b, rows, k), generator=generator) for rows in (m, n)]
+    outputs = (*(v.node for v in views), small.node)
+    made = Program(tuple(builder.nodes), outputs, ("a", "b"))
+    trace = made.trace(operands, [])
+    inputs = zip(record.inputs, builder.nodes[small.node].inputs, strict=True)
+    return {node: trace[small.node], **{i.node: trace[j.node] for i, j in inputs}}
+
+
+def one_place(
+    program: Program,
+    state: Sequence[Tensor],
+    data: Sequence[Tensor],
+    node: int,
+    element: int,
+    *,
+    chain: NodeChain,
+    bit: int,
+    steps: int,
+    arity_bits: int,
+) -> Played:
+    """A dispute about one element of a product in the middle one of `steps` steps."""
+    assert program.nodes[node].kind == Kind.DOT, "the place is a product"
+    step = steps // 2
+    known = product(program, node)
+    right = [known.get(n, torch.tensor([n])) for n in range(len(program.nodes))]
+    wrong = list(right)
+    wrong[node] = right[node].clone()
+    wrong[node].view(torch.int32).view(-1)[element] ^= 1 << bit
+    zero = b"\0" * 32
+    job = Job(program.root, zero, state_root(data), len(data), len(data[0]), 7, steps, steps)
+    computation = Computation(job, program, data)
+    solver = OnePlace(computation, step, state, "solver", wrong)
+    challenger = OnePlace(computation, step, state, "challenger", right)
+    job = Job(job.program, solver.root(0), *job.to_abi()[2:])
+    items = tuple(tensor_item(t) for t in program.split(wrong)[1])
+
+    def journal_of(owner: bytes) -> Journal:
+        """Reports of the step that is looked at; the others are never opened."""
+        salts = (report_salt(b"benchmark", b"court", s) for s in range(steps))
+        return Journal(owner, 0, tuple(Entry(salt, items) for salt in salts))
+
+    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
+    return play(job, solver, challenger, chain, journal_of, arity_bits, name)
