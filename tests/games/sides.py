@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 from tests.games.players import with_data
 from tests.games.transcripts import Transcript
+from worker.chain.errors import ContractError
 from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
@@ -86,7 +88,7 @@ class Accusing(ChallengerPlayer):
 
 class Wanderer(Accusing):
     """A challenger that believes in nothing: it knows the solver's own transcript, goes anywhere
-    that the rules allow, and tries whatever proof there is at the end of the way."""
+    that the rules allow, and tries every proof there is on the way."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -98,11 +100,10 @@ class Wanderer(Accusing):
         return "went anywhere"
 
     def _enter_step(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
-        own, chance = self._trace(d.lo), self.rng.random()
-        if chance < 0.1:
-            shown = _last(events, TraceRevealed)
+        own, shown = self._trace(d.lo), _last(events, TraceRevealed)
+        with suppress(ContractError):
             return self._prove_report(d, own, shown.reports, 0)
-        if chance < 0.3:
+        if self.rng.random() < 0.4:
             self.court.accuse_state(self.id)
             return "accused a state"
         return self._descend(d, own, events)
@@ -119,21 +120,21 @@ class Wanderer(Accusing):
 
     def _prove_leaf(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         data, own = _last(events, LeafRevealed).data, self._trace(d.lo)[d.item]
-        position, chance = self.rng.randrange(own.per_leaf), self.rng.random()
-        if chance < 0.2:
+        position = self.rng.randrange(own.per_leaf)
+        with suppress(ContractError):
             self.court.prove_padding(self.id, data, position)
-        elif chance < 0.4:
-            self._prove_shape(d)
-        else:
-            element = min(d.index * own.per_leaf + position, own.count - 1)
-            self.court.prove_element(
-                self.id,
-                self._claim(events),
-                self.program.header,
-                self.program.nodes[d.item],
-                self.program.node_tree.path(d.item),
-                data,
-                element - d.index * own.per_leaf,
-                self._openings(d, element, events),
-            )
-        return "tried a proof"
+            return "proved what lies past the end"
+        with suppress(ContractError):
+            return self._prove_shape(d)
+        element = min(d.index * own.per_leaf + position, own.count - 1)
+        self.court.prove_element(
+            self.id,
+            self._claim(events),
+            self.program.header,
+            self.program.nodes[d.item],
+            self.program.node_tree.path(d.item),
+            data,
+            element - d.index * own.per_leaf,
+            self._openings(d, element, events),
+        )
+        return "proved an element"

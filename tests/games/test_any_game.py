@@ -45,7 +45,9 @@ people = st.integers(0, PEOPLE - 1)
 segments = st.integers(0, 2)
 whims = st.integers(0, 2**16)
 lies = st.one_of(st.just(HONEST), st.integers(0, LIES - 1))
-beliefs = st.one_of(st.just(HONEST), st.just(WANDERER), st.integers(0, LIES - 1))
+beliefs = st.tuples(st.integers(0, 3), st.integers(0, LIES - 1)).map(
+    lambda drawn: (HONEST, WANDERER, WANDERER, drawn[1])[drawn[0]]
+)
 
 
 class Recorded:
@@ -228,6 +230,9 @@ class Game(RuleBasedStateMachine):
         if not d.phase.is_running or left <= 1:
             return
         self.arena.wait(left - in_time)
+        if not in_time:
+            q = self.arena.quarrels[dispute]
+            assert d.solver_to_move in q.stuck or not self.arena.move(dispute), "too late"
         assert self.arena.call_time(dispute) != in_time
 
     @rule(task=tasks, name=st.sampled_from(["settle", "expire"]))
