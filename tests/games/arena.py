@@ -215,7 +215,7 @@ class Arena:
             if d.solver_to_move and d.phase != Phase.DATA and whim % 2:
                 player = q.shifty
             if isinstance(player, (Shifty, Wanderer)):
-                player.rng.seed(whim)
+                player.rng.seed(f"{whim} {dispute} {self.chain.time}")
         try:
             if isinstance(player, SolverPlayer):
                 player.move(d)

@@ -88,7 +88,7 @@ class Accusing(ChallengerPlayer):
 
 class Wanderer(Accusing):
     """A challenger that believes in nothing: it knows the solver's own transcript, goes anywhere
-    that the rules allow, and tries every proof there is on the way."""
+    that the rules allow, and tries what they do not allow, and every proof, on the way."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -96,7 +96,11 @@ class Wanderer(Accusing):
 
     def _descend_steps(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         roots = _last(events, RootsRevealed).roots
-        self.court.descend_steps(self.id, roots, self.rng.randrange(len(roots) + 1))
+        part = self.rng.randrange(len(roots) + 1)
+        with suppress(ContractError):
+            self.court.descend_steps(self.id, [noise(self.rng) for _ in roots], part)
+            return "went to states of its own"
+        self.court.descend_steps(self.id, roots, part)
         return "went anywhere"
 
     def _enter_step(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
@@ -115,6 +119,9 @@ class Wanderer(Accusing):
         tree.add(d.level, d.index, levels, children)
         index = (d.index << levels) + child
         path = tree.between(d.level - levels, index, levels)
+        with suppress(ContractError):
+            self.court.descend(self.id, child, noise(self.rng), path)
+            return "went to a node of its own"
         self.court.descend(self.id, child, children[child], path)
         return "went anywhere"
 
