@@ -224,6 +224,9 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
         for total, ea, eb, bits, r in helpers.vectors("rows", "dot_finish"):
             if harness.call("dotFinish", int(total), int(ea), int(eb), int(bits)) != int(r, 16):
                 return False
+            right = reference.sum_finish(int(total), int(ea))
+            if harness.call("sumFinish", int(total), int(ea)) != right:
+                return False
         for b, a in product(cases.SPECIALS[::3], cases.SPECIALS[::5]):
             before = reference.order_key(b) > reference.order_key(a)
             if harness.call("exceeds", b, a) != before:
