@@ -12,7 +12,16 @@ from tests.games.transcripts import HONEST, LIES, commitment, fault, journal_of,
 from tests.games.world import BURNED, FEE, PRICE, STAKED, WEALTH
 from tests.revm import Deployed
 from worker.chain.errors import ContractError
-from worker.chain.events import Challenged, Decided, Drawn, Posted, VerifierPenalised
+from worker.chain.events import (
+    Challenged,
+    ChallengeEnded,
+    Condemned,
+    Credited,
+    Decided,
+    Drawn,
+    Posted,
+    VerifierPenalised,
+)
 from worker.chain.scan import read_events
 from worker.chain.types import Dispute, Phase, Segment, Status, Task, Terms
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
@@ -86,6 +95,8 @@ class Arena:
         self.quarrels: dict[int, Quarrel] = {}
         self.decided: dict[int, bool] = {}
         self.penalised: dict[int, int] = {}  # by task
+        self.bonds: dict[int, tuple[str, int, bool]] = {}  # to whom, how much, if it was moot
+        self._condemned: set[int] = set()
         self._read_until = self._block = chain.eth.block_number
         self._reads: dict[tuple[str, Any], Any] = {}
         for person, account in enumerate(accounts):
@@ -215,7 +226,7 @@ class Arena:
             if d.solver_to_move and d.phase != Phase.DATA and whim % 2:
                 player = q.shifty
             if isinstance(player, (Shifty, Wanderer)):
-                player.rng.seed(whim)
+                player.rng.seed(f"{whim} {dispute} {self.chain.time}")
         try:
             if isinstance(player, SolverPlayer):
                 player.move(d)
@@ -307,14 +318,22 @@ class Arena:
         return True
 
     def read_news(self) -> None:
-        """Writes verdicts and penalties down."""
+        """Writes verdicts, penalties and bonds down."""
         names = {self.system.court: "Court", self.system.market: "Market"}
         tip = self.chain.eth.block_number
+        ended: ChallengeEnded | None = None
         for event in read_events(self.markets[STRANGER]._w3, names, self._read_until + 1, tip):
             if isinstance(event, Decided):
                 self.decided[event.dispute] = event.solver_guilty
             if isinstance(event, VerifierPenalised):
                 self.penalised[event.task] = event.slashed
+            if isinstance(event, Condemned):
+                self._condemned.add(event.task)
+            if isinstance(event, ChallengeEnded):
+                is_moot, ended = event.task in self._condemned, event
+            if isinstance(event, Credited) and ended:  # the credit that follows is the bond
+                self.bonds[ended.dispute] = (event.account, event.amount, is_moot)
+                ended = None
         self._read_until = tip
 
     def stake(self, person: int) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 from tests.games.players import with_data
 from tests.games.transcripts import Transcript
+from worker.chain.errors import ContractError
 from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
@@ -86,7 +88,7 @@ class Accusing(ChallengerPlayer):
 
 class Wanderer(Accusing):
     """A challenger that believes in nothing: it knows the solver's own transcript, goes anywhere
-    that the rules allow, and tries whatever proof there is at the end of the way."""
+    that the rules allow, and tries what they do not allow, and every proof, on the way."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -94,15 +96,18 @@ class Wanderer(Accusing):
 
     def _descend_steps(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         roots = _last(events, RootsRevealed).roots
-        self.court.descend_steps(self.id, roots, self.rng.randrange(len(roots) + 1))
+        part = self.rng.randrange(len(roots) + 1)
+        with suppress(ContractError):
+            self.court.descend_steps(self.id, [noise(self.rng) for _ in roots], part)
+            return "went to states of its own"
+        self.court.descend_steps(self.id, roots, part)
         return "went anywhere"
 
     def _enter_step(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
-        own, chance = self._trace(d.lo), self.rng.random()
-        if chance < 0.1:
-            shown = _last(events, TraceRevealed)
+        own, shown = self._trace(d.lo), _last(events, TraceRevealed)
+        with suppress(ContractError):
             return self._prove_report(d, own, shown.reports, 0)
-        if chance < 0.3:
+        if self.rng.random() < 0.4:
             self.court.accuse_state(self.id)
             return "accused a state"
         return self._descend(d, own, events)
@@ -114,26 +119,29 @@ class Wanderer(Accusing):
         tree.add(d.level, d.index, levels, children)
         index = (d.index << levels) + child
         path = tree.between(d.level - levels, index, levels)
+        with suppress(ContractError):
+            self.court.descend(self.id, child, noise(self.rng), path)
+            return "went to a node of its own"
         self.court.descend(self.id, child, children[child], path)
         return "went anywhere"
 
     def _prove_leaf(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         data, own = _last(events, LeafRevealed).data, self._trace(d.lo)[d.item]
-        position, chance = self.rng.randrange(own.per_leaf), self.rng.random()
-        if chance < 0.2:
+        position = self.rng.randrange(own.per_leaf)
+        with suppress(ContractError):
             self.court.prove_padding(self.id, data, position)
-        elif chance < 0.4:
-            self._prove_shape(d)
-        else:
-            element = min(d.index * own.per_leaf + position, own.count - 1)
-            self.court.prove_element(
-                self.id,
-                self._claim(events),
-                self.program.header,
-                self.program.nodes[d.item],
-                self.program.node_tree.path(d.item),
-                data,
-                element - d.index * own.per_leaf,
-                self._openings(d, element, events),
-            )
-        return "tried a proof"
+            return "proved what lies past the end"
+        with suppress(ContractError):
+            return self._prove_shape(d)
+        element = min(d.index * own.per_leaf + position, own.count - 1)
+        self.court.prove_element(
+            self.id,
+            self._claim(events),
+            self.program.header,
+            self.program.nodes[d.item],
+            self.program.node_tree.path(d.item),
+            data,
+            element - d.index * own.per_leaf,
+            self._openings(d, element, events),
+        )
+        return "proved an element"

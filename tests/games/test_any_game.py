@@ -45,7 +45,9 @@ people = st.integers(0, PEOPLE - 1)
 segments = st.integers(0, 2)
 whims = st.integers(0, 2**16)
 lies = st.one_of(st.just(HONEST), st.integers(0, LIES - 1))
-beliefs = st.one_of(st.just(HONEST), st.just(WANDERER), st.integers(0, LIES - 1))
+beliefs = st.tuples(st.integers(0, 3), st.integers(0, LIES - 1)).map(
+    lambda drawn: (HONEST, WANDERER, WANDERER, drawn[1])[drawn[0]]
+)
 
 
 class Recorded:
@@ -181,6 +183,7 @@ class Game(RuleBasedStateMachine):
         opened = self.challenge_one(task, person, segment, believed)
         late = self.challenge_one(task, person, segment, believed)
         assert not late
+        self.end(task=task, name="settle")  # is refused over an open dispute
         return multiple(*opened)
 
     @rule(dispute=disputes, whim=st.none() | whims, moves=st.integers(1, 25))
@@ -228,6 +231,9 @@ class Game(RuleBasedStateMachine):
         if not d.phase.is_running or left <= 1:
             return
         self.arena.wait(left - in_time)
+        if not in_time:
+            q = self.arena.quarrels[dispute]
+            assert d.solver_to_move in q.stuck or not self.arena.move(dispute), "too late"
         assert self.arena.call_time(dispute) != in_time
 
     @rule(task=tasks, name=st.sampled_from(["settle", "expire"]))
@@ -309,6 +315,18 @@ class Game(RuleBasedStateMachine):
             assert guilty or not q.is_righteous
 
     @invariant()
+    def every_bond_goes_to_one_party(self):
+        """The bond of a challenge that has ended is the solver's where it was found not guilty, and
+        the challenger's where it was guilty or the task already condemned."""
+        arena = self.arena
+        arena.read_news()
+        for dispute, (account, amount, is_moot) in arena.bonds.items():
+            q = arena.quarrels[dispute]
+            won = is_moot or arena.decided[dispute]
+            assert account == arena.people[q.challenger if won else arena.tasks[q.task].solver]
+            assert amount == BOND
+
+    @invariant()
     def every_second_is_charged_to_one_side(self):
         """A dispute ends within the sum of its clocks: each second since its opening is charged to
         one side, and whose time is over has lost as soon as a stranger says so."""
@@ -329,6 +347,7 @@ class Game(RuleBasedStateMachine):
         self.the_market_holds_what_it_owes()
         self.an_honest_solver_never_loses_stake()
         self.verdicts_are_just()
+        self.every_bond_goes_to_one_party()
         self.every_second_is_charged_to_one_side()
 
     # --- the end -------------------------------------------------------------------------------
@@ -378,6 +397,8 @@ class Game(RuleBasedStateMachine):
             late = task.status == Status.EXPIRED  # what comes in the last second is never paid
             assert accused or late or not watched, "the watcher slept"
         self.verdicts_are_just()
+        self.every_bond_goes_to_one_party()
+        assert len(arena.bonds) == len(arena.quarrels)
         self.an_honest_solver_never_loses_stake()
         for account in [*arena.people, BURNED]:
             if market.credit(account):
