@@ -204,10 +204,10 @@ class Game(RuleBasedStateMachine):
             return
         for move in (
             lambda: court.reveal_roots(dispute, []),
-            lambda: court.reveal_children(dispute, [d.root]),
+            lambda: court.reveal_children(dispute, [d.disputed]),
             lambda: court.reveal_leaf(dispute, b"\0" * 1024),
             lambda: court.descend_steps(dispute, [], 0),
-            lambda: court.descend(dispute, 0, d.root, []),
+            lambda: court.descend(dispute, 0, d.disputed, []),
             lambda: court.accuse_state(dispute),
         ):
             try:
