@@ -1,8 +1,8 @@
 """The two promises of the court in every family of models that programs support, small.
 
-Of each family random nodes are drawn, and a random element of each is corrupted. A cheat whose trace
-holds it is condemned, even where the error is rounded away before it does harm; and whoever accuses
-an honest solver of it has nothing to prove.
+Of each family random nodes are drawn, and a random element of each is corrupted. A cheat whose
+trace holds it is condemned, even where the error is rounded away before it does harm; and whoever
+accuses an honest solver of it has nothing to prove.
 ASSAY_PLACES says at how many places of each function that the family has (by default at two places
 of different kinds, for CI), and ASSAY_SEED at which; the seed is in the test's name.
 """
@@ -228,7 +228,16 @@ def places(name: str) -> list[tuple[str, int, int, Transcript]]:
     return found
 
 
-@pytest.mark.parametrize("name", [f"{name}-{SEED}" for name in FAMILIES])
+LARGE = ("gpt", "lstm and gru", "transformers gpt2", "transformers llama", "transformers bert")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(f"{name}-{SEED}", marks=[pytest.mark.slow] if name in LARGE else [])
+        for name in FAMILIES
+    ],
+)
 def test_a_corrupted_element_is_condemned_and_a_right_one_never(name):
     """Whatever the model is made of: the cheat loses at the very element that it has corrupted, and
     an honest solver that is accused there keeps its word and wins on time."""
