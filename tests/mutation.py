@@ -241,7 +241,8 @@ def passes(tests: Sequence[str], changed: dict[str, evm.Artifact]) -> bool:
     """Whether these tests pass, with these contracts in place of the right ones."""
     honest = evm.load
     # imported anew: a parameter that is an iterator would be used up by the first run
-    for name in [name for name in sys.modules if name.startswith("tests.contracts.test_")]:
+    stems = {Path(path).stem for path in tests}
+    for name in [name for name in sys.modules if name.rpartition(".")[2] in stems]:
         del sys.modules[name]
     quiet = io.StringIO()
     with (
