@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -227,10 +226,6 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
                 return False
             right = reference.sum_finish(int(total), int(ea))
             if harness.call("sumFinish", int(total), int(ea)) != right:
-                return False
-        for b, a in product(cases.SPECIALS[::3], cases.SPECIALS[::5]):
-            before = reference.order_key(b) > reference.order_key(a)
-            if harness.call("exceeds", b, a) != before:
                 return False
     except evm.Reverted:
         return False

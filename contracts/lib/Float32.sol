@@ -21,7 +21,6 @@ pragma solidity ^0.8.30;
 library Float32 {
     uint32 internal constant NAN = 0x7fc00000;
     uint32 internal constant INFINITY = 0x7f800000;
-    uint32 internal constant ZERO = 0;
     uint32 internal constant ONE = 0x3f800000;
 
     // --- arithmetic ---
@@ -323,13 +322,6 @@ library Float32 {
         return a < 0x80000000 ? a : 0;
     }
 
-    /// @notice Whether b goes before a as the greatest: a NaN counts as the greatest of all, and
-    /// equals are not greater, so the first of them stays. The order of an argmax.
-    function exceeds(uint32 b, uint32 a) internal pure returns (bool) {
-        if (isNan(a)) return false;
-        return isNan(b) || _key(a) < _key(b);
-    }
-
     /// @notice a == b: false for NaN, true for the two zeros.
     function eq(uint32 a, uint32 b) internal pure returns (bool) {
         if (isNan(a) || isNan(b)) return false;
@@ -460,8 +452,7 @@ library Float32 {
                         }
                     }
                     default { r := shl(sub(0, s), m) }
-                    r := add(r, shl(23, add(unit, 149)))
-                    if gt(r, 0x7f800000) { r := 0x7f800000 }
+                    r := add(r, shl(23, add(unit, 149))) // rounded up to 2^128 at most, which is infinity
                 }
             }
         }

@@ -90,10 +90,6 @@ contract ArithmeticHarness {
         return (Float32.toInt32(a), Float32.toInt64(a), Float32.isFinite(a), Float32.isNan(a), Float32.canonical(a));
     }
 
-    function exceeds(uint32 b, uint32 a) external pure returns (bool) {
-        return Float32.exceeds(b, a);
-    }
-
     function fromInt(int256 v) external pure returns (uint32) {
         return Float32.fromInt(v);
     }

@@ -239,9 +239,3 @@ for (int64_t k = 0; k < {v}; k++)
 for (int64_t j = 0; j < width; j++)
 out[k * {d} + first + j] = ax_sum_finish(sums[k * {block} + j], e[0]);"""
     return Kernel(text.strip(), (n, q, e, index), -(-d // block), (v + length) * d)
-
-
-def sizes_of(node: Node) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """[batch, rows, k] of a DOT's operands."""
-    batch, m, n, k, _ = node.attributes
-    return (batch, m, k), (batch, n, k)
