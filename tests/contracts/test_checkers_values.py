@@ -187,7 +187,7 @@ def test_conversions(recompute, source, target):
         assert recompute(bench, node, element) == converted(value, source, target), value
 
 
-@pytest.mark.parametrize("bits", [2, 8, 14, 31])
+@pytest.mark.parametrize("bits", [2, 8, 20, 31])
 def test_quantise(recompute, bits):
     exponents = [-96, 0, 3, 128, reference.NONFINITE]
     pairs = list(itertools.product(FLOATS, exponents))
@@ -334,7 +334,7 @@ def test_sums(recompute, length):
 @pytest.mark.parametrize(
     "b, m, n, k", [(1, 1, 1, 1), (2, 3, 2, 5), (1, 2, 2, 300), (1, 1, 2, 4096)]
 )
-@pytest.mark.parametrize("bits", [8, 14, 20])
+@pytest.mark.parametrize("bits", [2, 8, 20])
 def test_dots(recompute, b, m, n, k, bits):
     rng = random.Random(k)
     limit = 2 ** (bits - 1) - 1
