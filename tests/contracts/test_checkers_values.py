@@ -375,7 +375,8 @@ def test_a_dot_of_integers_beyond_its_bits_is_still_exact(recompute):
 def test_gathers(recompute, dtype, index_dtype):
     a, v, length, d = 2, 5, 4, 3
     x = (torch.arange(a * v * d) % 7).to(TORCH[dtype]).reshape(a, v, d)
-    index = torch.tensor([[0, 4, -1, 2], [5, 2**31 - 1, 1, 3]], dtype=TORCH[index_dtype])
+    far = 2**32 + 1 if index_dtype == I64 else 2**31 - 1  # its lower half would be a row
+    index = torch.tensor([[0, 4, -1, 2], [5, far, 1, 3]], dtype=TORCH[index_dtype])
     bench = Bench([x, index])
     inputs = (plain(0, dtype, a, v, d), plain(1, index_dtype, a, length))
     node = Node(Kind.GATHER, 0, dtype, (a, length, d), inputs, (a, v, length, d))
