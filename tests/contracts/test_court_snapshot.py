@@ -72,9 +72,7 @@ def test_a_large_models_dispute_was_within_reach(kept):
     assert found["parameters"] > 9_000_000
     assert found["gas"] <= 3_000_000
     assert found["rounds"] <= 10
-    # The goal is 3. It was reached while a traced step took minutes; since products are native it
-    # takes 6 s, and committing its 5.3 GB, a hash of 1 KB after the other in Python, 23 s.
-    assert kept["gpt_search"]["search_over_traced_step"] <= 5
+    assert kept["gpt_search"]["search_over_traced_step"] <= 3
 
 
 def test_no_reveal_was_dear(kept):

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import torch
 
+from worker.commit import native
 from worker.commit.lists import list_root
 from worker.commit.tree import Tree
 
@@ -56,27 +57,33 @@ def element_bytes(dtype: int) -> int:
     return {1: 4, 2: 4, 3: 8, 4: 1}[dtype]
 
 
-def leaf_bytes(tensor: torch.Tensor) -> bytes:
-    """The elements in row-major order, little-endian, NaNs canonical, padded to whole leaves.
-
-    Raises ValueError for a dtype that has no code and for an empty tensor.
-    """
+def _check(tensor: torch.Tensor) -> None:
     if tensor.dtype not in DTYPE_CODES:
         known = ", ".join(str(d) for d in DTYPE_CODES)
         raise ValueError(f"{tensor.dtype} cannot be committed; use one of {known}")
     if tensor.numel() == 0:
         raise ValueError(f"an empty tensor of shape {tuple(tensor.shape)} cannot be committed")
+
+
+def leaf_bytes(tensor: torch.Tensor) -> bytes:
+    """The elements in row-major order, little-endian, NaNs canonical, padded to whole leaves.
+
+    Raises ValueError for a dtype that has no code and for an empty tensor.
+    """
+    _check(tensor)
     flat = tensor.detach().contiguous().reshape(-1)
     if flat.dtype == torch.float32:
-        bits = flat.view(torch.int32)
-        # payload and sign of a NaN depend on the machine that made it
-        flat = torch.where(torch.isnan(flat), torch.full_like(bits, _CANONICAL_NAN), bits)
+        nan = torch.isnan(flat)
+        if bool(nan.any()):
+            # payload and sign of a NaN depend on the machine that made it
+            flat = flat.view(torch.int32).masked_fill(nan, _CANONICAL_NAN)
     elif flat.dtype == torch.bool:
         # whatever byte a true one was made from
         flat = flat.view(torch.uint8).ne(0)
     array = flat.cpu().numpy()
     data: bytes = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    return data + bytes(-len(data) % LEAF_BYTES)
+    missing = -len(data) % LEAF_BYTES
+    return data + bytes(missing) if missing else data  # a trace is gigabytes: copied once
 
 
 def commit_tensor(tensor: torch.Tensor) -> TensorCommitment:
@@ -97,8 +104,15 @@ def item_preimage(dtype: int, count: int, elements: bytes) -> bytes:
 
 
 def tensor_item(tensor: torch.Tensor) -> bytes:
-    """A tensor's item in a list."""
-    return commit_tensor(tensor).item
+    """A tensor's item in a list: `commit_tensor(tensor).item`, without a copy or a tree to keep.
+
+    Raises ValueError for a dtype that has no code and for an empty tensor.
+    """
+    _check(tensor)
+    if not native.available():
+        return commit_tensor(tensor).item
+    root = native.elements_root(tensor.detach().cpu().contiguous())
+    return item_preimage(DTYPE_CODES[tensor.dtype], tensor.numel(), root)
 
 
 def state_root(tensors: Sequence[torch.Tensor]) -> bytes:

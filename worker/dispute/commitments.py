@@ -7,29 +7,20 @@ from functools import cached_property
 
 from torch import Tensor
 
-from worker.commit import TensorCommitment, Tree, commit_tensor, list_leaf, list_tree
-
-# elements' bytes up to which a commitment is kept whole from the start
-SMALL = 1 << 20
+from worker.commit import TensorCommitment, Tree, commit_tensor, list_leaf, list_tree, tensor_item
 
 
 class CommittedList:
     """A state, a data set or a trace: its list tree, and each tensor's element tree.
 
-    A dispute opens a handful of a trace's thousands of tensors. So a large tensor is hashed once
-    for its item and let go; its bytes and its tree are made again when they are asked for. A trace
-    is then held once, not with a copy of its bytes and a list of all its hashes beside it.
+    A dispute opens a handful of a trace's thousands of tensors. So each is hashed for its item
+    alone; its bytes and its tree are made when they are asked for.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = list(tensors)
         self._opened: dict[int, TensorCommitment] = {}
-        self.items: list[bytes] = []
-        for index, tensor in enumerate(self._tensors):
-            commitment = commit_tensor(tensor)
-            self.items.append(commitment.item)
-            if len(commitment.data) <= SMALL:
-                self._opened[index] = commitment
+        self.items = [tensor_item(tensor) for tensor in self._tensors]
 
     def __getitem__(self, index: int) -> TensorCommitment:
         if index not in self._opened:
