@@ -19,7 +19,7 @@ from worker.commit import report_salt, state_root, tensor_item
 from worker.dispute import ChallengerPlayer, SolverPlayer
 from worker.jobs import Computation, Journal, Replay
 from worker.jobs.journal import Entry
-from worker.program import Program
+from worker.program import Node, Program
 from worker.simulation import WrongElement
 
 
@@ -66,6 +66,10 @@ class Played:
         }
 
 
+class WrongPlace(Exception):
+    """What was to be measured did not happen: an element without effect on the state, say."""
+
+
 class OneStep(Replay):
     """A replay of a long segment that knows one of its steps.
 
@@ -87,6 +91,7 @@ class OneStep(Replay):
         return self._states[step]
 
     def root(self, step: int) -> bytes:
+        """The commitment of S_step, or a number that stands for it."""
         if step not in (self.step, self.step + 1):
             return self.stand_in(step)
         if step not in self._roots:
@@ -105,15 +110,18 @@ def play(
     chain: NodeChain,
     journal_of: Callable[[bytes], Journal],
     arity_bits: int,
-    node: str = "",
+    guilty: Node,
     paid: bool = True,
 ) -> Played:
     """Commits the solver's segment 0, challenges it, and plays to the verdict.
+
+    guilty: the node at which the solver cheats. Raises WrongPlace where another is convicted.
 
     paid: the client is a market with stakes, bonds and an escrow, whose payments belong to the last
     transaction. Otherwise it is a contract that writes the verdict down, so that the court alone is
     measured.
     """
+    program = solver.computation.program
     system = Deployed(arity_bits, chain=chain)
     accounts = {role: address_of(role) for role in ("requester", "solver", "challenger")}
     clients = {role: system.clients(address) for role, address in accounts.items()}
@@ -139,6 +147,7 @@ def play(
     seconds = 0.0
     d = court.dispute(dispute)
     while d.phase != Phase.CLOSED:
+        place = d.item
         if d.solver_to_move:
             accused.move(d)
         else:
@@ -148,6 +157,9 @@ def play(
         d = court.dispute(dispute)
     verdict = court.verdict(dispute)
     assert verdict is not None and verdict.solver_guilty, "the cheat was not convicted"
+    if (found := program.nodes[place]) is not guilty:
+        raise WrongPlace(f"{guilty.name} was wrong, and {found.name} was convicted")
+    node = f"{guilty.name} {list(guilty.shape)}"
     return Played(node, chain.sent[before:], accounts["solver"], seconds)
 
 
@@ -192,40 +204,42 @@ def one_step(
     paid: bool = True,
 ) -> Played:
     """A dispute about one element in the middle one of `steps` steps."""
-    step = steps // 2
-    zero = b"\0" * 32
-    job = Job(program.root, zero, state_root(data), len(data), len(data[0]), 7, steps, steps)
+    job, step = long_job(program, data, steps)
     honest = Computation(job, program, data)
-    cheating = Late(job, program, data, step=step, node=node, element=element, bit=bit)
+    cheating = WrongElement(job, program, data, step=step, node=node, element=element, bit=bit)
     solver = OneStep(cheating, step, state, "solver")
     challenger = OneStep(honest, step, state, "challenger")
+    _, report = cheating.advance(state, step)
+    return play_step(solver, challenger, report, node, chain, arity_bits, paid)
+
+
+def long_job(program: Program, data: Sequence[Tensor], steps: int) -> tuple[Job, int]:
+    """A job of one segment that begins anywhere, and its middle step."""
+    zero, rows = b"\0" * 32, len(data[0])
+    root = state_root(data)
+    return Job(program.root, zero, root, len(data), rows, 7, steps, steps), steps // 2
+
+
+def play_step(
+    solver: OneStep,
+    challenger: OneStep,
+    report: Sequence[Tensor],
+    node: int,
+    chain: NodeChain,
+    arity_bits: int,
+    paid: bool = True,
+) -> Played:
+    """Plays about what the solver made of its step, whose report this is, at a node."""
+    job, program = solver.computation.job, solver.computation.program
     job = Job(job.program, solver.root(0), *job.to_abi()[2:])
-    reports = cheating.report_of(state, step)
+    items = tuple(tensor_item(t) for t in report)
 
     def journal_of(owner: bytes) -> Journal:
-        """Reports of the step that is looked at; the others are never opened."""
-        entries = tuple(
-            Entry(report_salt(b"benchmark", b"court", s), tuple(tensor_item(t) for t in reports))
-            for s in range(steps)
-        )
-        return Journal(owner, 0, entries)
+        """The report of the one step for every step; of the others it is never opened."""
+        salts = (report_salt(b"benchmark", b"court", s) for s in range(job.steps))
+        return Journal(owner, 0, tuple(Entry(salt, items) for salt in salts))
 
-    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
-    return play(job, solver, challenger, chain, journal_of, arity_bits, name, paid)
-
-
-class Late(WrongElement):
-    """A cheat that keeps its trace, which takes long to make twice."""
-
-    _kept: list[Tensor] | None = None
-
-    def trace(self, state: Sequence[Tensor], step: int, tamper: Any = None) -> list[Tensor]:
-        if self._kept is None:
-            self._kept = super().trace(state, step, tamper)
-        return self._kept
-
-    def report_of(self, state: Sequence[Tensor], step: int) -> list[Tensor]:
-        return self.program.split(self.trace(state, step))[1]
+    return play(job, solver, challenger, chain, journal_of, arity_bits, program.nodes[node], paid)
 
 
 def whole_segment(
@@ -250,13 +264,15 @@ def whole_segment(
         return Journal.make(owner, b"benchmark", b"court", solver.steps, result.reports)
 
     challenger = Replay(Computation(job, program, data), 0, state)
-    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
-    return play(job, solver, challenger, chain, journal_of, arity_bits, name)
+    return play(job, solver, challenger, chain, journal_of, arity_bits, program.nodes[node])
 
 
-def traced_seconds(program: Program, state: Sequence[Tensor], batch: Sequence[Tensor]) -> float:
-    """One traced step, after a first one that builds what is built once."""
+def traced_seconds(
+    program: Program, state: Sequence[Tensor], batch: Sequence[Tensor], keep: bool
+) -> float:
+    """The time to compute every node's output once, the outputs kept together or not."""
     start = time.perf_counter()
-    trace = program.trace(state, batch)
-    del trace
+    walk = program.walk(state, batch)
+    kept = list(walk) if keep else [None for _ in walk]
+    del kept
     return time.perf_counter() - start

@@ -8,17 +8,14 @@ number stands for each. `benchmarks.court` without `--quick` computes the whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from benchmarks.disputes import OneStep, Played, play
+from benchmarks.disputes import OneStep, Played, long_job, play_step
 from benchmarks.node import NodeChain
-from worker.chain.types import Job
-from worker.commit import report_salt, state_root, tensor_item
-from worker.jobs import Computation, Journal
-from worker.jobs.journal import Entry
+from worker.jobs import Computation
 from worker.program import Kind, Program
 from worker.program.builder import Builder
 from worker.program.codes import F32
@@ -38,8 +35,11 @@ class OnePlace(OneStep):
         super().__init__(computation, step, before, side)
         self._trace = trace
 
-    def trace(self, step: int) -> list[Tensor]:
-        return self._trace
+    def walk(
+        self, step: int, wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """What it was given."""
+        return ((n, t) for n, t in enumerate(self._trace) if wanted is None or n in wanted)
 
     def root(self, step: int) -> bytes:
         return super().root(step) if step == self.step else self.stand_in(step)
@@ -75,24 +75,13 @@ def one_place(
 ) -> Played:
     """A dispute about one element of a product in the middle one of `steps` steps."""
     assert program.nodes[node].kind == Kind.DOT, "the place is a product"
-    step = steps // 2
+    job, step = long_job(program, data, steps)
     known = product(program, node)
     right = [known.get(n, torch.tensor([n])) for n in range(len(program.nodes))]
     wrong = list(right)
     wrong[node] = right[node].clone()
     wrong[node].view(torch.int32).view(-1)[element] ^= 1 << bit
-    zero = b"\0" * 32
-    job = Job(program.root, zero, state_root(data), len(data), len(data[0]), 7, steps, steps)
     computation = Computation(job, program, data)
     solver = OnePlace(computation, step, state, "solver", wrong)
     challenger = OnePlace(computation, step, state, "challenger", right)
-    job = Job(job.program, solver.root(0), *job.to_abi()[2:])
-    items = tuple(tensor_item(t) for t in program.split(wrong)[1])
-
-    def journal_of(owner: bytes) -> Journal:
-        """Reports of the step that is looked at; the others are never opened."""
-        salts = (report_salt(b"benchmark", b"court", s) for s in range(steps))
-        return Journal(owner, 0, tuple(Entry(salt, items) for salt in salts))
-
-    name = f"{program.nodes[node].name} {list(program.nodes[node].shape)}"
-    return play(job, solver, challenger, chain, journal_of, arity_bits, name)
+    return play_step(solver, challenger, program.split(wrong)[1], node, chain, arity_bits)

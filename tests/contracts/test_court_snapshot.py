@@ -73,6 +73,7 @@ def test_a_large_models_dispute_was_within_reach(kept):
     assert found["gas"] <= 3_000_000
     assert found["rounds"] <= 10
     assert kept["gpt_search"]["search_over_traced_step"] <= 3
+    assert kept["gpt_search"]["search_over_traced_step_unkept"] <= 3
 
 
 def test_no_reveal_was_dear(kept):

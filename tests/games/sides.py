@@ -21,7 +21,7 @@ from worker.chain.events import (
 from worker.chain.types import Dispute, Phase
 from worker.dispute import ChallengerPlayer, SolverPlayer
 from worker.dispute.challenger import _last
-from worker.dispute.commitments import CommittedList
+from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.known import RevealedTree
 from worker.jobs import interior
 
@@ -65,7 +65,7 @@ class Shifty(Answering):
 
     def _mangled(self, story: Transcript, step: int) -> CommittedList:
         """A trace of any step, in which up to one tensor is no tensor of that program."""
-        trace = CommittedList(story.trace(step))
+        trace = CommittedTrace(story, step)
         if self.rng.random() < 0.5:
             return trace
         node = self.rng.randrange(len(trace))

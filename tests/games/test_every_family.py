@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -27,7 +27,7 @@ from tests.revm import Deployed, address_of
 from worker.chain.errors import ContractError
 from worker.chain.events import ElementTried
 from worker.chain.types import Claim, Job, Phase
-from worker.commit import commit_tensor, state_root
+from worker.commit import state_root
 from worker.examples.generate import GPT
 from worker.jobs import Computation, GenerationJob, Journal
 from worker.program import (
@@ -128,15 +128,6 @@ FAMILIES: dict[str, Callable[[], Captured]] = {
 }
 
 
-class Kept(WrongElement):
-    """A cheat that keeps its trace."""
-
-    def trace(self, state: Sequence[Tensor], step: int, tamper: object = None) -> list[Tensor]:
-        if not hasattr(self, "_kept"):
-            self._kept = super().trace(state, step)
-        return self._kept
-
-
 class Bench:
     """One family's program before a court of its own: a segment of one step."""
 
@@ -161,14 +152,14 @@ class Bench:
         can be computed from what it makes of it."""
         element, bit = rng.randrange(self.program.nodes[node].count), rng.randrange(31)
         place = {"step": STEP, "node": node, "element": element, "bit": bit}
-        cheat = Kept(self.job, self.program, self.data, **place)
+        cheat = WrongElement(self.job, self.program, self.data, **place)
         try:
             made = Transcript(cheat, STEP, self.state)
         except (ValueError, IndexError):
             return None
-        wrong, right = (commit_tensor(t.trace(STEP)[node]) for t in (made, self.honest))
+        wrong, right = (t.committed_trace(STEP).items[node] for t in (made, self.honest))
         # the other NaN is the same NaN
-        return None if wrong.item == right.item else (element, made)
+        return None if wrong == right else (element, made)
 
     def play(self, own: Transcript, believed: Transcript) -> tuple[int, str | None]:
         """A dispute in which one party shows its own transcript and the other believes another:

@@ -81,7 +81,7 @@ class Table:
             }
             trial = WrongElement(self.job, program, data, step=0, **tampered)
             try:
-                trial.trace(state, 0)
+                dict(trial.walk(state, 0))
             except (ValueError, IndexError):
                 continue  # what it would make of it, nothing can be computed from
             return WrongElement.at(step=step, **tampered), f"{program.nodes[node].name} of {step}"

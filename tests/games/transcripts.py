@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.games.world import small_training
 from worker.chain.types import Job, Segment
 from worker.commit import state_root, tensor_item
-from worker.dispute.commitments import CommittedList
+from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.jobs import Computation, Journal, Replay
 from worker.roles.base import ComputationOf
 from worker.simulation import WrongElement, WrongReport, WrongState
@@ -59,7 +59,7 @@ def lies_of(shape: int) -> tuple[ComputationOf, ...]:
 def _computes(lie: ComputationOf, shape: int, step: int) -> bool:
     program, state, data = small_training()
     try:
-        lie(job_of(shape), program, data).trace(state, step)
+        dict(lie(job_of(shape), program, data).walk(state, step))
     except (ValueError, IndexError):  # what it would make of it, nothing can be computed from
         return False
     return True
@@ -83,7 +83,7 @@ class Transcript(Replay):
 
     def committed_trace(self, step: int) -> CommittedList:
         if step not in self._committed:
-            self._committed[step] = CommittedList(self.trace(step))
+            self._committed[step] = CommittedTrace(self, step)
         return self._committed[step]
 
     @property

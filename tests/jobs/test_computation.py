@@ -48,7 +48,7 @@ def test_random_numbers_are_of_the_jobs_seed_and_the_steps_number():
         for step in (0, 1):
             after, reports = c.advance(state, step)
             assert equal(c.advance(state, step)[0], after)
-            traced = c.program.split(c.trace(state, step))
+            traced = c.program.split(dict(c.walk(state, step)))
             assert equal(traced[0], after) and equal(traced[1], reports)
             found.append(after[0])
         replay = Replay(c, 0, state)
@@ -84,7 +84,7 @@ def test_a_replay_gives_the_same_states_in_any_order(order):
     for step in order:
         assert equal(replay.state(step), plain[step])
         assert replay.root(step) == state_root(plain[step])
-    next_state, _ = program().split(replay.trace(5))
+    next_state, _ = program().split(dict(replay.walk(5)))
     assert equal(next_state, plain[6])
     for outside in (3, 9):
         with pytest.raises(ValueError, match=f"S_{outside} is outside the segment's steps"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import product
 
 import pytest
@@ -36,6 +37,41 @@ def follow(program: Program, state, batch, seed: int = 0, step: int = 0) -> list
     after, reports = program.run(state, batch, seed=seed, step=step)
     assert same([*after, *reports], [trace[n] for n in program.outputs])
     return trace
+
+
+@pytest.mark.parametrize("wanted", [None, (), (0,), (7, 40, 41), range(5, 60, 9)])
+def test_a_walk_yields_what_the_trace_holds(wanted):
+    """Protects disputes about large models: a tensor computed alone, from what it depends on, is
+    the one that was committed."""
+    program, state, batch = attention()
+    trace = program.trace(state, batch, seed=3, step=2)
+    walked = dict(program.walk(state, batch, wanted=wanted, seed=3, step=2))
+    assert list(walked) == list(range(len(trace)) if wanted is None else wanted)
+    assert same([*walked.values()], [trace[n] for n in walked])
+
+
+def test_a_walk_computes_and_holds_no_more_than_it_must():
+    """Protects the memory and the time of a dispute: only what the wanted node depends on is
+    computed, and a tensor goes once its last reader has been."""
+    program, state, batch = attention()
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def watched(node: int, tensor: Tensor) -> Tensor:
+        nonlocal most
+        most = max(most, sum(t() is not None for t in alive))
+        fresh = tensor.clone()
+        alive.append(weakref.ref(fresh))
+        return fresh
+
+    last = len(program.nodes) - 1
+    for _ in program.walk(state, batch, watched):
+        pass
+    assert len(alive) == len(program.nodes) and most < len(program.nodes) // 3
+    alive.clear()
+    assert [n for n, _ in program.walk(state, batch, watched, (last // 2,))] == [last // 2]
+    assert len(alive) <= last // 2 + 1
+    assert all(t() is None for t in alive)
 
 
 @pytest.mark.parametrize("training", TRAININGS)

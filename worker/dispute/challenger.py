@@ -16,7 +16,7 @@ from worker.chain.events import (
 from worker.chain.types import Claim, Dispute, Opening, Phase
 from worker.commit import LEAF_BYTES
 from worker.commit.tensors import element_bytes
-from worker.dispute.commitments import CommittedList
+from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.court import CourtMoves
 from worker.dispute.known import RevealedTree
 from worker.dispute.openings import openings
@@ -228,7 +228,7 @@ class ChallengerPlayer:
 
     def _trace(self, step: int) -> CommittedList:
         if step not in self._traces:
-            self._traces[step] = CommittedList(self.replay.trace(step))
+            self._traces[step] = CommittedTrace(self.replay, step)
         return self._traces[step]
 
     def _state(self, step: int) -> CommittedList:

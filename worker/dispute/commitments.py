@@ -8,6 +8,7 @@ from functools import cached_property
 from torch import Tensor
 
 from worker.commit import TensorCommitment, Tree, commit_tensor, list_leaf, list_tree, tensor_item
+from worker.jobs import Replay
 
 
 class CommittedList:
@@ -18,17 +19,20 @@ class CommittedList:
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors = list(tensors)
+        self._tensors = dict(enumerate(tensors))
         self._opened: dict[int, TensorCommitment] = {}
-        self.items = [tensor_item(tensor) for tensor in self._tensors]
+        self.items = [tensor_item(tensor) for tensor in tensors]
 
     def __getitem__(self, index: int) -> TensorCommitment:
         if index not in self._opened:
-            self._opened[index] = commit_tensor(self._tensors[index])
+            self._opened[index] = commit_tensor(self._tensor(index))
         return self._opened[index]
 
+    def _tensor(self, index: int) -> Tensor:
+        return self._tensors[index]
+
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self.items)
 
     def replace(self, index: int, commitment: TensorCommitment) -> None:
         """Puts another commitment in a tensor's place: how tests cheat. Before the tree is read."""
@@ -47,3 +51,23 @@ class CommittedList:
     def leaf(self, index: int) -> bytes:
         """The list leaf of tensor `index`."""
         return list_leaf(index, self.items[index])
+
+
+class CommittedTrace(CommittedList):
+    """The trace of one step, of which no more is held at a time than a run of the step holds.
+
+    A tensor that is opened is computed anew, and its operands, which are opened next, with it: that
+    takes less time than memory for all of them does where a trace is gigabytes.
+    """
+
+    def __init__(self, replay: Replay, step: int) -> None:
+        super().__init__(())
+        self._replay, self._step = replay, step
+        self.items = [tensor_item(tensor) for _, tensor in replay.walk(step)]
+
+    def _tensor(self, index: int) -> Tensor:
+        if index not in self._tensors:
+            node = self._replay.computation.program.nodes[index]
+            wanted = {index, *(i.node for i in node.inputs)} - self._tensors.keys()
+            self._tensors.update(self._replay.walk(self._step, wanted))
+        return self._tensors[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.chain.types import Dispute, Phase
 from worker.commit import Tree
-from worker.dispute.commitments import CommittedList
+from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.court import CourtMoves
 from worker.dispute.openings import opened
 from worker.jobs import Journal, Replay, interior
@@ -82,7 +82,7 @@ class SolverPlayer:
 
     def _trace(self, step: int) -> CommittedList:
         if step not in self._traces:
-            self._traces[step] = CommittedList(self.replay.trace(step))
+            self._traces[step] = CommittedTrace(self.replay, step)
         return self._traces[step]
 
     def _state(self, step: int) -> CommittedList:

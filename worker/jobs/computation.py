@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,11 +53,16 @@ class Computation:
         """S_{step+1} and the report of `step`, from S_step."""
         return self.program.run(state, self.batch(step), seed=self.job.seed, step=step)
 
-    def trace(
-        self, state: Sequence[Tensor], step: int, tamper: Tamper | None = None
-    ) -> list[Tensor]:
-        """Every node's output in `step`, from S_step."""
-        return self.program.trace(state, self.batch(step), tamper, seed=self.job.seed, step=step)
+    def walk(
+        self,
+        state: Sequence[Tensor],
+        step: int,
+        wanted: Collection[int] | None = None,
+        tamper: Tamper | None = None,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Every node's number and output in `step`, from S_step, or those of the wanted nodes."""
+        batch, seed = self.batch(step), self.job.seed
+        return self.program.walk(state, batch, tamper, wanted, seed=seed, step=step)
 
     def run_segment(
         self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
@@ -104,9 +109,11 @@ class Replay:
             self._roots[step] = self.root(first) if same else state_root(state)
         return self._roots[step]
 
-    def trace(self, step: int) -> list[Tensor]:
-        """Every node's output in `step`."""
-        return self.computation.trace(self.state(step), step)
+    def walk(
+        self, step: int, wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Every node's number and output in `step`, or those of the wanted nodes."""
+        return self.computation.walk(self.state(step), step, wanted)
 
 
 def untouched(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Runs programs in torch: fast, or with every node's output kept.
+"""Runs programs in torch: fast, or node by node for a dispute.
 
 Both give the same bits. The fast run skips what only a dispute needs: a dot or a sum is computed
 from its floats at once, without the exponents and integers that are nodes of their own.
@@ -6,7 +6,7 @@ from its floats at once, without the exponents and integers that are nodes of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,16 +57,25 @@ class Executor:
         results = [values[n] for n in self.outputs]
         return [r.view(self.nodes[n].shape) for r, n in zip(results, self.outputs, strict=True)]  # type: ignore[union-attr]
 
-    def trace(
+    def walk(
         self,
         state: Sequence[Tensor],
         batch: Sequence[Tensor],
         moment: Moment,
         tamper: Tamper | None = None,
-    ) -> list[Tensor]:
-        """Every node's output, in order, NaNs canonical."""
-        values: list[Tensor] = []
-        for index, (node, evaluate) in enumerate(zip(self.nodes, self._steps, strict=True)):
+        wanted: Collection[int] | None = None,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Nodes' numbers and outputs, in order, NaNs canonical; each goes after its last reader.
+
+        wanted: what is yielded, every node where it is not given. Nothing else than that and what
+        it depends on is computed.
+        """
+        asked = range(len(self.nodes)) if wanted is None else frozenset(wanted)
+        needed = _cone(asked, [tuple(i.node for i in node.inputs) for node in self.nodes])
+        last = {i.node: n for n in needed for i in self.nodes[n].inputs}
+        values: dict[int, Tensor] = {}
+        for index in needed:
+            node, evaluate = self.nodes[index], self._steps[index]
             if node.kind == Kind.SOURCE:
                 value = _source(node, index, state, batch, moment, evaluate)
             else:
@@ -74,8 +83,14 @@ class Executor:
             value = value.contiguous().view(node.shape)
             if tamper is not None:
                 value = tamper(index, value)
-            values.append(exact.canonical(value) if value.is_floating_point() else value)
-        return values
+            value = exact.canonical(value)
+            for operand in {i.node for i in node.inputs}:
+                if last[operand] == index:
+                    del values[operand]
+            if index in last:
+                values[index] = value
+            if index in asked:
+                yield index, value
 
 
 def _source(
@@ -236,14 +251,7 @@ def _plan(
         n: fused[n][0] if n in fused else tuple(i.node for i in node.inputs)
         for n, node in enumerate(nodes)
     }
-    needed: set[int] = set()
-    stack = list(outputs)
-    while stack:
-        n = stack.pop()
-        if n not in needed:
-            needed.add(n)
-            stack.extend(operands[n])
-    order = sorted(needed)
+    order = _cone(outputs, operands)
     last = {o: n for n in order for o in operands[n]}
     dead: dict[int, list[int]] = {}
     for o, n in last.items():
@@ -253,6 +261,20 @@ def _plan(
         (n, operands[n], fused[n][1] if n in fused else steps[n], tuple(dead.get(n, ())))
         for n in order
     ]
+
+
+def _cone(
+    wanted: Collection[int], operands: Mapping[int, Sequence[int]] | Sequence[Sequence[int]]
+) -> list[int]:
+    """What the wanted nodes depend on, themselves included, in order."""
+    needed: set[int] = set()
+    stack = list(wanted)
+    while stack:
+        n = stack.pop()
+        if n not in needed:
+            needed.add(n)
+            stack.extend(operands[n])
+    return sorted(needed)
 
 
 def float_rows(nodes: Sequence[Node], q: int, e: int, bits: int) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,14 +128,33 @@ class Program:
         seed: int = 0,
         step: int = 0,
     ) -> list[Tensor]:
-        """Every node's output, bit for bit what `run` computes.
+        """Every node's output, bit for bit what `run` computes; `walk` does not hold them all.
 
         tamper: called with a node's number and its output, returns what takes its place; this is
         how tests and the demo cheat.
         """
-        return self._executor.trace(state, batch, Moment(seed, step), tamper)
+        return [value for _, value in self.walk(state, batch, tamper, seed=seed, step=step)]
 
-    def split(self, trace: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def walk(
+        self,
+        state: Sequence[Tensor],
+        batch: Sequence[Tensor],
+        tamper: Tamper | None = None,
+        wanted: Collection[int] | None = None,
+        *,
+        seed: int = 0,
+        step: int = 0,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The nodes' numbers and outputs as `trace` has them, one after another, in about the
+        memory of a run: a trace of a large model is larger than a host's memory.
+
+        wanted: the nodes to yield, by default all; only they and what they depend on are computed.
+        """
+        return self._executor.walk(state, batch, Moment(seed, step), tamper, wanted)
+
+    def split(
+        self, trace: Sequence[Tensor] | Mapping[int, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """The next state and the report within a trace."""
         results = [trace[n] for n in self.outputs]
         return results[: self.state_count], results[self.state_count :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -56,12 +56,16 @@ class WrongElement(Computation):
     def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         if step != self.step:
             return super().advance(state, step)
-        return self.program.split(self.trace(state, step))
+        return self.program.split(dict(self.walk(state, step, self.program.outputs)))
 
-    def trace(
-        self, state: Sequence[Tensor], step: int, tamper: Tamper | None = None
-    ) -> list[Tensor]:
-        return super().trace(state, step, self._tamper if step == self.step else None)
+    def walk(
+        self,
+        state: Sequence[Tensor],
+        step: int,
+        wanted: Collection[int] | None = None,
+        tamper: Tamper | None = None,
+    ) -> Iterator[tuple[int, Tensor]]:
+        return super().walk(state, step, wanted, self._tamper if step == self.step else tamper)
 
 
 class WrongState(Computation):
