@@ -310,9 +310,7 @@ def show(found: dict[str, Any]) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
-@click.option(
-    "--quick", "only_quick", is_flag=True, help="Without the GPT's whole step: 6 GB, a minute."
-)
+@click.option("--quick", "only_quick", is_flag=True, help="Without the GPT's whole step: 6 GB.")
 @click.option("--keep", is_flag=True, help=f"Write {SNAPSHOT.name}, which a test compares with.")
 def main(as_json: bool, only_quick: bool, keep: bool) -> None:
     """Play disputes to their end on a node of their own and count what they cost."""
