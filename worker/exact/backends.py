@@ -1,8 +1,8 @@
 """Ways to compute the exact integer products behind `dot`, and the choice between them.
 
 All give the same bits. `native` is C, compiled for the host's processor at its first use; where
-there is a compiler it is the fastest, and `dot` hands it floats at once. `fp64` is one f64 matrix
-product; `int8` cuts the integers into signed bytes
+there is a compiler it is the fastest, and `dot` hands it floats at once. `triton` is its
+counterpart on a GPU. `fp64` is one f64 matrix product; `int8` cuts the integers into signed bytes
 for int8 matrix units; `integer` is plain i64, for tests. A backend serves a device only after it
 gave the right bits there on inputs made to break it: some processors saturate int8 products, some
 libraries flush subnormals. Among those that pass, the fastest for the shape is taken.
@@ -25,6 +25,8 @@ from worker.exact.rows import F64_EXACT, finish
 log = logging.getLogger(__name__)
 
 ENVIRONMENT = "ASSAY_DOT_BACKEND"
+GPU = "triton"
+"""The backend that only GPUs have; it needs Triton, which PyTorch's GPU builds bring."""
 INT8_SPLIT = 1 << 17
 """Longest K for one int8 product: 127 * 127 * 2^17 < 2^31, so no int32 accumulator overflows."""
 
@@ -98,12 +100,29 @@ def integer(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor
     return _finish(torch.matmul(ia, ib.mT), sa.cpu(), sb.cpu()).to(qa.device)
 
 
+def triton(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor:
+    """Through kernels on int8 matrix units; K at most 4096."""
+    from worker.exact.gpu import product  # no Triton is needed where this is not called
+
+    return product.product(qa, sa, qb, sb, bits)
+
+
 BACKENDS: dict[str, Product] = {
     "native": native.product,
     "int8": int8,
     "fp64": fp64,
     "integer": integer,
 }
+"""Those that a CPU may have."""
+
+
+def backend(name: str) -> Product:
+    """The backend of this name; ValueError where there is none."""
+    if name == GPU:
+        return triton
+    if name not in BACKENDS:
+        raise ValueError(f"no dot backend {name!r}; there are {', '.join([*BACKENDS, GPU])}")
+    return BACKENDS[name]
 
 
 # --- their parts --------------------------------------------------------------------------------
@@ -239,13 +258,24 @@ def compiles() -> bool:
 
 
 @cache
+def has_triton() -> bool:
+    """Whether there is Triton here; says once what is missing."""
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        log.warning("products on this GPU are slower without Triton: %s", error)
+        return False
+    return True
+
+
+@cache
 def passes(name: str, device: torch.device, bits: int) -> bool:
     """Whether the backend gives the known answers on `device`; logs a warning if it does not."""
     for case in known_answer_inputs(bits):
         expected = integer(*case, bits).nan_to_num(-1.0).view(torch.int32)
         try:
             qa, sa, qb, sb = (t.clone().to(device) for t in case)
-            got = BACKENDS[name](qa, sa, qb, sb, bits).cpu()
+            got = backend(name)(qa, sa, qb, sb, bits).cpu()
         except (RuntimeError, NotImplementedError, OSError) as error:
             log.warning("dot backend %s cannot run on %s: %s", name, device, error)
             return False
@@ -260,6 +290,8 @@ def candidates(device: torch.device, k: int, bits: int) -> list[str]:
     names = []
     if device.type == "cpu" and native.supports(k, bits) and compiles():
         names.append("native")
+    if device.type == "cuda" and bits <= 20 and 0 < k <= 4096 and has_triton():
+        names.append(GPU)
     if bits <= 14 and bound(k, bits) < F64_EXACT:
         names.append("int8")
     if bound(1, bits) < F64_EXACT and bound(k, bits) < 1 << 63:
@@ -287,12 +319,11 @@ def choose(a: Tensor, b: Tensor, bits: int, name: str | None = None) -> str:
         if b.dim() == 2:
             m *= a.shape[:-2].numel()
         name = _fastest(a.device, bits, _size(batch, 8), *(_size(x, 1024) for x in (m, n, k)))
-        if name == "native" and not native.supports(k, bits):
+        if (name == "native" and not native.supports(k, bits)) or (name == GPU and k > 4096):
             name = candidates(a.device, k, bits)[0]
         if name == "int8" and bound(k, bits) >= F64_EXACT:
             name = "fp64"
-    if name not in BACKENDS:
-        raise ValueError(f"no dot backend {name!r}; there are {', '.join(BACKENDS)}")
+    backend(name)
     if not passes(name, a.device, bits):
         raise NoBackend(f"dot backend {name} is not exact on {a.device} at {bits=}")
     return name
@@ -307,7 +338,7 @@ def _size(n: int, most: int) -> int:
 def _fastest(device: torch.device, bits: int, batch: int, m: int, n: int, k: int) -> str:
     """The quickest backend for a class of shapes, timed once per process."""
     names = candidates(device, k, bits)
-    if len(names) == 1 or names[0] == "native":  # ahead of the others at every size
+    if len(names) == 1 or names[0] in ("native", GPU):  # ahead of the others at every size
         return names[0]
     limit = (1 << (bits - 1)) - 1
     times = {}
@@ -320,7 +351,7 @@ def _fastest(device: torch.device, bits: int, batch: int, m: int, n: int, k: int
             sb = torch.ones(qb.shape[:-1], device=device)
             _wait(device)
             start = time.perf_counter()
-            BACKENDS[name](qa, sa, qb, sb, bits)
+            backend(name)(qa, sa, qb, sb, bits)
             _wait(device)
             best = min(best, time.perf_counter() - start)
         times[name] = best

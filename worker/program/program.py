@@ -7,16 +7,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from worker.commit import Tree, list_tree
+from worker.exact.native import NoCompiler
 from worker.program.compiled import CompiledExecutor
 from worker.program.cost import Summary, summarise
 from worker.program.execute import Executor, Moment, Tamper
 from worker.program.records import Header, Node, from_document, numbers_of, output_item, to_document
 from worker.program.wellformed import check_program
 from worker.untrusted import parse_json
+
+if TYPE_CHECKING:
+    from worker.program.gpu.executor import GpuExecutor
 
 FORMAT = "assay-program-1"
 
@@ -77,19 +83,31 @@ class Program:
         return Executor(self.nodes, self.outputs)
 
     @cached_property
-    def _compiled(self) -> list[CompiledExecutor]:
-        """The native code of the step, once `compile` has made it."""
-        return []
+    def _compiled(self) -> dict[torch.device, CompiledExecutor | GpuExecutor]:
+        """The native code of the step by device, once `compile` has made it."""
+        return {}
 
-    def compile(self) -> None:
-        """Makes native code of the step, which `run` uses from then on for tensors on the CPU.
+    def compile(self, device: torch.device | str = "cpu") -> None:
+        """Makes native code of the step, which `run` uses from then on for tensors on `device`.
 
-        The bits stay the same. Needs a C compiler on the host; takes seconds, less where this
-        program or one like it was compiled before. Raises NoCompiler, or Uncompilable for a program
-        that only the interpreter takes.
+        The bits stay the same. Needs a C compiler on the host, or Triton for a GPU; takes seconds,
+        less where this program or one like it was compiled before. Raises NoCompiler, or
+        Uncompilable for a program that only the interpreter takes.
         """
-        if not self._compiled:
-            self._compiled.append(CompiledExecutor(self.nodes, self.outputs))
+        where = _indexed(torch.device(device))
+        if where in self._compiled:
+            return
+        if where.type == "cpu":
+            self._compiled[where] = CompiledExecutor(self.nodes, self.outputs)
+            return
+        try:
+            from worker.program.gpu.executor import GpuExecutor
+        except ImportError as error:
+            raise NoCompiler(
+                f"{error}: steps on a GPU are compiled by Triton, which comes with PyTorch's builds "
+                "for GPUs; or pip install triton"
+            ) from error
+        self._compiled[where] = GpuExecutor(self.nodes, self.outputs, where)
 
     @property
     def is_compiled(self) -> bool:
@@ -107,8 +125,10 @@ class Program:
 
         seed, step: of the job, and the number of this step in it; random numbers depend on both.
         """
-        on_cpu = all(t.device.type == "cpu" for t in (*state, *batch))
-        executor = self._compiled[0] if self._compiled and on_cpu else self._executor
+        devices = {t.device for t in (*state, *batch)}
+        executor: Executor | CompiledExecutor | GpuExecutor = self._executor
+        if len(devices) == 1:
+            executor = self._compiled.get(devices.pop(), executor)
         results = executor.run(state, batch, Moment(seed, step))
         return results[: self.state_count], results[self.state_count :]
 
@@ -208,3 +228,10 @@ class Program:
         `str` of it is a table for people. `worker.program.cost` says what is counted.
         """
         return summarise(self.nodes, self.outputs, self.state_count, self.root)
+
+
+def _indexed(device: torch.device) -> torch.device:
+    """The device as tensors name theirs: a GPU with its number."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device

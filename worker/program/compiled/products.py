@@ -24,12 +24,16 @@ from worker.program.compiled.text import C_TYPES, TASK, Kernel, literal
 from worker.program.records import Node
 
 
+Part = list[tuple[int, Access]]
+"""Loops of the batch, the rows or k: each its size, and the access along it alone."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """A DOT's operand: the node it reads, and how.
 
     strides: of batch, row and k; or None, and `loader` is the body of the function that reads it,
-    whose block is [k, rows] if `k_major`.
+    whose block is [k, rows] if `k_major`. access, parts: what the loader was made from.
     """
 
     node: int
@@ -37,6 +41,8 @@ class Rows:
     strides: tuple[int, int, int] | None
     loader: str = ""
     k_major: bool = False
+    access: Access | None = None
+    parts: tuple[Part, Part, Part] = ([], [], [])
 
 
 def rows_of(nodes: Sequence[Node], x: int, sizes: tuple[int, int, int]) -> Rows:
@@ -55,10 +61,6 @@ def rows_of(nodes: Sequence[Node], x: int, sizes: tuple[int, int, int]) -> Rows:
         strides = tuple(part[0][1].flat.strides[0] if part else 0 for part in (batch, rows, k))
         return Rows(x, found.flat.offset, strides)  # type: ignore[arg-type]
     return _loaded(x, found, (batch, rows, k))
-
-
-Part = list[tuple[int, Access]]
-"""Loops of the batch, the rows or k: each its size, and the access along it alone."""
 
 
 def _parts(found: Access, loops: Loops, sizes: tuple[int, int, int]) -> tuple[Part, Part, Part]:
@@ -136,7 +138,7 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     else:
         lines.append(f"for (int64_t v = 0; v < run; v++) d[v] = {element};")
     lines += ["w += run;", "}", "}"]
-    return Rows(source, 0, None, "\n".join(lines), k_major)
+    return Rows(source, 0, None, "\n".join(lines), k_major, found, parts)
 
 
 def _still(found: Access) -> Access:

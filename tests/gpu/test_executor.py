@@ -1,0 +1,135 @@
+"""Whole steps in kernels: the interpreter's bits, for everything that programs can hold."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
+
+from tests.program import test_compiled, test_execute, test_families, test_lowering
+from tests.program.helpers import lowered, program_of, same
+from tests.program.models import TRAININGS, attention, seeded
+from worker.program.execute import Moment
+from worker.program.gpu.executor import GpuExecutor
+
+EVERY = 1 if torch.cuda.is_available() else 9
+"""Interpreted kernels are slow: there every ninth case of an operator, beginning anywhere."""
+QUICK = ("residual", "autoencoder", "ignored labels", "adamw")
+
+
+def ran(program, state, batch, moment: Moment, device: torch.device) -> None:
+    """Twice, the second time with what the first left in memory; and the operands as they were."""
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    after, reports = program.interpret(state, batch, seed=moment.seed, step=moment.step)
+    there = [[t.to(device) for t in tensors] for tensors in (state, batch)]
+    first = executor.run(*there, moment)
+    second = executor.run(*there, moment)
+    for found in (first, second):
+        assert same([t.cpu() for t in found], [*after, *reports])
+    assert same([t.cpu() for t in there[0]], state)
+
+
+def test_every_function_on_special_values_through_maps_that_lead_out_of_bounds(device):
+    """Protects solvers: fills, negative strides, subnormals, infinities and NaNs."""
+    program, state = test_execute.everything()
+    ran(program, state, [], Moment(2**63 + 5, 2), device)
+
+
+def test_every_operator_gives_the_interpreters_bits(device):
+    """Protects solvers: whatever PyTorch operator a step holds."""
+    cases = [
+        (operator, n, case)
+        for operator, found in test_lowering.CASES.items()
+        for n, case in enumerate(found)
+    ]
+    for operator, n, case in cases[:: EVERY]:
+        args, kwargs = test_lowering.split(case)
+        expected = operator(*args, **kwargs)
+        results = None
+        if not isinstance(expected, Tensor):
+            first = operator in test_lowering.FIRST or None
+            results = [k for k, t in enumerate(expected) if t is not None][:first]
+        program, state = lowered(operator, args, kwargs, results)
+        try:
+            ran(program, state, [], Moment(7, 3), device)
+        except AssertionError as error:
+            raise AssertionError(f"{operator}-{n}") from error
+
+
+@pytest.mark.parametrize("name", test_families.FAMILIES)
+@pytest.mark.parametrize("bits", [14, 20])
+def test_every_family_steps_to_the_same_bits(name, bits, device):
+    """Protects whole trainings of every family, in their first and second step."""
+    if device.type == "cpu" and (name not in QUICK or bits != 14):
+        pytest.skip("minutes under the interpreter; a GPU runs it")
+    course = test_families.train(test_families.FAMILIES[name], steps=1, bits=bits)
+    for state in (course.first, course.last):
+        ran(course.program, state, course.batch, Moment(5, 1), device)
+
+
+def test_steps_that_overflow_stay_equal(device):
+    """Protects diverging trainings: rows that are not finite take the same way."""
+    program, state, batch = seeded(3, attention)
+    for factor in (1e30, 1e-30):
+        grown = [t * factor if t.is_floating_point() else t for t in state]
+        ran(program, grown, batch, Moment(1, 1), device)
+    spoilt = [t.clone() for t in state]
+    spoilt[0].view(-1)[3], spoilt[1].view(-1)[0] = float("nan"), float("inf")
+    ran(program, spoilt, batch, Moment(1, 1), device)
+
+
+def test_blocks_and_remainders_meet_exactly(device):
+    """Protects large tensors: rows along memory and across it, one long loop, a transposed copy."""
+    state = [torch.randn(133, 77), torch.randn(133, 77)]
+    ran(program_of(test_compiled.big, state), state, [], Moment(), device)
+
+
+def test_random_numbers_follow_the_moment(device):
+    """Protects dropout: a graph that is replayed reads each step's number anew."""
+    program = program_of(lambda b, v: [b.random((3, 7)), b.random((4000,))], [torch.zeros(1)])
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    state = [torch.zeros(1, device=device)]
+    for moment in (Moment(0, 0), Moment(2**64 - 1, 2**32 - 1), Moment(3, 4), Moment(3, 5)):
+        after, reports = program.interpret(
+            [torch.zeros(1)], [], seed=moment.seed, step=moment.step
+        )
+        found = executor.run(state, [], moment)
+        assert same([t.cpu() for t in found], [*after, *reports])
+
+
+def test_a_state_that_changes_in_place_is_read_again(device):
+    """Protects what is handed through from being taken for what it was."""
+    program, state, batch = TRAININGS[0]()
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    there = [t.to(device) for t in state]
+    for _ in range(3):
+        expected = program.interpret([t.cpu() for t in there], batch)
+        found = executor.run(there, [t.to(device) for t in batch], Moment())
+        assert same([t.cpu() for t in found], [*expected[0], *expected[1]])
+        for tensor in there:
+            if tensor.is_floating_point():
+                tensor.mul_(0.5)
+
+
+def test_earlier_results_outlive_later_steps(device):
+    """Protects a solver's checkpoints: a state is not overwritten by the steps after it."""
+    program, state, batch = TRAININGS[0]()
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    batch = [t.to(device) for t in batch]
+    first = executor.run([t.to(device) for t in state], batch, Moment())
+    kept = [t.clone() for t in first]
+    executor.run(first[: len(state)], batch, Moment())
+    assert same(first, kept)
+
+
+def test_operands_of_another_kind_are_refused(device):
+    """Protects memory: a kernel never reads a tensor that is not what the program takes."""
+    program, state, batch = TRAININGS[0]()
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    state, batch = ([t.to(device) for t in tensors] for tensors in (state, batch))
+    with pytest.raises(ValueError, match=r"STATE 0 is .* the program takes"):
+        executor.run([state[0].double(), *state[1:]], batch, Moment())
+    with pytest.raises(ValueError, match=r"STATE 0 is .* the program takes"):
+        executor.run([state[0].flatten()[:-1], *state[1:]], batch, Moment())

@@ -1,0 +1,244 @@
+"""Runs a program's step on a GPU: launches once, then one replayed graph."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.exact.gpu.constants import window_table
+from worker.exact.gpu.dot import Launch
+from worker.exact.native.build import cache_folder
+from worker.program.codes import BOOL, DTYPES, Kind, Source
+from worker.program.execute import Moment, constant_of
+from worker.program.gpu.plan import Key, Operand, plan_of
+from worker.program.gpu.walk import MOMENT, WINDOWS
+from worker.program.records import Node
+
+COMPILERS = 16
+"""Threads that compile kernels, at most: what takes long there does not hold Python's lock."""
+
+
+class GpuExecutor:
+    """Runs one well-formed program on one GPU.
+
+    Operands are copied into memory of its own and results out of it, so that a state outlives the
+    steps after it. Raises Uncompilable for a program that only the plain executor takes.
+
+    On the CPU, under Triton's interpreter (TRITON_INTERPRET=1), it computes the same, slowly: for
+    tests.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], outputs: Sequence[int], device: torch.device
+    ) -> None:
+        self.nodes, self.outputs = tuple(nodes), tuple(outputs)
+        self.device = device
+        self._on_gpu = device.type != "cpu"
+        processors = 1
+        if self._on_gpu:
+            processors = torch.cuda.get_device_properties(device).multi_processor_count
+        plan = plan_of(nodes, outputs, processors)
+        self._plan = plan
+        self._module = module_of(plan.text)
+        self._lock = threading.Lock()  # the memory serves one run at a time
+        self._launches: list[tuple[Launch | None, tuple[Tensor, ...]]] = []
+        self._graph: Any = None
+        self._sources = {
+            n: node
+            for n, node in enumerate(self.nodes)
+            if node.kind == Kind.SOURCE and node.fn in (Source.STATE, Source.BATCH)
+        }
+        self._made = sorted({n for n in self.outputs if not self._is_source(n)})
+
+    @property
+    def memory(self) -> int:
+        """Bytes of what is between sources and outputs."""
+        return self._plan.arena
+
+    def run(self, state: Sequence[Tensor], batch: Sequence[Tensor], moment: Moment) -> list[Tensor]:
+        """The outputs. state: one tensor per state, any shape of the right count, on the device."""
+        given = {n: self._taken(node, state, batch) for n, node in self._sources.items()}
+        with self._lock:
+            if not self._launches:
+                self._prepare(given)
+            self._fill(given, moment)
+            if not self._on_gpu:
+                self._launch()
+            elif self._graph is None:
+                self._capture()
+            else:
+                self._graph.replay()
+            return self._results(given)
+
+    # operands and results
+
+    def _is_source(self, n: int) -> bool:
+        node = self.nodes[n]
+        return node.kind == Kind.SOURCE and node.fn != Source.RANDOM
+
+    def _taken(self, node: Node, state: Sequence[Tensor], batch: Sequence[Tensor]) -> Tensor:
+        """A tensor that was handed in; ValueError if it is not what the program takes."""
+        value = (state if node.fn == Source.STATE else batch)[node.attributes[0]]
+        if value.dtype != DTYPES[node.dtype] or value.numel() != node.count:
+            raise ValueError(
+                f"{node.name} {node.attributes[0]} is {value.dtype} of shape {tuple(value.shape)}; "
+                f"the program takes {DTYPES[node.dtype]} of shape {node.shape}"
+            )
+        if value.device != self.device:
+            raise ValueError(
+                f"{node.name} {node.attributes[0]} is on {value.device}, not on {self.device}"
+            )
+        return value.detach()
+
+    def _fill(self, given: dict[int, Tensor], moment: Moment) -> None:
+        """Copies what was handed in to where the kernels read it, unless it stands there from the
+        last run: the same tensor, unchanged since."""
+        targets, values = [], []
+        for n, target in self._inputs.items():
+            value = given[n]
+            if self._held.get(n) == (id(value), value._version) and self._keeps[n] is value:
+                continue
+            targets.append(target)
+            values.append(value.reshape(-1))
+            if n in self.outputs:  # it will come again
+                self._keeps[n] = value
+                self._held[n] = (id(value), value._version)
+        if targets:
+            torch._foreach_copy_(targets, values)
+        if self._moment is not None:
+            signed = [v - (1 << 64) if v >> 63 else v for v in (moment.seed, moment.step)]
+            self._moment.copy_(torch.tensor(signed))
+
+    def _results(self, given: dict[int, Tensor]) -> list[Tensor]:
+        copies = self._outputs.clone().split(self._output_bytes) if self._made else ()
+        made = {
+            n: copy[: self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize]
+            .view(DTYPES[self.nodes[n].dtype])
+            .view(self.nodes[n].shape)
+            for n, copy in zip(self._made, copies, strict=True)
+        }
+        found = []
+        for n in self.outputs:
+            node = self.nodes[n]
+            if n in made:
+                found.append(made[n])
+            elif n in given:
+                found.append(given[n].reshape(node.shape))
+            else:
+                found.append(constant_of(node).to(self.device))
+        return found
+
+    # launches
+
+    def _prepare(self, given: dict[int, Tensor]) -> None:
+        """Finds every operand its memory, and compiles the kernels."""
+        plan, device = self._plan, self.device
+        memory: dict[Key, Tensor] = {}
+        arena = torch.empty(plan.arena + 512, dtype=torch.uint8, device=device)
+        arena = arena[-arena.data_ptr() % 256 :]
+        for key, at in plan.offsets.items():
+            memory[key] = self._typed(key, arena[at : at + plan.sizes[key]])
+        sizes = [self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize for n in self._made]
+        self._output_bytes = [-(-size // 64) * 64 for size in sizes]
+        self._outputs = torch.empty(sum(self._output_bytes), dtype=torch.uint8, device=device)
+        at = 0
+        for n, size, whole in zip(self._made, sizes, self._output_bytes, strict=True):
+            memory[n] = self._typed(n, self._outputs[at : at + size])
+            at += whole
+        used = {o.key for call in plan.calls for o in call.operands}
+        self._inputs = {n: torch.empty_like(t).reshape(-1) for n, t in given.items() if n in used}
+        self._keeps: dict[int, Tensor] = {}
+        self._held: dict[int, tuple[int, int]] = {}
+        memory |= {n: self._typed(n, t.view(torch.uint8)) for n, t in self._inputs.items()}
+        memory |= {n: self._constant(n) for n in plan.leaves}
+        self._moment = None
+        if MOMENT in used:
+            self._moment = torch.zeros(2, dtype=torch.int64, device=device)
+            memory[MOMENT] = self._moment
+        if WINDOWS in used:
+            memory[WINDOWS] = torch.tensor(window_table(), device=device)
+        launches = []
+        for call in plan.calls:
+            launch = call.launch
+            if launch is not None and call.kernel is not None:
+                launch = replace(launch, kernel=getattr(self._module, call.kernel))
+            launches.append((launch, tuple(_from(memory, o) for o in call.operands)))
+        if self._on_gpu:
+            compile_all(launches)
+        self._launches = launches
+
+    def _typed(self, key: Key, memory: Tensor) -> Tensor:
+        """A buffer's bytes as what the kernels take; bools are bytes there."""
+        if isinstance(key, int):
+            dtype = self.nodes[key].dtype
+            return memory if dtype == BOOL else memory.view(DTYPES[dtype])
+        assert isinstance(key, tuple)
+        dtypes = {"packed": torch.int8, "scales": torch.float32, "sums": torch.int64}
+        return memory.view(dtypes[key[0]])
+
+    def _constant(self, n: int) -> Tensor:
+        made = constant_of(self.nodes[n]).reshape(-1).to(self.device)
+        return made.view(torch.uint8) if made.dtype == torch.bool else made
+
+    def _launch(self) -> None:
+        for launch, operands in self._launches:
+            if launch is None:
+                operands[0].zero_()
+            else:
+                launch(*operands)
+
+    def _capture(self) -> None:
+        """Launches once as it is, which loads every kernel, then once more into a graph."""
+        with torch.cuda.device(self.device):
+            self._launch()
+            torch.cuda.synchronize(self.device)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._launch()
+        self._graph = graph
+        graph.replay()
+
+
+def _from(memory: dict[Key, Tensor], operand: Operand) -> Tensor:
+    found = memory[operand.key]
+    return found[operand.offset :] if operand.offset else found
+
+
+def compile_all(launches: Sequence[tuple[Launch | None, tuple[Tensor, ...]]]) -> None:
+    """Compiles the kernels of these launches side by side."""
+    seen: dict[tuple[object, ...], tuple[Launch, tuple[Tensor, ...]]] = {}
+    for launch, operands in launches:
+        if launch is not None:
+            aligned = tuple(o.data_ptr() % 16 == 0 for o in operands)
+            seen.setdefault((replace(launch, grid=()), aligned), (launch, operands))
+    with ThreadPoolExecutor(COMPILERS) as pool:
+        list(pool.map(lambda one: one[0].compile(*one[1]), seen.values()))
+
+
+def module_of(text: str) -> ModuleType:
+    """A module with this source, kept in a file: Triton reads its kernels' source from there."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    name = f"assay_gpu_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = cache_folder() / f"{name}.py"
+    if not path.exists():
+        part = path.with_suffix(f".{threading.get_ident()}.part")
+        part.write_text(text)
+        part.replace(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
