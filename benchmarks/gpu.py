@@ -1,10 +1,12 @@
 """Exact steps on a GPU beside plain PyTorch in fp32, TF32 and bf16, and beside the CPU's bits.
 
-python -m benchmarks.gpu [--json] [--save] [--device cuda] [--only NAME]
+python -m benchmarks.gpu [--json] [--save] [--device cuda] [--only NAME] [--programs FOLDER]
 
 Every product and step is run in turn with the others in one process; times are medians. Then one
 step of each workload, of one row of its batch, is traced on the CPU and on the GPU, and the bits of
-every node are compared. With --save the document goes into benchmarks/results/gpu-NAME.json.
+every node are compared; what the compiled step gives is compared with the CPU's trace as well. With
+--save the document goes into benchmarks/results/gpu-NAME.json. Capturing takes minutes and needs no
+GPU: with --programs a captured program is kept in that folder, and taken from there the next time.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from benchmarks.measure import machine
 from benchmarks.models import language_loss
 from benchmarks.workloads import WORKLOADS, Workload, workload
 from worker import exact
+from worker.program import Program, inference_state, training_state
 
 RESULTS = Path(__file__).parent / "results"
 BITS = (14, 20)
-SECONDS = 4.0
+SECONDS = 3.0
 Step = Callable[[], object]
 
 
@@ -59,9 +62,32 @@ def gpt2() -> Workload:
     return Workload(Logits(GPT2LMHeadModel(config)), batch, language_loss)
 
 
-def made(name: str) -> Workload:
+def made(name: str, rows: int | None = None) -> Workload:
+    """A workload, the same in every process. rows: of its batch, by default all."""
     torch.manual_seed(0)
-    return MAKERS[name]()
+    whole = MAKERS[name]()
+    return Workload(whole.module, [t[:rows] for t in whole.batch], whole.loss_fn)
+
+
+def captured(work: Workload, name: str, bits: int, kept: Path | None) -> Program:
+    """The program of a workload's step: captured, or what `kept` has of an earlier capture."""
+    if kept is None:
+        return work.capture(bits)[0]
+    rows = work.batch[0].shape[0]
+    path = kept / f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{rows}-rows-{bits}-bits.json"
+    if path.exists():
+        return Program.load(path)
+    program, _ = work.capture(bits)
+    kept.mkdir(parents=True, exist_ok=True)
+    program.save(path)
+    return program
+
+
+def first_state(work: Workload) -> list[Tensor]:
+    """What a workload's program starts from."""
+    if work.loss_fn is None:
+        return inference_state(work.module)
+    return training_state(work.module, work.optimizer(work.module))
 
 
 MAKERS: dict[str, Callable[[], Workload]] = {
@@ -136,41 +162,80 @@ def products(device: torch.device) -> Iterator[tuple[str, dict[str, float]]]:
         yield f"dot {m}x{n}x{k}", medians(steps, device)
 
 
-def steps(name: str, device: torch.device) -> dict[str, float]:
+def steps(name: str, device: torch.device, kept: Path | None) -> dict[str, float]:
     work = made(name)
     batch = [t.to(device) for t in work.batch]
+    state = [t.to(device) for t in first_state(work)]
     found: dict[str, Step] = {}
     for bits in BITS:
-        program, state = work.capture(bits)
-        there = [t.to(device) for t in state]
-        found[f"exact, {bits} bits"] = lambda p=program, s=there: p.run(s, batch)  # type: ignore[misc]
+        program = captured(work, name, bits, kept)
+        start = time.perf_counter()
+        program.compile(device)
+        program.run(state, batch)
+        wait(device)
+        print(f"  {bits} bits: ready in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        found[f"exact, {bits} bits"] = lambda p=program: p.run(state, batch)  # type: ignore[misc]
     module = copy.deepcopy(work.module).to(device)
     found |= plain(Workload(module, batch, work.loss_fn).plain(), device)
     return medians(found, device)
 
 
+def memory(name: str, device: torch.device, kept: Path | None) -> dict[str, float]:
+    """Peak megabytes on the GPU of two steps, beside the model's and the batch's own: exact, and
+    plain fp32."""
+    work = made(name)
+    batch = [t.to(device) for t in work.batch]
+    program = captured(work, name, BITS[0], kept)
+    program.compile(device)
+    state = [t.to(device) for t in first_state(work)]
+    found = {}
+    found["exact"] = peak(lambda: program.run(program.run(state, batch)[0], batch), device)
+    del program, state
+    module = copy.deepcopy(work.module).to(device)
+    step = plain(Workload(module, batch, work.loss_fn).plain(), device)["fp32"]
+    found["fp32"] = peak(lambda: (step(), step()), device)
+    return found
+
+
+def peak(run: Step, device: torch.device) -> float:
+    """Megabytes that are taken at most."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    wait(device)
+    return torch.cuda.max_memory_allocated(device) / 1e6
+
+
 # --- bits ---------------------------------------------------------------------------------------
 
 
-def differing(name: str, device: torch.device, bits: int) -> tuple[int, list[str]]:
-    """How many nodes a step has, and those whose bits on the device are not the CPU's."""
-    whole = made(name)
-    work = Workload(whole.module, [t[:1] for t in whole.batch], whole.loss_fn)
-    program, state = work.capture(bits)
-    here = program.trace(state, work.batch)
-    there = program.trace([t.to(device) for t in state], [t.to(device) for t in work.batch])
-    wrong = [
-        f"{n} {program.nodes[n].name}"
-        for n, (a, b) in enumerate(zip(here, there, strict=True))
-        if not same(a, b.cpu())
-    ]
-    return len(here), wrong
+def differing(
+    name: str, device: torch.device, bits: int, kept: Path | None
+) -> tuple[int, list[str]]:
+    """How many nodes a step has, and those whose bits on the device are not the CPU's: traced, and
+    of the compiled step the outputs."""
+    work = made(name, rows=1)
+    program, state = captured(work, name, bits, kept), first_state(work)
+    there = [[t.to(device) for t in tensors] for tensors in (state, work.batch)]
+    program.compile(device)
+    outputs = [t for part in program.run(*there) for t in part]
+    wrong, last = [], {}
+    both = zip(program.walk(state, work.batch), program.walk(*there), strict=True)
+    for (n, a), (_, b) in both:
+        if not same(a.to(device), b):
+            wrong.append(f"{n} {program.nodes[n].name}")
+        if n in program.outputs:
+            last[n] = a
+    for n, output in zip(program.outputs, outputs, strict=True):
+        if not same(last[n].to(device), exact.canonical(output)):
+            wrong.append(f"compiled {n} {program.nodes[n].name}")
+    return len(program.nodes), wrong
 
 
 def same(a: Tensor, b: Tensor) -> bool:
     if a.dtype == torch.float32:
         a, b = a.contiguous().view(torch.int32), b.contiguous().view(torch.int32)
-    return torch.equal(a, b)
+    return torch.equal(a.flatten(), b.flatten())
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -181,29 +246,46 @@ def same(a: Tensor, b: Tensor) -> bool:
 @click.option("--only", default="", help="Workloads whose name has this in it; `dot` for products.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 @click.option("--save", is_flag=True, help="Keep the document in benchmarks/results.")
-def main(where: str, only: str, as_json: bool, save: bool) -> None:
+@click.option(
+    "--programs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep captured programs in this folder, and take them from it.",
+)
+@click.option("--capture", is_flag=True, help="Only capture what --programs lacks; needs no GPU.")
+def main(
+    where: str, only: str, as_json: bool, save: bool, programs: Path | None, capture: bool
+) -> None:
     """Times and bits of exact steps on a GPU."""
-    device = torch.device(where)
+    names = [n for n in MAKERS if only in n]
+    if capture:
+        for n in names:
+            for rows in (None, 1):
+                for bits in BITS:
+                    captured(made(n, rows), n, bits, programs)
+        return
+    device = torch.device(where, 0) if where == "cuda" else torch.device(where)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise click.UsageError(
             "there is no CUDA device; --device cpu tries the command without one"
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    names = [n for n in MAKERS if only in n]
     rows = [(n, found) for n, found in products(device)] if only in "dot" else []
     for n in names:
         print(f"{n} ...", file=sys.stderr, flush=True)
-        rows.append((n, steps(n, device)))
+        rows.append((n, steps(n, device, programs)))
+    peaks = {n: memory(n, device, programs) for n in names} if device.type == "cuda" else {}
     traced: list[dict[str, Any]] = []
     for n in names:
         for bits in BITS:
-            nodes, wrong = differing(n, device, bits)
+            print(f"{n}, {bits} bits: tracing ...", file=sys.stderr, flush=True)
+            nodes, wrong = differing(n, device, bits, programs)
             traced.append({"name": n, "bits": bits, "nodes": nodes, "differing": wrong})
     document = {
         "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
         "device": name,
         "machine": machine(),
         "seconds": [{"name": n, **found} for n, found in rows],
+        "peak_megabytes": [{"name": n, **found} for n, found in peaks.items()],
         "bits": traced,
     }
     if save:
@@ -220,6 +302,9 @@ def main(where: str, only: str, as_json: bool, save: bool) -> None:
         ratio = found[columns[0]] / found["fp32"]
         table.add_row(n, *(f"{found[c]:.2e}" for c in columns), f"{ratio:.2f}")
     Console().print(table)
+    for n, found in peaks.items():
+        ratio = found["exact"] / found["fp32"]
+        click.echo(f"{n}: at most {found['exact']:.0f} MB, fp32 {found['fp32']:.0f}: {ratio:.2f}")
     for t in traced:
         verdict = (
             f"{len(t['differing'])} differ: {t['differing'][:5]}" if t["differing"] else "equal"

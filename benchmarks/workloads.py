@@ -33,7 +33,8 @@ class Workload:
     batch: list[Tensor]
     loss_fn: Loss | None = None
 
-    def _optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        """A new one, of this workload's kind."""
         return torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
 
     def capture(self, bits: int = DOT_BITS) -> tuple[Program, list[Tensor]]:
@@ -41,7 +42,7 @@ class Workload:
         if self.loss_fn is None:
             program = capture_inference(self.module, self.batch, bits=bits)
             return program, inference_state(self.module)
-        optimizer = self._optimizer(self.module)
+        optimizer = self.optimizer(self.module)
         program = capture_training(self.module, self.loss_fn, optimizer, self.batch, bits=bits)
         return program, training_state(self.module, optimizer)
 
@@ -55,7 +56,7 @@ class Workload:
                     return module(*self.batch)
 
             return forward
-        optimizer = self._optimizer(module)
+        optimizer = self.optimizer(module)
         x, y = self.batch
 
         def step() -> object:

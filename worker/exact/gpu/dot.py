@@ -96,10 +96,11 @@ def pack(
     x, packed, scales, rows, k, kp, slice_size, batch_stride, row_stride, k_stride,
     BITS: tl.constexpr, SLICES: tl.constexpr, R: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """Packs f32 rows that stand in memory by strides. Grid: blocks of R rows, batches."""
-    r = tl.program_id(0) * R + tl.arange(0, R)
+    """Packs f32 rows that stand in memory by strides. Grid: of each batch, blocks of R rows."""
+    blocks = tl.cdiv(rows, R)
+    r = tl.program_id(0) % blocks * R + tl.arange(0, R)
     c = tl.arange(0, P)
-    batch = tl.program_id(1).to(tl.int64)
+    batch = (tl.program_id(0) // blocks).to(tl.int64)
     along = r.to(tl.int64) * row_stride
     across = c.to(tl.int64) * k_stride
     at = x + batch * batch_stride + along[:, None] + across[None, :]
@@ -113,9 +114,10 @@ def pack_integers(
     BITS: tl.constexpr, SLICES: tl.constexpr, R: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
     """Packs i32 integers [batch, rows, k] that stand under exponents [batch, rows]."""
-    r = tl.program_id(0) * R + tl.arange(0, R)
+    blocks = tl.cdiv(rows, R)
+    r = tl.program_id(0) % blocks * R + tl.arange(0, R)
     c = tl.arange(0, P)
-    first = tl.program_id(1).to(tl.int64) * rows
+    first = (tl.program_id(0) // blocks).to(tl.int64) * rows
     exponents = tl.load(e + first + r, mask=r < rows, other=0)
     tl.store(scales + first + r, scale_of(exponents, BITS), mask=r < rows)
     within = (r < rows)[:, None]
@@ -135,19 +137,19 @@ def multiply(
     out_batch, out_row, out_column,
     SLICES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """f32 out[batch, i, j] of packed rows i of a and j of b. Grid: tiles, batches.
+    """f32 out[batch, i, j] of packed rows i of a and j of b. Grid: of each batch, tiles.
 
     a_batch, b_batch: rows from one batch to the next, 0 where all have the same.
     """
     tiles_n = tl.cdiv(n, BN)
     tiles_m = tl.cdiv(m, BM)
     # eight tiles of rows at a time meet all columns, so that both stay in the cache
-    pid = tl.program_id(0)
+    pid = tl.program_id(0) % (tiles_m * tiles_n)
     band = pid // (8 * tiles_n)
     height = tl.minimum(tiles_m - band * 8, 8)
     tile_m = band * 8 + (pid % (8 * tiles_n)) % height
     tile_n = (pid % (8 * tiles_n)) // height
-    batch = tl.program_id(1).to(tl.int64)
+    batch = (tl.program_id(0) // (tiles_m * tiles_n)).to(tl.int64)
 
     i = tile_m * BM + tl.arange(0, BM)
     j = tile_n * BN + tl.arange(0, BN)
@@ -256,7 +258,7 @@ def packing(
     kp, slices = padded(k), slices_of(bits)
     size = batch * rows * kp
     constants = (("BITS", bits), ("SLICES", slices), ("R", r), ("P", p))
-    grid = (-(-rows // r), batch)
+    grid = (-(-rows // r) * batch,)
     return Launch(pack, grid, (rows, k, kp, size, *strides), constants, warps), slices * size
 
 
@@ -266,7 +268,7 @@ def packing_integers(batch: int, rows: int, k: int, bits: int) -> tuple[Launch, 
     kp, slices = padded(k), slices_of(bits)
     size = batch * rows * kp
     constants = (("BITS", bits), ("SLICES", slices), ("R", r), ("P", p))
-    grid = (-(-rows // r), batch)
+    grid = (-(-rows // r) * batch,)
     return Launch(pack_integers, grid, (rows, k, kp, size), constants, warps), slices * size
 
 
@@ -305,6 +307,6 @@ def multiplying(
         m if batches[0] > 1 else 0, n if batches[1] > 1 else 0, *out_strides,
     )  # fmt: skip
     constants = (("SLICES", slices_of(bits)), ("BM", bm), ("BN", bn), ("BK", min(kp, 128)))
-    grid = (-(-m // bm) * -(-n // bn), batch)
+    grid = (-(-m // bm) * -(-n // bn) * batch,)
     return Launch(multiply, grid, numbers, constants, warps, 3)
 

@@ -233,6 +233,7 @@ def module_of(text: str) -> ModuleType:
         return sys.modules[name]
     path = cache_folder() / f"{name}.py"
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{threading.get_ident()}.part")
         part.write_text(text)
         part.replace(path)

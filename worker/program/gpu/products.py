@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from math import prod
 
 from worker.exact.gpu.dot import pack_block, padded, slices_of
-from worker.program.codes import BOOL, F32, Kind
+from worker.program.codes import BOOL, F32
 from worker.program.compiled.affine import Form
 from worker.program.compiled.products import Part, Rows
-from worker.program.gpu.text import TYPES, coordinate, linear, literal, total
+from worker.program.gpu.text import coordinate, linear, literal, total
 from worker.program.gpu.walk import Kernel, flat_kernel
 from worker.program.records import Node
 
 
-def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tuple[int, int], int]:
+def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tuple[int, ...], int]:
     """Packs [batch, rows, k] from where `rows` reads it: the kernel's text (x, packed, scales), its
     grid and warps. Elements that it reads beyond its operand are the fill."""
     assert rows.access is not None
@@ -24,11 +24,12 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tu
     along_k = _steps(rows.parts[2]) == 1
     r, p, warps = pack_block(count, k, along_k or not by_rows)
     kp, slices = padded(k), slices_of(bits)
+    blocks = -(-count // r)
     names: dict[tuple[int, int], str] = {}
     lines = [
-        f"r = tl.program_id(0) * {r} + tl.arange(0, {r})",
+        f"r = tl.program_id(0) % {blocks} * {r} + tl.arange(0, {r})",
         f"c = tl.arange(0, {p})",
-        "batch = tl.program_id(1)",
+        f"batch = tl.program_id(0) // {blocks}",
     ]
     for which, (name, whole) in enumerate((("batch", batch), ("r", count), ("c", k))):
         loops = [size for size, _ in rows.parts[which]]
@@ -66,7 +67,7 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tu
         f"dot.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, {size}, {bits}, {slices})"
     )
     text = "@triton.jit\ndef @(p0, p1, p2):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
-    return text, (-(-count // r), batch), warps
+    return text, (blocks * batch,), warps
 
 
 def _steps(part: Part) -> int:
@@ -86,12 +87,11 @@ def gather(nodes: Sequence[Node], operands: Sequence[int], n: int) -> Kernel:
         f"row = f // {d}",
         "k = tl.load(p2 + row, mask=fm, other=0).to(tl.int64)",
         f"inside = (k >= 0) & (k < {v})",
-        f"at = (row // {length * 1} * {v} + k) * {d} + f % {d}",
+        f"at = (row // {length} * {v} + k) * {d} + f % {d}",
         f"value = {element} != 0" if boolean else f"value = {element}",
         f"value = tl.where(inside, value, {fill})",
         f"tl.store(p0 + f, value{'.to(tl.int8)' if boolean else ''}, mask=fm)",
     ]
-    assert TYPES[node.dtype] and node.kind == Kind.GATHER
     return flat_kernel(lines, (n, x, index), node.count)
 
 
