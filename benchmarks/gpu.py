@@ -190,7 +190,6 @@ def memory(name: str, device: torch.device, kept: Path | None) -> dict[str, floa
     state = [t.to(device) for t in first_state(work)]
     found = {}
     found["exact"] = peak(lambda: program.run(program.run(state, batch)[0], batch), device)
-    del program, state
     module = copy.deepcopy(work.module).to(device)
     step = plain(Workload(module, batch, work.loss_fn).plain(), device)["fp32"]
     found["fp32"] = peak(lambda: (step(), step()), device)

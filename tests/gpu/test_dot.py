@@ -28,7 +28,7 @@ SHAPES = [
 @pytest.mark.parametrize("bits", [2, 8, 9, 14, 15, 20])
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_products_have_the_bits_of_the_definition(bits, shapes, device):
-    """Protects solvers with GPUs: awkward shapes, batches, rows that are zero, tiny or not finite."""
+    """Protects solvers with GPUs: awkward shapes, batches, rows of zeros, tiny or not finite."""
     generator = torch.Generator().manual_seed(bits)
     a, b = (torch.randn(shape, generator=generator) for shape in shapes)
     if a.shape[-2] > 4:

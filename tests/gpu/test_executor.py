@@ -44,7 +44,7 @@ def test_every_operator_gives_the_interpreters_bits(device):
         for operator, found in test_lowering.CASES.items()
         for n, case in enumerate(found)
     ]
-    for operator, n, case in cases[:: EVERY]:
+    for operator, n, case in cases[::EVERY]:
         args, kwargs = test_lowering.split(case)
         expected = operator(*args, **kwargs)
         results = None
@@ -92,9 +92,7 @@ def test_random_numbers_follow_the_moment(device):
     executor = GpuExecutor(program.nodes, program.outputs, device)
     state = [torch.zeros(1, device=device)]
     for moment in (Moment(0, 0), Moment(2**64 - 1, 2**32 - 1), Moment(3, 4), Moment(3, 5)):
-        after, reports = program.interpret(
-            [torch.zeros(1)], [], seed=moment.seed, step=moment.step
-        )
+        after, reports = program.interpret([torch.zeros(1)], [], seed=moment.seed, step=moment.step)
         found = executor.run(state, [], moment)
         assert same([t.cpu() for t in found], [*after, *reports])
 

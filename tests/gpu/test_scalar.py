@@ -93,7 +93,7 @@ def test_functions_of_one_operand_are_the_torch_twins(seed, device):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_functions_of_two_operands_are_the_torch_twins(seed, device):
-    """Protects from contraction, from division that is nearly right, and from flushed subnormals."""
+    """Protects from contraction, from division that is nearly right, from flushed subnormals."""
     x, y = patterns(seed), patterns(seed + 100).flip(0)
     small = slice(0, COUNT // 8)
     x[small] *= 2.0**-120

@@ -104,8 +104,8 @@ class Program:
             from worker.program.gpu.executor import GpuExecutor
         except ImportError as error:
             raise NoCompiler(
-                f"{error}: steps on a GPU are compiled by Triton, which comes with PyTorch's builds "
-                "for GPUs; or pip install triton"
+                f"{error}: steps on a GPU are compiled by Triton, which comes with PyTorch's "
+                "builds for GPUs; or pip install triton"
             ) from error
         self._compiled[where] = GpuExecutor(self.nodes, self.outputs, where)
 

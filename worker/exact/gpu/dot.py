@@ -1,22 +1,19 @@
-"""The exact product on a GPU: rows packed as 8-bit integers, multiplied on int8 matrix units.
+"""The exact product on a GPU: how the kernels of `worker.exact.gpu.kernels` are launched.
 
-A row's integers of `bits` bits are cut into digits to the base 128, the lower ones in [-64, 63], and
-each product of two digits is one product of int8 matrices with i32 sums, which are added up in f64,
-exactly (Karatsuba: with the digits' sums besides, three products serve for two digits and six for
-three).
+Rows are packed as int8 matrices, then multiplied. Which blocks and tiles are taken cannot change a
+bit; they were chosen by measurements.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import triton
-import triton.language as tl
 
 from worker.exact.gpu import OPTIONS
-from worker.exact.gpu.constants import NAN_BITS, NONFINITE
-from worker.exact.gpu.rows import as_float, exponent, magnitude, quantise_scale, small_rint
+from worker.exact.gpu.kernels import multiply, pack, pack_integers
 
 LONGEST_ROW = 1 << 12
 """Elements; what one program of `pack` takes, and where the sums of `multiply` are sure to fit."""
@@ -35,180 +32,6 @@ def padded(k: int) -> int:
     return max(32, triton.next_power_of_2(k)) if k <= 128 else -(-k // 128) * 128
 
 
-# ---- packing -----------------------------------------------------------------------------------
-
-
-@triton.jit
-def scale_of(e, BITS: tl.constexpr):
-    """f32 2^(e-BITS+1), NaN for a row that is not finite."""
-    return as_float(tl.where(e == NONFINITE, NAN_BITS, (e + (128 - BITS)) << 23))
-
-
-@triton.jit
-def integers(x, e, BITS: tl.constexpr):
-    """The i32 integers of f32 x [rows, k] under exponents e [rows]; any within the limit in a row
-    that is not finite, as its scale is NaN."""
-    limit: tl.constexpr = (1 << (BITS - 1)) - 1
-    q = small_rint(x * quantise_scale(e, BITS)[:, None])
-    return tl.maximum(tl.minimum(q, limit), -limit)
-
-
-@triton.jit
-def store_slices(q, at, inside, slice_size, SLICES: tl.constexpr):
-    """Writes integers q as int8 matrices, `slice_size` bytes apart, at the pointers `at`."""
-    if SLICES == 1:
-        tl.store(at, q.to(tl.int8), mask=inside)
-    else:
-        c = ((q + 64) & 127) - 64
-        b = (q - c) >> 7
-        if SLICES == 3:
-            tl.store(at, b.to(tl.int8), mask=inside)
-            tl.store(at + slice_size, c.to(tl.int8), mask=inside)
-            tl.store(at + 2 * slice_size, (b + c).to(tl.int8), mask=inside)
-        else:
-            a = b
-            b = ((a + 64) & 127) - 64
-            a = (a - b) >> 7
-            tl.store(at, a.to(tl.int8), mask=inside)
-            tl.store(at + slice_size, b.to(tl.int8), mask=inside)
-            tl.store(at + 2 * slice_size, c.to(tl.int8), mask=inside)
-            tl.store(at + 3 * slice_size, (a + b).to(tl.int8), mask=inside)
-            tl.store(at + 4 * slice_size, (a + c).to(tl.int8), mask=inside)
-            tl.store(at + 5 * slice_size, (b + c).to(tl.int8), mask=inside)
-
-
-@triton.jit
-def store_rows(
-    x, packed, scales, batch, r, c, rows, kp, slice_size,
-    BITS: tl.constexpr, SLICES: tl.constexpr,
-):  # fmt: skip
-    """Packs x [R, P], zero beyond the row's end: rows `r` of one batch, columns `c`."""
-    e = exponent(tl.max(magnitude(x), axis=1))
-    first = batch.to(tl.int64) * rows
-    tl.store(scales + first + r, scale_of(e, BITS), mask=r < rows)
-    at = packed + (first + r)[:, None] * kp + c[None, :]
-    inside = (r < rows)[:, None] & (c < kp)[None, :]
-    store_slices(integers(x, e, BITS), at, inside, slice_size, SLICES)
-
-
-@triton.jit
-def pack(
-    x, packed, scales, rows, k, kp, slice_size, batch_stride, row_stride, k_stride,
-    BITS: tl.constexpr, SLICES: tl.constexpr, R: tl.constexpr, P: tl.constexpr,
-):  # fmt: skip
-    """Packs f32 rows that stand in memory by strides. Grid: of each batch, blocks of R rows."""
-    blocks = tl.cdiv(rows, R)
-    r = tl.program_id(0) % blocks * R + tl.arange(0, R)
-    c = tl.arange(0, P)
-    batch = (tl.program_id(0) // blocks).to(tl.int64)
-    along = r.to(tl.int64) * row_stride
-    across = c.to(tl.int64) * k_stride
-    at = x + batch * batch_stride + along[:, None] + across[None, :]
-    values = tl.load(at, mask=(r < rows)[:, None] & (c < k)[None, :], other=0.0)
-    store_rows(values, packed, scales, batch, r, c, rows, kp, slice_size, BITS, SLICES)
-
-
-@triton.jit
-def pack_integers(
-    q, e, packed, scales, rows, k, kp, slice_size,
-    BITS: tl.constexpr, SLICES: tl.constexpr, R: tl.constexpr, P: tl.constexpr,
-):  # fmt: skip
-    """Packs i32 integers [batch, rows, k] that stand under exponents [batch, rows]."""
-    blocks = tl.cdiv(rows, R)
-    r = tl.program_id(0) % blocks * R + tl.arange(0, R)
-    c = tl.arange(0, P)
-    first = (tl.program_id(0) // blocks).to(tl.int64) * rows
-    exponents = tl.load(e + first + r, mask=r < rows, other=0)
-    tl.store(scales + first + r, scale_of(exponents, BITS), mask=r < rows)
-    within = (r < rows)[:, None]
-    values = tl.load(
-        q + (first + r)[:, None] * k + c[None, :], mask=within & (c < k)[None, :], other=0
-    )
-    at = packed + (first + r)[:, None] * kp + c[None, :]
-    store_slices(values, at, within & (c < kp)[None, :], slice_size, SLICES)
-
-
-# ---- multiplying -------------------------------------------------------------------------------
-
-
-@triton.jit
-def multiply(
-    a, b, a_scales, b_scales, out, m, n, kp, a_slice, b_slice, a_batch, b_batch,
-    out_batch, out_row, out_column,
-    SLICES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-):  # fmt: skip
-    """f32 out[batch, i, j] of packed rows i of a and j of b. Grid: of each batch, tiles.
-
-    a_batch, b_batch: rows from one batch to the next, 0 where all have the same.
-    """
-    tiles_n = tl.cdiv(n, BN)
-    tiles_m = tl.cdiv(m, BM)
-    # eight tiles of rows at a time meet all columns, so that both stay in the cache
-    pid = tl.program_id(0) % (tiles_m * tiles_n)
-    band = pid // (8 * tiles_n)
-    height = tl.minimum(tiles_m - band * 8, 8)
-    tile_m = band * 8 + (pid % (8 * tiles_n)) % height
-    tile_n = (pid % (8 * tiles_n)) // height
-    batch = (tl.program_id(0) // (tiles_m * tiles_n)).to(tl.int64)
-
-    i = tile_m * BM + tl.arange(0, BM)
-    j = tile_n * BN + tl.arange(0, BN)
-    row_a = batch * a_batch + tl.minimum(i, m - 1)
-    row_b = batch * b_batch + tl.minimum(j, n - 1)
-    c = tl.arange(0, BK)
-    at_a = a + row_a[:, None] * kp + c[None, :]
-    at_b = b + row_b[None, :] * kp + c[:, None]
-    if SLICES == 1:
-        total = summed(at_a, at_b, kp, tl.zeros((BM, BN), tl.int32), BK).to(tl.float64)
-    elif SLICES == 3:
-        # x x' = 128 t + cc' of digits x = 128 b + c, with t = 127 bb' - cc' + (b + c)(b' + c').
-        # t may wrap on the way, but not in the end: its sum is within 4096 * (8191^2 + 64^2) / 128
-        zero = tl.zeros((BM, BN), tl.int32)
-        low = summed(at_a + a_slice, at_b + b_slice, kp, zero, BK)
-        high = summed(at_a, at_b, kp, zero, BK)
-        middle = summed(at_a + 2 * a_slice, at_b + 2 * b_slice, kp, high * 127 - low, BK)
-        total = middle.to(tl.float64) * 128.0 + low.to(tl.float64)
-    else:
-        total = tl.zeros((BM, BN), tl.float64)
-        for s in tl.static_range(SLICES):
-            sums = summed(at_a, at_b, kp, tl.zeros((BM, BN), tl.int32), BK)
-            total += sums.to(tl.float64) * weight(s)
-            at_a += a_slice
-            at_b += b_slice
-    scale_a = tl.load(a_scales + row_a).to(tl.float64)
-    scale_b = tl.load(b_scales + row_b).to(tl.float64)
-    # powers of two: exact, and the cast rounds once
-    result = (total * scale_a[:, None] * scale_b[None, :]).to(tl.float32)
-    at = out + batch * out_batch + i.to(tl.int64)[:, None] * out_row
-    at += j.to(tl.int64)[None, :] * out_column
-    tl.store(at, result, mask=(i < m)[:, None] & (j < n)[None, :])
-
-
-@triton.jit
-def summed(a, b, kp, sums, BK: tl.constexpr):
-    """i32 sums plus the product of the int8 tiles from the pointers a [BM, BK] and b [BK, BN] on."""
-    for _ in range(0, kp, BK):
-        sums = tl.dot(tl.load(a), tl.load(b), sums, out_dtype=tl.int32)
-        a += BK
-        b += BK
-    return sums
-
-
-@triton.constexpr_function
-def weight(s):
-    """What the s-th product counts of three digits, x = 2^14 a + 2^7 b + c.
-
-    In the order aa', bb', cc', (a+b)(a'+b'), (a+c)(a'+c'), (b+c)(b'+c'): the last three less two of
-    the first are ab' + ba', ac' + ca', bc' + cb'.
-    """
-    return float(
-        (2**28 - 2**21 - 2**14, 2**14 - 2**21 - 2**7, 1 - 2**14 - 2**7, 2**21, 2**14, 2**7)[s]
-    )
-
-
-# ---- launches ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Launch:
     """A kernel, its grid, its numbers and constants in the kernel's order, and compiler's options.
@@ -224,12 +47,13 @@ class Launch:
     stages: int = 3
 
     def __call__(self, *pointers: Any) -> None:
-        self.kernel[self.grid](*pointers, *self.numbers, **self._options())
+        self.kernel[self.grid](*pointers, *self.numbers, **self._options)
 
     def compile(self, *pointers: Any) -> None:
         """Compiles the kernel for such operands, unless that was done; launches nothing."""
-        self.kernel.warmup(*pointers, *self.numbers, grid=self.grid, **self._options())
+        self.kernel.warmup(*pointers, *self.numbers, grid=self.grid, **self._options)
 
+    @cached_property
     def _options(self) -> dict[str, Any]:
         return {
             **dict(self.constants),
@@ -240,16 +64,20 @@ class Launch:
 
 
 def pack_block(rows: int, k: int, k_contiguous: bool) -> tuple[int, int, int]:
-    """Rows and columns of a block that packs whole rows, and its warps.
+    """Rows and columns of a block that packs whole rows, and its warps (measured on an H200).
 
-    Where rows lie side by side, eight are read together: so many f32 fill what memory gives.
+    Where rows lie side by side, at least four are read together: half of what memory gives at once.
     """
     p = triton.next_power_of_2(padded(k))
-    r = max(1, 4096 // p) if k_contiguous else max(8, min(64, 8192 // p))
-    r = min(r, triton.next_power_of_2(rows))
-    return r, p, max(1, min(16, r * p // 512))
+    if k_contiguous:
+        r, warps = max(1, 2048 // p), 4 if p <= 2048 else 16
+    else:
+        r, warps = (8, 8) if p > 2048 else (8192 // p, 4)
+    r = min(r, 64, triton.next_power_of_2(rows))
+    return r, p, max(1, min(warps, r * p // 256))
 
 
+@cache
 def packing(
     batch: int, rows: int, k: int, strides: tuple[int, int, int], bits: int
 ) -> tuple[Launch, int]:
@@ -262,6 +90,7 @@ def packing(
     return Launch(pack, grid, (rows, k, kp, size, *strides), constants, warps), slices * size
 
 
+@cache
 def packing_integers(batch: int, rows: int, k: int, bits: int) -> tuple[Launch, int]:
     """The launch of `pack_integers` (q, e, packed, scales), and the bytes it packs into."""
     r, p, warps = pack_block(rows, k, True)
@@ -272,22 +101,38 @@ def packing_integers(batch: int, rows: int, k: int, bits: int) -> tuple[Launch, 
     return Launch(pack_integers, grid, (rows, k, kp, size), constants, warps), slices * size
 
 
-TILES = ((128, 128, 8), (64, 64, 4), (32, 32, 4), (16, 32, 2))
-WIDE_TILES = ((64, 64, 8), (32, 32, 4), (16, 32, 2))
-"""Rows, columns and warps of a tile, largest first; wide: for three digits, whose sums are f64. The
-largest are the largest whose sums stay in registers."""
+TILES = ((64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 32, 2))
+"""Rows, columns and warps of a tile, largest first."""
+LARGE = (128, 64, 4)
+WIDE = (64, 64, 8)
+"""For many tiles of long rows; and for three digits, whose sums are f64 and fill more registers."""
 
 
-def tile(batch: int, m: int, n: int, bits: int, processors: int) -> tuple[int, int, int]:
-    """The largest tile of which there are enough to keep all processors busy."""
-    tiles = WIDE_TILES if slices_of(bits) == 6 else TILES
-    for found in tiles:
+def tile(sizes: tuple[int, int, int, int], bits: int, processors: int) -> tuple[int, int, int]:
+    """The largest tile of which there are enough to keep half of all processors busy.
+
+    sizes: batch, M, N, K. Measured on an H200: between the best and a tenth more.
+    """
+    batch, m, n, k = sizes
+
+    def count(bm: int, bn: int) -> int:
+        return batch * -(-m // bm) * -(-n // bn)
+
+    wide = slices_of(bits) == 6
+    if not wide and k > 128 and min(m, n) >= 64 and count(*LARGE[:2]) >= 4 * processors:
+        return LARGE
+    for found in TILES:
         bm, bn, _ = found
-        if batch * -(-m // bm) * -(-n // bn) >= processors and bm < 2 * m and bn < 2 * n:
-            return found
-    return tiles[-1] if m <= 16 else tiles[-2]
+        if bm < 2 * m and bn < 2 * n and 2 * count(bm, bn) >= processors:
+            break
+    else:
+        found = TILES[-1] if m <= 16 else TILES[-2]
+    if wide and found == TILES[0] and count(64, 64) < 4 * processors:
+        return WIDE
+    return found
 
 
+@cache
 def multiplying(
     sizes: tuple[int, int, int, int],
     batches: tuple[int, int],
@@ -300,13 +145,13 @@ def multiplying(
     sizes: batch, M, N, K. batches: of each operand, 1 where all products have the same.
     """
     batch, m, n, k = sizes
-    bm, bn, warps = tile(batch, m, n, bits, processors)
+    bm, bn, warps = tile(sizes, bits, processors)
     kp = padded(k)
+    stages = 4 if kp >= 1024 and (bm, bn) == (64, 64) else 3
     numbers = (
         m, n, kp, batches[0] * m * kp, batches[1] * n * kp,
         m if batches[0] > 1 else 0, n if batches[1] > 1 else 0, *out_strides,
     )  # fmt: skip
     constants = (("SLICES", slices_of(bits)), ("BM", bm), ("BN", bn), ("BK", min(kp, 128)))
     grid = (-(-m // bm) * -(-n // bn) * batch,)
-    return Launch(multiply, grid, numbers, constants, warps, 3)
-
+    return Launch(multiply, grid, numbers, constants, warps, stages)

@@ -23,7 +23,6 @@ from worker.program.compiled.affine import (
 from worker.program.compiled.text import C_TYPES, TASK, Kernel, literal
 from worker.program.records import Node
 
-
 Part = list[tuple[int, Access]]
 """Loops of the batch, the rows or k: each its size, and the access along it alone."""
 

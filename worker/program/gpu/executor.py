@@ -38,9 +38,7 @@ class GpuExecutor:
     tests.
     """
 
-    def __init__(
-        self, nodes: Sequence[Node], outputs: Sequence[int], device: torch.device
-    ) -> None:
+    def __init__(self, nodes: Sequence[Node], outputs: Sequence[int], device: torch.device) -> None:
         self.nodes, self.outputs = tuple(nodes), tuple(outputs)
         self.device = device
         self._on_gpu = device.type != "cpu"

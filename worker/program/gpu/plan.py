@@ -90,9 +90,13 @@ class _Planner:
             else:
                 self._scatter(n)
         self._place()
-        self.made.text = HEADER + "\n\n" + "\n\n".join(
-            text.replace("@triton.jit\ndef @(", f"@triton.jit\ndef {name}(")
-            for text, name in self.names.items()
+        self.made.text = (
+            HEADER
+            + "\n\n"
+            + "\n\n".join(
+                text.replace("@triton.jit\ndef @(", f"@triton.jit\ndef {name}(")
+                for text, name in self.names.items()
+            )
         )
         return self.made
 
@@ -127,9 +131,7 @@ class _Planner:
             a = self._packed_integers(qa, ea, (batch, m, k), bits)
             b = self._packed_integers(qb, eb, (batch, count, k), bits)
         strides = (m * count, 1, m) if n in self.graph.columns else (m * count, count, 1)
-        launch = multiplying(
-            (batch, m, count, k), (a[1], b[1]), strides, bits, self.processors
-        )
+        launch = multiplying((batch, m, count, k), (a[1], b[1]), strides, bits, self.processors)
         keys = (a[0], b[0], ("scales", a[0]), ("scales", b[0]), n)
         self.made.calls.append(Call(tuple(Operand(k) for k in keys), launch))
 

@@ -64,7 +64,7 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tu
     lines.append(f"x = tl.broadcast_to(x, ({r}, {p}))")
     size = batch * count * kp
     lines.append(
-        f"dot.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, {size}, {bits}, {slices})"
+        f"kernels.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, {size}, {bits}, {slices})"
     )
     text = "@triton.jit\ndef @(p0, p1, p2):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
     return text, (blocks * batch,), warps

@@ -12,7 +12,7 @@ from worker.program.records import Node
 HEADER = """import triton
 import triton.language as tl
 
-from worker.exact.gpu import dot, rows, scalar
+from worker.exact.gpu import kernels, rows, scalar
 """
 TYPES = {F32: "tl.float32", I32: "tl.int32", I64: "tl.int64", BOOL: "tl.int1"}
 

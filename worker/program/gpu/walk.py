@@ -266,9 +266,9 @@ class _Rows(_Walk):
     def begin(self) -> tuple[int, int]:
         self.rows = self.group.count // self.length
         self.p = max(2, power_of_two(self.length))
-        self.r = max(1, BLOCK * 2 // self.p)
+        self.r = max(1, 2 * BLOCK // self.p)
         if self._is_across():
-            self.r = max(self.r, min(32, max(8, 8192 // self.p)))
+            self.r = max(self.r, min(32, max(4, 8192 // self.p)))
         self.r = min(self.r, power_of_two(self.rows))
         pid = "tl.program_id(0).to(tl.int64)" if self.wide else "tl.program_id(0)"
         self.lines += [
@@ -282,8 +282,7 @@ class _Rows(_Walk):
         if self.p != self.length:
             self.lines.append(f"cm = c < {self.length}")
             self.column_mask = ["cm"]
-        each = self.r * self.p // 32
-        return -(-self.rows // self.r), max(1, min(16, each // 16))
+        return -(-self.rows // self.r), max(1, min(16, self.r * self.p // 1024))
 
     def _is_across(self) -> bool:
         """Whether neighbouring rows lie side by side in memory, and a row's elements do not."""
