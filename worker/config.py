@@ -88,6 +88,7 @@ class WorkerConfig:
     roles: tuple[str, ...] = ("solver", "verifier")
     threads: int = 0  # for the arithmetic; 0: as many as torch chooses
     native: bool = True  # steps as native code, compiled on this host; else interpreted
+    device: str = "auto"  # where steps run: a GPU where torch sees one; cpu, cuda or cuda:N
     address: str = ""  # whose part is looked at where there is no key
 
     def __post_init__(self) -> None:
@@ -100,6 +101,10 @@ class WorkerConfig:
                 'such as ["solver", "verifier"]',
             )
         _at_least("worker.threads", self.threads, 0)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise _refuse(
+                "worker.device", self.device, "must be auto, cpu, cuda or cuda:N", 'try "auto"'
+            )
         if self.address and not is_address(self.address):
             raise _refuse(
                 "worker.address", self.address, "must be an address", "write 0x and 40 hex digits"
@@ -310,6 +315,7 @@ store = ".assay/store"                   # what verifiers read: a folder, s3://b
 roles = ["solver", "verifier"]           # and "challenger": disputes without being drawn
 threads = 0                              # for the arithmetic; 0: as many as torch chooses
 native = true                            # steps as native code, compiled here; false: interpreted
+device = "auto"                          # where they run: a GPU if there is one; cpu, cuda, cuda:1
 # address = "0x..."                      # whose part is looked at where there is no key
 
 [pricing]                                # one of the two

@@ -80,6 +80,10 @@ def test_paths_are_relative_to_the_config(tmp_path):
         ({"worker": {"roles": ["solver", "solver"]}}, "each once"),
         ({"worker": {"roles": "solver"}}, "must be a list of texts"),
         ({"worker": {"native": 1}}, r"worker\.native = 1: must be true or false; it is a int"),
+        (
+            {"worker": {"device": "gpu"}},
+            r"worker\.device = 'gpu': must be auto, cpu, cuda or cuda:N",
+        ),
         ({"worker": {"threads": -1}}, r"worker\.threads = -1: must be at least 0"),
         ({"worker": {"address": "0x12"}}, r"worker\.address = '0x12': must be an address"),
         ({"pricing": {"fixed": 5, "fraction": 0.5}}, "exactly one"),

@@ -55,7 +55,7 @@ def test_without_a_compiler_steps_are_interpreted_and_the_log_says_why(monkeypat
     """Protects hosts without a compiler: they work, slower, and are told the remedy."""
     plain, native, state = both()
 
-    def missing(self):
+    def missing(self, device):
         raise NoCompiler("no C compiler works here. Install one")
 
     monkeypatch.setattr(Program, "compile", missing)

@@ -8,56 +8,176 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from worker.chain.types import Job
 from worker.exact import canonical
 from worker.exact.native import CompileError, NoCompiler
-from worker.jobs.computation import Computation
+from worker.jobs.computation import Computation, Progress, SegmentResult
+from worker.jobs.sampling import rows_of_step
 from worker.program import Program, Uncompilable
 
 log = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
+RESIDENT = 1 << 31
+"""Bytes of a data set that are kept on a GPU; of a larger one each step's rows are sent there."""
+
 
 class NativeComputation(Computation):
-    """Runs steps as compiled native code where the host can, and as the interpreter where not.
+    """Runs steps as native code where the host can, and as the interpreter where not.
 
-    A wrong bit costs a solver its stake, and a compiler is large: the first step is computed both
-    ways, and native code that differs in any bit is never used. Either choice is logged.
+    device: where steps run; states and reports are taken and returned on the CPU. A wrong bit costs
+    a solver its stake, and a compiler is large: the first step is interpreted on the CPU as well,
+    and native code that differs in any bit is never used. Where a GPU's code is not to be had, or
+    not right, the CPU's is tried. Whatever is left out is logged, with the reason.
     """
 
-    _trusted: bool | None = None
+    def __init__(
+        self, job: Job, program: Program, data: Sequence[Tensor], device: torch.device = CPU
+    ) -> None:
+        super().__init__(job, program, data)
+        self.device = device
+        self._trusted: torch.device | None = None  # where native code has shown its bits
+        self._tried = False
+        # states as they stand on the GPU, by their tensors on the CPU; and a small data set
+        self._there: list[tuple[Tensor, int, Tensor]] = []
+        self._resident: list[Tensor] = []
 
     def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
-        if self._trusted is None:
+        if not self._tried:
             return self._first(state, step)
-        run = self.program.run if self._trusted else self.program.interpret
-        return run(state, self.batch(step), seed=self.job.seed, step=step)
+        start = self._sent(state)
+        end, reports = self._step(start, step)
+        return self._returned(state, start, end), [t.to(CPU) for t in reports]
+
+    def run_segment(
+        self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
+    ) -> SegmentResult:
+        """All steps of a segment; between them the state stays where it is computed."""
+        current, reports = list(state), []
+        start: list[Tensor] = []
+        there: list[Tensor] = []
+        for done, step in enumerate(self.job.segment_range(segment), start=1):
+            if not self._tried:
+                current, report = self._first(current, step)
+            else:
+                if not there:
+                    there = start = self._sent(current)
+                there, report = self._step(there, step)
+            reports.append([t.to(CPU) for t in report])
+            if progress is not None:
+                progress(done)
+        if there:
+            current = self._returned(current, start, there)
+        return SegmentResult(current, reports)
+
+    # one step, where it runs
+
+    def _step(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
+        run = self.program.interpret if self._trusted is None else self.program.run
+        return run(state, self._batch(step), seed=self.job.seed, step=step)
+
+    def _batch(self, step: int) -> list[Tensor]:
+        if self._resident and self.batch_rows:
+            rows = rows_of_step(self.job.seed, self.job.rows, self.batch_rows, step)
+            rows = rows.to(self._where)
+            return [t[rows] for t in self._resident]
+        return [t.to(self._where) for t in self.batch(step)]
+
+    @property
+    def _where(self) -> torch.device:
+        return self._trusted or CPU
+
+    def _sent(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """A state where steps run; what was returned from there, and not changed, stands there."""
+        if self._where.type == "cpu":
+            return list(state)
+        known = {id(t): (version, there) for t, version, there in self._there}
+        found = []
+        for tensor in state:
+            version, there = known.get(id(tensor), (None, None))
+            if there is None or version != tensor._version:
+                there = tensor.to(self._where)
+            found.append(there)
+        self._remember(state, found)
+        return found
+
+    def _returned(
+        self, before: Sequence[Tensor], start: Sequence[Tensor], end: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """A state on the CPU. A tensor that steps have handed on is the one that came in, so that
+        it is seen not to need another hash."""
+        if self._where.type == "cpu":
+            return list(end)
+        back = [
+            b.view(e.shape) if e.data_ptr() == s.data_ptr() else e.to(CPU)
+            for b, s, e in zip(before, start, end, strict=True)
+        ]
+        self._remember(back, end)
+        return back
+
+    def _remember(self, here: Sequence[Tensor], there: Sequence[Tensor]) -> None:
+        pairs = zip(here, there, strict=True)
+        self._there = [(t, t._version, copy) for t, copy in pairs]
+
+    # whether native code is right
 
     def _first(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         batch, seed = self.batch(step), self.job.seed
         expected = self.program.interpret(state, batch, seed=seed, step=step)
-        self._trusted = False
-        if not compiled(self.program):
-            return expected
-        found = self.program.run(state, batch, seed=seed, step=step)
-        if same_bits([*found[0], *found[1]], [*expected[0], *expected[1]]):
-            self._trusted = True
-            log.debug("step %d is the same natively and interpreted", step)
-        else:
-            log.error(
-                "native code of program %s gives other bits than the interpreter at step %d; it is "
-                "not used. Please report this, with the compiler's version.",
-                self.program.root.hex(),
-                step,
-            )
+        self._tried = True
+        for device in dict.fromkeys((self.device, CPU)):
+            if compiled(self.program, device) and self._is_right(state, step, device, expected):
+                self._trusted = device
+                if device.type != "cpu":
+                    self._settle()
+                break
         return expected
 
+    def _is_right(
+        self,
+        state: Sequence[Tensor],
+        step: int,
+        device: torch.device,
+        expected: tuple[list[Tensor], list[Tensor]],
+    ) -> bool:
+        batch = [t.to(device) for t in self.batch(step)]
+        try:
+            found = self.program.run(
+                [t.to(device) for t in state], batch, seed=self.job.seed, step=step
+            )
+        except torch.OutOfMemoryError as error:
+            log.warning("a step does not fit the memory of %s: %s", device, error)
+            return False
+        back = [t.to(CPU) for part in found for t in part]
+        if same_bits(back, [*expected[0], *expected[1]]):
+            log.debug("step %d is the same on %s and interpreted", step, device)
+            return True
+        log.error(
+            "native code of program %s on %s gives other bits than the interpreter at step %d; it "
+            "is not used. Please report this, with the compiler's version.",
+            self.program.root.hex(),
+            device,
+            step,
+        )
+        return False
 
-def compiled(program: Program) -> bool:
+    def _settle(self) -> None:
+        """Keeps the data set on the GPU where it is small."""
+        if sum(t.numel() * t.element_size() for t in self.data) <= RESIDENT:
+            self._resident = [t.to(self._where) for t in self.data]
+
+
+def compiled(program: Program, device: torch.device = CPU) -> bool:
     """Compiles a program's step where that can be done; the log says why it could not."""
     try:
-        program.compile()
+        program.compile(device)
     except (NoCompiler, Uncompilable, CompileError, OSError) as error:
-        log.warning("steps are interpreted, several times slower: %s", error)
-    return program.is_compiled
+        if device.type == "cpu":
+            log.warning("steps are interpreted, several times slower: %s", error)
+        else:
+            log.warning("steps do not run on %s: %s", device, error)
+        return False
+    return True
 
 
 def same_bits(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:

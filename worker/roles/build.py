@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import torch
 
 from worker.chain import Clients, Job, Task
-from worker.config import Config
+from worker.config import Config, ConfigError
 from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
-from worker.roles.base import Desk, Role
+from worker.roles.base import ComputationOf, Desk, Role
 from worker.roles.keeper import Keeper
 from worker.roles.solver import Pricing, Solver
 from worker.roles.verifier import Verifier
@@ -42,7 +43,7 @@ def build(
         stakes=clients.stakes,
         token=clients.token,
         store=store,
-        computation_of=NativeComputation if config.worker.native else Computation,
+        computation_of=computation_of(config),
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )
@@ -56,6 +57,30 @@ def build(
     if {"verifier", "challenger"} <= set(config.worker.roles):
         del made["verifier"]  # a volunteer does all that a drawn verifier does
     return [*(r for name, r in made.items() if name in config.worker.roles), Keeper(desk)]
+
+
+def computation_of(config: Config) -> ComputationOf:
+    """How steps are computed here. Raises ConfigError for a device that is not there."""
+    device = device_of(config.worker.device)
+    return partial(NativeComputation, device=device) if config.worker.native else Computation
+
+
+def device_of(name: str) -> torch.device:
+    """The device that a config names, or, for auto, a GPU if torch sees one."""
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= count:
+            raise ConfigError.of(
+                "worker.device",
+                name,
+                f"is not here: torch {torch.__version__} sees {count} CUDA devices",
+                'install the CUDA build of torch and a driver, or write "cpu"',
+            )
+    return device
 
 
 def pricing_of(config: Config) -> Pricing:

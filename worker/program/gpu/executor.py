@@ -201,7 +201,8 @@ class GpuExecutor:
             self._launch()
             torch.cuda.synchronize(self.device)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # other threads hash and copy meanwhile, which only concerns their own streams
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._launch()
         self._graph = graph
         graph.replay()
