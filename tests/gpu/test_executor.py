@@ -111,15 +111,28 @@ def test_a_state_that_changes_in_place_is_read_again(device):
                 tensor.mul_(0.5)
 
 
-def test_earlier_results_outlive_later_steps(device):
-    """Protects a solver's checkpoints: a state is not overwritten by the steps after it."""
+def test_a_training_goes_on_from_any_of_its_states(device):
+    """Protects a solver's checkpoints: next states are written over states in the executor's own
+    memory, and never where a result that was handed out stands."""
     program, state, batch = TRAININGS[0]()
     executor = GpuExecutor(program.nodes, program.outputs, device)
-    batch = [t.to(device) for t in batch]
-    first = executor.run([t.to(device) for t in state], batch, Moment())
-    kept = [t.clone() for t in first]
-    executor.run(first[: len(state)], batch, Moment())
-    assert same(first, kept)
+    assert executor.renews > 0
+    states = [state]
+    for _ in range(3):
+        states.append(program.interpret(states[-1], batch)[0])
+    there = [t.to(device) for t in batch]
+    found = [[t.to(device) for t in state]]
+    for _ in range(3):
+        found.append(executor.run(found[-1], there, Moment())[: len(state)])
+    for at in (2, 0, 1, 1):  # back, and again
+        again = executor.run(found[at], there, Moment())[: len(state)]
+        assert same([t.cpu() for t in again], states[at + 1])
+    for a, b in zip(found, states, strict=True):
+        assert same([t.cpu() for t in a], b)
+    changed = executor.run(found[1], there, Moment())[: len(state)]
+    changed[0].mul_(0.5)  # in place, where the executor could take it for what it has
+    expected = program.interpret([t.cpu() for t in changed], batch)[0]
+    assert same([t.cpu() for t in executor.run(changed, there, Moment())[: len(state)]], expected)
 
 
 def test_operands_of_another_kind_are_refused(device):

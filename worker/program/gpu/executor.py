@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -57,26 +58,40 @@ class GpuExecutor:
             if node.kind == Kind.SOURCE and node.fn in (Source.STATE, Source.BATCH)
         }
         self._made = sorted({n for n in self.outputs if not self._is_source(n)})
+        self._renewed = plan.renewed
 
     @property
     def memory(self) -> int:
         """Bytes of what is between sources and outputs."""
         return self._plan.arena
 
+    @property
+    def renews(self) -> int:
+        """How many tensors of the state are written over by their next ones."""
+        return len(self._renewed)
+
     def run(self, state: Sequence[Tensor], batch: Sequence[Tensor], moment: Moment) -> list[Tensor]:
         """The outputs. state: one tensor per state, any shape of the right count, on the device."""
         given = {n: self._taken(node, state, batch) for n, node in self._sources.items()}
-        with self._lock:
+        here = torch.cuda.device(self.device) if self._on_gpu else nullcontext()
+        with self._lock, here:
             if not self._launches:
                 self._prepare(given)
             self._fill(given, moment)
-            if not self._on_gpu:
-                self._launch()
-            elif self._graph is None:
-                self._capture()
-            else:
-                self._graph.replay()
+            try:
+                self._run()
+            except BaseException:
+                self._standing.clear()  # what stands there now is anyone's guess
+                raise
             return self._results(given)
+
+    def _run(self) -> None:
+        if self._graph is not None:
+            self._graph.replay()
+            return
+        self._launch()  # which loads every kernel
+        if self._on_gpu:
+            self._capture()
 
     # operands and results
 
@@ -96,7 +111,7 @@ class GpuExecutor:
             raise ValueError(
                 f"{node.name} {node.attributes[0]} is on {value.device}, not on {self.device}"
             )
-        return value.detach()
+        return value.detach() if value.requires_grad else value
 
     def _fill(self, given: dict[int, Tensor], moment: Moment) -> None:
         """Copies what was handed in to where the kernels read it, unless it stands there from the
@@ -104,13 +119,13 @@ class GpuExecutor:
         targets, values = [], []
         for n, target in self._inputs.items():
             value = given[n]
-            if self._held.get(n) == (id(value), value._version) and self._keeps[n] is value:
+            kept, version = self._standing.get(n, (None, -1))
+            if kept is value and version == value._version:
                 continue
             targets.append(target)
             values.append(value.reshape(-1))
-            if n in self.outputs:  # it will come again
-                self._keeps[n] = value
-                self._held[n] = (id(value), value._version)
+            if n in self.outputs:  # handed through: it will come again
+                self._standing[n] = (value, value._version)
         if targets:
             torch._foreach_copy_(targets, values)
         if self._moment is not None:
@@ -118,22 +133,24 @@ class GpuExecutor:
             self._moment.copy_(torch.tensor(signed))
 
     def _results(self, given: dict[int, Tensor]) -> list[Tensor]:
-        copies = self._outputs.clone().split(self._output_bytes) if self._made else ()
-        made = {
-            n: copy[: self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize]
-            .view(DTYPES[self.nodes[n].dtype])
-            .view(self.nodes[n].shape)
-            for n, copy in zip(self._made, copies, strict=True)
-        }
+        """Copies of what the kernels have written."""
+        if self._made:
+            pieces = self._written.clone().split(self._written_bytes)
+        made = {}
+        for n, piece in zip(self._made, pieces if self._made else (), strict=True):
+            node = self.nodes[n]
+            dtype = DTYPES[node.dtype]
+            made[n] = piece[: node.count * dtype.itemsize].view(dtype).view(node.shape)
         found = []
         for n in self.outputs:
-            node = self.nodes[n]
             if n in made:
                 found.append(made[n])
             elif n in given:
-                found.append(given[n].reshape(node.shape))
+                found.append(given[n].reshape(self.nodes[n].shape))
             else:
-                found.append(constant_of(node).to(self.device))
+                found.append(constant_of(self.nodes[n]).to(self.device))
+        for n, source in self._renewed.items():
+            self._standing[source] = (made[n], made[n]._version)
         return found
 
     # launches
@@ -146,17 +163,22 @@ class GpuExecutor:
         arena = arena[-arena.data_ptr() % 256 :]
         for key, at in plan.offsets.items():
             memory[key] = self._typed(key, arena[at : at + plan.sizes[key]])
+        # what is handed out stands together, so that one copy takes all of it
         sizes = [self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize for n in self._made]
-        self._output_bytes = [-(-size // 64) * 64 for size in sizes]
-        self._outputs = torch.empty(sum(self._output_bytes), dtype=torch.uint8, device=device)
+        self._written_bytes = [-(-size // 64) * 64 for size in sizes]
+        self._written = torch.empty(sum(self._written_bytes), dtype=torch.uint8, device=device)
         at = 0
-        for n, size, whole in zip(self._made, sizes, self._output_bytes, strict=True):
-            memory[n] = self._typed(n, self._outputs[at : at + size])
+        for n, size, whole in zip(self._made, sizes, self._written_bytes, strict=True):
+            memory[n] = self._typed(n, self._written[at : at + size])
             at += whole
         used = {o.key for call in plan.calls for o in call.operands}
-        self._inputs = {n: torch.empty_like(t).reshape(-1) for n, t in given.items() if n in used}
-        self._keeps: dict[int, Tensor] = {}
-        self._held: dict[int, tuple[int, int]] = {}
+        standing = {source: memory[n] for n, source in self._renewed.items()}
+        self._inputs = {}
+        for n, value in given.items():
+            if n in used:
+                room = standing.get(n)
+                self._inputs[n] = torch.empty_like(value).reshape(-1) if room is None else room
+        self._standing: dict[int, tuple[Tensor, int]] = {}
         memory |= {n: self._typed(n, t.view(torch.uint8)) for n, t in self._inputs.items()}
         memory |= {n: self._constant(n) for n in plan.leaves}
         self._moment = None
@@ -196,16 +218,13 @@ class GpuExecutor:
                 launch(*operands)
 
     def _capture(self) -> None:
-        """Launches once as it is, which loads every kernel, then once more into a graph."""
-        with torch.cuda.device(self.device):
+        """Launches into a graph, which computes nothing now."""
+        torch.cuda.synchronize(self.device)
+        graph = torch.cuda.CUDAGraph()
+        # other threads hash and copy meanwhile, which only concerns their own streams
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._launch()
-            torch.cuda.synchronize(self.device)
-            graph = torch.cuda.CUDAGraph()
-            # other threads hash and copy meanwhile, which only concerns their own streams
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._launch()
         self._graph = graph
-        graph.replay()
 
 
 def _from(memory: dict[Key, Tensor], operand: Operand) -> Tensor:

@@ -35,11 +35,14 @@ class Operand:
 @dataclass(frozen=True)
 class Call:
     """One launch. kernel: the name of a generated one, whose launch lacks only that; None where
-    the launch has a kernel, or where memory is cleared (no launch at all)."""
+    the launch has a kernel, or where memory is cleared (no launch at all). written, plain: as of a
+    `walk.Kernel`."""
 
     operands: tuple[Operand, ...]
     launch: Launch | None
     kernel: str | None = None
+    written: tuple[int, ...] = ()
+    plain: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -47,7 +50,8 @@ class Plan:
     """A step: the text of its generated kernels, its calls in order, and its memory.
 
     sizes: of the buffers that are neither sources nor outputs, their bytes. offsets: where they
-    stand in the arena. leaves: constants and iotas that must be in memory.
+    stand in the arena. leaves: constants and iotas that must be in memory. renewed: next states
+    that are written where the state stands that they follow, by node, and that state's node.
     """
 
     text: str = HEADER
@@ -56,6 +60,7 @@ class Plan:
     offsets: dict[Key, int] = field(default_factory=dict)
     arena: int = 0
     leaves: list[int] = field(default_factory=list)
+    renewed: dict[int, int] = field(default_factory=dict)
 
 
 def plan_of(nodes: Sequence[Node], outputs: Sequence[int], processors: int) -> Plan:
@@ -109,7 +114,8 @@ class _Planner:
         keys = {MOMENT: MOMENT, WINDOWS: WINDOWS, **(special or {})}
         operands = tuple(Operand(keys[b] if isinstance(b, str) else b) for b in kernel.buffers)
         launch = Launch(None, kernel.grid, warps=kernel.warps)
-        self.made.calls.append(Call(operands, launch, self._name(kernel.text)))
+        name = self._name(kernel.text)
+        self.made.calls.append(Call(operands, launch, name, kernel.written, kernel.plain))
 
     def _scatter(self, n: int) -> None:
         v, d, _ = self.graph.nodes[n].attributes
@@ -194,11 +200,59 @@ class _Planner:
             last[key] = moment
             if isinstance(key, int) and self._is_leaf(key) and key not in self.made.leaves:
                 self.made.leaves.append(key)
-        keys = [k for k in self.made.sizes if k in first]
+        self._renew(last)
+        root = self._shared(last)
+        for key, shared in root.items():
+            last[shared] = max(last[shared], last[key])
+        keys = [k for k in self.made.sizes if k in first and k not in root]
         offsets, self.made.arena = place(
             [Lifetime(self.made.sizes[k], first[k], last[k]) for k in keys]
         )
         self.made.offsets = dict(zip(keys, offsets, strict=True))
+        for key, shared in root.items():
+            self.made.offsets[key] = self.made.offsets[shared]
+
+    def _shared(self, last: dict[Key, int]) -> dict[Key, Key]:
+        """Buffers that take the memory of one that is read for the last time where they are
+        written, element by element: each, and the first that had that memory."""
+        root: dict[Key, Key] = {}
+        for moment, call in enumerate(self.made.calls):
+            free = [n for n in sorted(call.plain) if n in self.made.sizes and last[n] == moment]
+            for n in call.written:
+                if n not in self.made.sizes:
+                    continue
+                match = next((r for r in free if self._alike(r, n)), None)
+                if match is not None:
+                    free.remove(match)
+                    root[n] = root.get(match, match)
+        return root
+
+    def _renew(self, last: dict[Key, int]) -> None:
+        """Finds the next states that can be written over their states."""
+        states = {
+            node.attributes[0]: n
+            for n, node in enumerate(self.graph.nodes)
+            if node.kind == Kind.SOURCE and node.fn == Source.STATE
+        }
+        outputs = self.graph.outputs
+        made = {n: moment for moment, call in enumerate(self.made.calls) for n in call.written}
+        for i, source in states.items():
+            n = outputs[i]
+            moment = made.get(n)
+            if (
+                moment is not None
+                and source in self.made.calls[moment].plain
+                and last[source] == moment
+                and source not in outputs
+                and outputs.count(n) == 1
+                and self._alike(source, n)
+            ):
+                self.made.renewed[n] = source
+
+    def _alike(self, a: int, b: int) -> bool:
+        """Whether two nodes' elements take the same bytes."""
+        x, y = self.graph.nodes[a], self.graph.nodes[b]
+        return x.count == y.count and DTYPES[x.dtype].itemsize == DTYPES[y.dtype].itemsize
 
     def _uses(self) -> Iterator[tuple[int, Key]]:
         for moment, call in enumerate(self.made.calls):

@@ -27,13 +27,17 @@ Buffer = int | str
 class Kernel:
     """A kernel's text, `def @(...)`, and how it is launched.
 
-    text: the same for groups that do the same. buffers: the operands, nodes or names.
+    text: the same for groups that do the same. buffers: the operands, nodes or names. written:
+    those that it writes. plain: those of which every element is read by the one program that writes
+    the elements at the same place, before it writes: a result may take their memory.
     """
 
     text: str
     buffers: tuple[Buffer, ...]
     grid: tuple[int, ...]
     warps: int = 4
+    written: tuple[int, ...] = ()
+    plain: frozenset[int] = frozenset()
 
 
 def power_of_two(n: int) -> int:
@@ -57,6 +61,9 @@ class _Walk:
         self.lines: list[str] = []
         self.memo: dict[object, str] = {}
         self.buffers: list[Buffer] = []
+        self.plainly: set[int] = set()
+        self.otherwise: set[int] = set()
+        self.stores: list[str] = []
         self.wide = group.count >= 1 << 31
         self._loops()
 
@@ -158,6 +165,8 @@ class _Walk:
             value = self.new(f"({index}).to({TYPES[node.dtype]})")
         else:
             pointer = self.pointer(n)
+            own = not of_row and not inside and found.flat == self.plain(False)
+            (self.plainly if own else self.otherwise).add(n)
             mask = " & ".join([*masks, *inside])
             extra = f", mask={mask}, other=0" if mask else ""
             value = self.new(f"tl.load({pointer} + ({index}){extra})")
@@ -206,9 +215,12 @@ class _Walk:
             if n in self.stored:
                 self.store(n, self.value(n))
         names = [b if isinstance(b, str) else f"p{k}" for k, b in enumerate(self.buffers)]
-        body = "\n".join(f"    {line}" for line in self.lines)
+        # all is read before anything is written
+        body = "\n".join(f"    {line}" for line in [*self.lines, *self.stores])
         text = f"@triton.jit\ndef @({', '.join(names)}):\n{body}\n"
-        return Kernel(text, tuple(self.buffers), (grid,), warps)
+        written = tuple(n for n in self.group.members if n in self.stored)
+        plain = frozenset(self.plainly - self.otherwise)
+        return Kernel(text, tuple(self.buffers), (grid,), warps, written, plain)
 
     def store(self, n: int, value: str) -> None:
         node = self.graph.nodes[n]
@@ -217,7 +229,7 @@ class _Walk:
         if node.dtype == BOOL:
             value = f"{value}.to(tl.int8)"
         extra = f", mask={' & '.join(masks)}" if masks else ""
-        self.lines.append(f"tl.store({self.pointer(n)} + ({self.place(of_row)}), {value}{extra})")
+        self.stores.append(f"tl.store({self.pointer(n)} + ({self.place(of_row)}), {value}{extra})")
 
     def masks(self, of_row: bool) -> list[str]:
         raise NotImplementedError
