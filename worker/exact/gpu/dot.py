@@ -127,7 +127,7 @@ def tile(sizes: tuple[int, int, int, int], bits: int, processors: int) -> tuple[
             break
     else:
         found = TILES[-1] if m <= 16 else TILES[-2]
-    if wide and found == TILES[0] and count(64, 64) < 4 * processors:
+    if wide and found == TILES[0] and count(64, 64) < 8 * processors:
         return WIDE
     return found
 
