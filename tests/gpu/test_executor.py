@@ -129,6 +129,19 @@ def test_a_training_goes_on_from_any_of_its_states(device):
         assert same([t.cpu() for t in again], states[at + 1])
     for a, b in zip(found, states, strict=True):
         assert same([t.cpu() for t in a], b)
+    given = [t.clone() for t in found[1]]
+    for at in (1, 2):  # as a worker goes on, who has no use for the states between
+        given = executor.run(given, there, Moment(), donate=True)[: len(state)]
+        assert same([t.cpu() for t in given], states[at + 1])
+    for a, b in zip(found, states, strict=True):
+        assert same([t.cpu() for t in a], b)
+    given = executor.run(found[1], there, Moment())[: len(state)]
+    turned = list(range(len(state)))
+    turned[0], turned[4] = 4, 0  # two of one shape: a weight, and its momentum
+    mixed = [given[i] for i in turned]
+    expected = program.interpret([t.cpu() for t in mixed], batch)[0]
+    found_mixed = executor.run(mixed, there, Moment(), donate=True)[: len(state)]
+    assert same([t.cpu() for t in found_mixed], expected)
     changed = executor.run(found[1], there, Moment())[: len(state)]
     changed[0].mul_(0.5)  # in place, where the executor could take it for what it has
     expected = program.interpret([t.cpu() for t in changed], batch)[0]

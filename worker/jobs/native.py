@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ from worker.exact import canonical
 from worker.exact.native import CompileError, NoCompiler
 from worker.jobs.computation import Computation, Progress, SegmentResult
 from worker.jobs.sampling import rows_of_step
-from worker.program import Program, Uncompilable
+from worker.program import Kind, Program, Source, Uncompilable
 
 log = logging.getLogger(__name__)
 
@@ -36,45 +37,56 @@ class NativeComputation(Computation):
     ) -> None:
         super().__init__(job, program, data)
         self.device = device
+        self._lock = threading.Lock()  # one step at a time: what it returns is read before the next
         self._trusted: torch.device | None = None  # where native code has shown its bits
         self._tried = False
-        # states as they stand on the GPU, by their tensors on the CPU; and a small data set
+        # the last state as it stands on the GPU, by its tensors on the CPU; and a small data set
         self._there: list[tuple[Tensor, int, Tensor]] = []
         self._resident: list[Tensor] = []
+        made = (program.nodes[n] for n in program.outputs[: program.state_count])
+        self._handed_on = [n.kind == Kind.SOURCE and n.fn == Source.STATE for n in made]
 
     def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
-        if not self._tried:
-            return self._first(state, step)
-        start = self._sent(state)
-        end, reports = self._step(start, step)
-        return self._returned(state, start, end), [t.to(CPU) for t in reports]
+        with self._lock:
+            if not self._tried:
+                return self._first(state, step)
+            after, reports = self._step(self._sent(state), step)
+            return self._returned(state, after), reports
 
     def run_segment(
         self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
     ) -> SegmentResult:
         """All steps of a segment; between them the state stays where it is computed."""
         current, reports = list(state), []
-        start: list[Tensor] = []
         there: list[Tensor] = []
         for done, step in enumerate(self.job.segment_range(segment), start=1):
-            if not self._tried:
-                current, report = self._first(current, step)
-            else:
-                if not there:
-                    there = start = self._sent(current)
-                there, report = self._step(there, step)
-            reports.append([t.to(CPU) for t in report])
+            with self._lock:
+                if not self._tried:
+                    current, report = self._first(current, step)
+                else:
+                    if not there:
+                        there, self._there = self._sent(current), []
+                    there, report = self._step(there, step, donate=True)
+            reports.append(report)
             if progress is not None:
                 progress(done)
-        if there:
-            current = self._returned(current, start, there)
-        return SegmentResult(current, reports)
+        with self._lock:
+            return SegmentResult(self._returned(current, there) if there else current, reports)
 
     # one step, where it runs
 
-    def _step(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
-        run = self.program.interpret if self._trusted is None else self.program.run
-        return run(state, self._batch(step), seed=self.job.seed, step=step)
+    @property
+    def _where(self) -> torch.device:
+        return self._trusted or CPU
+
+    def _step(
+        self, state: Sequence[Tensor], step: int, donate: bool = False
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        batch, seed = self._batch(step), self.job.seed
+        if self._trusted is None:
+            return self.program.interpret(state, batch, seed=seed, step=step)
+        after, reports = self.program.run(state, batch, seed=seed, step=step, donate=donate)
+        return after, [t.to(CPU) for t in reports]
 
     def _batch(self, step: int) -> list[Tensor]:
         if self._resident and self.batch_rows:
@@ -83,41 +95,24 @@ class NativeComputation(Computation):
             return [t[rows] for t in self._resident]
         return [t.to(self._where) for t in self.batch(step)]
 
-    @property
-    def _where(self) -> torch.device:
-        return self._trusted or CPU
-
     def _sent(self, state: Sequence[Tensor]) -> list[Tensor]:
         """A state where steps run; what was returned from there, and not changed, stands there."""
         if self._where.type == "cpu":
             return list(state)
-        known = {id(t): (version, there) for t, version, there in self._there}
-        found = []
-        for tensor in state:
-            version, there = known.get(id(tensor), (None, None))
-            if there is None or version != tensor._version:
-                there = tensor.to(self._where)
-            found.append(there)
-        self._remember(state, found)
-        return found
+        known = {id(t): there for t, version, there in self._there if version == t._version}
+        return [known[id(t)] if id(t) in known else t.to(self._where) for t in state]
 
-    def _returned(
-        self, before: Sequence[Tensor], start: Sequence[Tensor], end: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """A state on the CPU. A tensor that steps have handed on is the one that came in, so that
-        it is seen not to need another hash."""
+    def _returned(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> list[Tensor]:
+        """A state on the CPU. A tensor that steps hand on is the one that came in, so that it is
+        seen not to need another hash."""
         if self._where.type == "cpu":
-            return list(end)
+            return list(after)
         back = [
-            b.view(e.shape) if e.data_ptr() == s.data_ptr() else e.to(CPU)
-            for b, s, e in zip(before, start, end, strict=True)
+            b.view(a.shape) if same else a.to(CPU)
+            for b, a, same in zip(before, after, self._handed_on, strict=True)
         ]
-        self._remember(back, end)
+        self._there = [(t, t._version, a) for t, a in zip(back, after, strict=True)]
         return back
-
-    def _remember(self, here: Sequence[Tensor], there: Sequence[Tensor]) -> None:
-        pairs = zip(here, there, strict=True)
-        self._there = [(t, t._version, copy) for t, copy in pairs]
 
     # whether native code is right
 

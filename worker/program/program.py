@@ -119,17 +119,29 @@ class Program:
         return sum(n.count for n in self.nodes)
 
     def run(
-        self, state: Sequence[Tensor], batch: Sequence[Tensor], *, seed: int = 0, step: int = 0
+        self,
+        state: Sequence[Tensor],
+        batch: Sequence[Tensor],
+        *,
+        seed: int = 0,
+        step: int = 0,
+        donate: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The next state and the report, without what only a dispute needs.
 
         seed, step: of the job, and the number of this step in it; random numbers depend on both.
+        donate: the state's tensors are not read again by who hands them in; on a GPU their memory
+        may be taken for the next state's.
         """
         devices = {t.device for t in (*state, *batch)}
-        executor: Executor | CompiledExecutor | GpuExecutor = self._executor
-        if len(devices) == 1:
-            executor = self._compiled.get(devices.pop(), executor)
-        results = executor.run(state, batch, Moment(seed, step))
+        moment = Moment(seed, step)
+        native = self._compiled.get(devices.pop()) if len(devices) == 1 else None
+        if native is None:
+            results = self._executor.run(state, batch, moment)
+        elif isinstance(native, CompiledExecutor):
+            results = native.run(state, batch, moment)
+        else:
+            results = native.run(state, batch, moment, donate)
         return results[: self.state_count], results[self.state_count :]
 
     def interpret(

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -32,8 +33,10 @@ COMPILERS = 16
 class GpuExecutor:
     """Runs one well-formed program on one GPU.
 
-    Operands are copied into memory of its own and results out of it, so that a state outlives the
-    steps after it. Raises Uncompilable for a program that only the plain executor takes.
+    Operands are copied into memory of its own. Results stand where they were written until the next
+    run, which first moves those that somebody still holds: so a state outlives the steps after it,
+    and a training that goes on from each state to the next copies none. Raises Uncompilable for a
+    program that only the plain executor takes.
 
     On the CPU, under Triton's interpreter (TRITON_INTERPRET=1), it computes the same, slowly: for
     tests.
@@ -52,6 +55,7 @@ class GpuExecutor:
         self._lock = threading.Lock()  # the memory serves one run at a time
         self._launches: list[tuple[Launch | None, tuple[Tensor, ...]]] = []
         self._graph: Any = None
+        self._lent: list[weakref.ref[Tensor]] = []  # results that stand in this one's memory
         self._sources = {
             n: node
             for n, node in enumerate(self.nodes)
@@ -70,13 +74,24 @@ class GpuExecutor:
         """How many tensors of the state are written over by their next ones."""
         return len(self._renewed)
 
-    def run(self, state: Sequence[Tensor], batch: Sequence[Tensor], moment: Moment) -> list[Tensor]:
-        """The outputs. state: one tensor per state, any shape of the right count, on the device."""
+    def run(
+        self,
+        state: Sequence[Tensor],
+        batch: Sequence[Tensor],
+        moment: Moment,
+        donate: bool = False,
+    ) -> list[Tensor]:
+        """The outputs. state: one tensor per state, any shape of the right count, on the device.
+
+        donate: the state's tensors are not read again by who hands them in; their memory may be
+        taken for the results.
+        """
         given = {n: self._taken(node, state, batch) for n, node in self._sources.items()}
         here = torch.cuda.device(self.device) if self._on_gpu else nullcontext()
         with self._lock, here:
             if not self._launches:
                 self._prepare(given)
+            self._release({id(t) for t in state} if donate else set())
             self._fill(given, moment)
             try:
                 self._run()
@@ -120,37 +135,48 @@ class GpuExecutor:
         for n, target in self._inputs.items():
             value = given[n]
             kept, version = self._standing.get(n, (None, -1))
-            if kept is value and version == value._version:
+            if kept is not None and kept() is value and version == value._version:
                 continue
             targets.append(target)
-            values.append(value.reshape(-1))
+            # one that stands in this memory, but at another place, may be written before it is read
+            lent = any(ref() is value for ref in self._lent)
+            values.append((value.clone() if lent else value).reshape(-1))
             if n in self.outputs:  # handed through: it will come again
-                self._standing[n] = (value, value._version)
+                self._standing[n] = (weakref.ref(value), value._version)
         if targets:
             torch._foreach_copy_(targets, values)
         if self._moment is not None:
             signed = [v - (1 << 64) if v >> 63 else v for v in (moment.seed, moment.step)]
             self._moment.copy_(torch.tensor(signed))
 
+    def _release(self, donated: set[int]) -> None:
+        """Moves the last run's results that somebody holds from the memory of this run's."""
+        lent = [t for ref in self._lent if (t := ref()) is not None]
+        for tensor in lent:
+            if id(tensor) not in donated:
+                tensor.data = tensor.clone()
+        self._lent = [weakref.ref(t) for t in lent if id(t) in donated]
+
     def _results(self, given: dict[int, Tensor]) -> list[Tensor]:
-        """Copies of what the kernels have written."""
-        if self._made:
-            pieces = self._written.clone().split(self._written_bytes)
+        """What the kernels have written, where it stands; what is a source, as it was given."""
         made = {}
-        for n, piece in zip(self._made, pieces if self._made else (), strict=True):
+        for n, piece in zip(self._made, self._written.split(self._written_bytes), strict=True):
             node = self.nodes[n]
             dtype = DTYPES[node.dtype]
             made[n] = piece[: node.count * dtype.itemsize].view(dtype).view(node.shape)
+        self._lent = [weakref.ref(t) for t in made.values()]
         found = []
         for n in self.outputs:
+            shape = self.nodes[n].shape
             if n in made:
                 found.append(made[n])
             elif n in given:
-                found.append(given[n].reshape(self.nodes[n].shape))
+                same = given[n].shape == torch.Size(shape)
+                found.append(given[n] if same else given[n].reshape(shape))
             else:
                 found.append(constant_of(self.nodes[n]).to(self.device))
         for n, source in self._renewed.items():
-            self._standing[source] = (made[n], made[n]._version)
+            self._standing[source] = (weakref.ref(made[n]), made[n]._version)
         return found
 
     # launches
@@ -163,7 +189,6 @@ class GpuExecutor:
         arena = arena[-arena.data_ptr() % 256 :]
         for key, at in plan.offsets.items():
             memory[key] = self._typed(key, arena[at : at + plan.sizes[key]])
-        # what is handed out stands together, so that one copy takes all of it
         sizes = [self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize for n in self._made]
         self._written_bytes = [-(-size // 64) * 64 for size in sizes]
         self._written = torch.empty(sum(self._written_bytes), dtype=torch.uint8, device=device)
@@ -178,7 +203,7 @@ class GpuExecutor:
             if n in used:
                 room = standing.get(n)
                 self._inputs[n] = torch.empty_like(value).reshape(-1) if room is None else room
-        self._standing: dict[int, tuple[Tensor, int]] = {}
+        self._standing: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         memory |= {n: self._typed(n, t.view(torch.uint8)) for n, t in self._inputs.items()}
         memory |= {n: self._constant(n) for n in plan.leaves}
         self._moment = None
