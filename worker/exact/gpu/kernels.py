@@ -137,27 +137,32 @@ def multiply(
     c = tl.arange(0, BK)
     at_a = a + row_a[:, None] * kp + c[None, :]
     at_b = b + row_b[None, :] * kp + c[:, None]
+    zero = tl.zeros((BM, BN), tl.int32)
     if SLICES == 1:
-        total = summed(at_a, at_b, kp, tl.zeros((BM, BN), tl.int32), BK).to(tl.float64)
+        total = summed(at_a, at_b, kp, zero, BK).to(tl.int64)
     elif SLICES == 3:
         # x x' = 128 t + cc' of digits x = 128 b + c, with t = 127 bb' - cc' + (b + c)(b' + c').
         # t may wrap on the way, but not in the end: its sum is within 4096 * (8191^2 + 64^2) / 128
-        zero = tl.zeros((BM, BN), tl.int32)
         low = summed(at_a + a_slice, at_b + b_slice, kp, zero, BK)
         high = summed(at_a, at_b, kp, zero, BK)
         middle = summed(at_a + 2 * a_slice, at_b + 2 * b_slice, kp, high * 127 - low, BK)
-        total = middle.to(tl.float64) * 128.0 + low.to(tl.float64)
+        total = middle.to(tl.int64) * 128 + low
     else:
-        total = tl.zeros((BM, BN), tl.float64)
-        for s in tl.static_range(SLICES):
-            sums = summed(at_a, at_b, kp, tl.zeros((BM, BN), tl.int32), BK)
-            total += sums.to(tl.float64) * weight(s)
-            at_a += a_slice
-            at_b += b_slice
+        # x = 2^14 a + 2^7 b + c: x x' = 2^21 t + 2^14 u + 2^7 v + cc', where (a + b)(a' + b') less
+        # aa' and bb' is ab' + ba', and so on: t = 128 aa' + ab' + ba', u = ac' + ca' + bb',
+        # v = bc' + cb'. |a| <= 33, so t's sum is below 4096 * 2^18, the others' below 4096 * 2^14
+        first = summed(at_a, at_b, kp, zero, BK)
+        second = summed(at_a + a_slice, at_b + b_slice, kp, zero, BK)
+        third = summed(at_a + 2 * a_slice, at_b + 2 * b_slice, kp, zero, BK)
+        t, u, v = first * 127 - second, second - first - third, -second - third
+        t = summed(at_a + 3 * a_slice, at_b + 3 * b_slice, kp, t, BK)
+        u = summed(at_a + 4 * a_slice, at_b + 4 * b_slice, kp, u, BK)
+        v = summed(at_a + 5 * a_slice, at_b + 5 * b_slice, kp, v, BK)
+        total = (t.to(tl.int64) * 128 + u) * 16384 + (v.to(tl.int64) * 128 + third)
     scale_a = tl.load(a_scales + row_a).to(tl.float64)
     scale_b = tl.load(b_scales + row_b).to(tl.float64)
     # powers of two: exact, and the cast rounds once
-    result = (total * scale_a[:, None] * scale_b[None, :]).to(tl.float32)
+    result = (small_f64(total) * scale_a[:, None] * scale_b[None, :]).to(tl.float32)
     at = out + batch * out_batch + i.to(tl.int64)[:, None] * out_row
     at += j.to(tl.int64)[None, :] * out_column
     tl.store(at, result, mask=(i < m)[:, None] & (j < n)[None, :])
@@ -173,13 +178,10 @@ def summed(a, b, kp, sums, BK: tl.constexpr):
     return sums
 
 
-@triton.constexpr_function
-def weight(s):
-    """What the s-th product counts of three digits, x = 2^14 a + 2^7 b + c.
+@triton.jit
+def small_f64(x):
+    """i64 of less than 2^51 in magnitude as f64: several times as fast as the conversion.
 
-    In the order aa', bb', cc', (a+b)(a'+b'), (a+c)(a'+c'), (b+c)(b'+c'): the last three less two of
-    the first are ab' + ba', ac' + ca', bc' + cb'.
+    Added to the bits of 1.5 * 2^52, where one unit is 1, it is there what it is.
     """
-    return float(
-        (2**28 - 2**21 - 2**14, 2**14 - 2**21 - 2**7, 1 - 2**14 - 2**7, 2**21, 2**14, 2**7)[s]
-    )
+    return (x + 0x4338000000000000).to(tl.float64, bitcast=True) - 6755399441055744.0
