@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
 from torch.overrides import TorchFunctionMode
 
 from worker.program.lower import RULES, Unsupported
@@ -230,7 +231,51 @@ def _embedding_bag(
     return total if mode == "sum" else total / counts
 
 
+LOOKED_AT = (
+    "Python looks at a tensor's value (item(), int(), float(), numpy(), if), which only a run has; "
+    "compute with the tensor instead, or use torch.where"
+)
+
+
+def _of_a_run(x: Any) -> bool:
+    """Whether a tensor's values depend on what a run is given, or on chance."""
+    mode = get_proxy_mode()
+    slot = get_proxy_slot(x, mode.tracer, None) if mode and isinstance(x, Tensor) else None
+    if slot is None:
+        return False
+    seen, near = set(), [slot.proxy.node]
+    while near:
+        node = near.pop()
+        drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if node.op == "placeholder" or drawn:
+            return True
+        seen.add(node)
+        near += [n for n in node.all_input_nodes if n not in seen]
+    return False
+
+
+def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that hands Python the values of tensors, which are the example's while it is traced."""
+
+    def looked(*args: Any, **kwargs: Any) -> Any:
+        if any(map(_of_a_run, args)):
+            raise Unsupported(LOOKED_AT)
+        return function(*args, **kwargs)
+
+    return looked
+
+
+def _pack(*_: Any) -> Any:
+    raise Unsupported(
+        "pack_padded_sequence, whose result has a shape that only a run has: give the layer the "
+        "padded rows, and mask or gather what it returns by their lengths"
+    )
+
+
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    torch._C._VariableFunctions._pack_padded_sequence: _pack,
+    **{f: _looks_at(f) for f in (Tensor.numpy, Tensor.__array__, Tensor.tolist)},
+    **{f: _looks_at(f) for f in (torch.equal, Tensor.equal, torch.allclose, Tensor.allclose)},
     F.one_hot: _one_hot,
     F.embedding_bag: _embedding_bag,
 }

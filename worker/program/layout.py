@@ -90,7 +90,7 @@ class Layout:
         )
 
     def update(self, parts: Parts, gradients: dict[str, Tensor], clip_norm: float | None) -> Parts:
-        """The optimizer's update, on tensors of the trace."""
+        """The optimizer's update, on tensors of the trace, of what has a gradient."""
         after = dict(parts.parameters)
         slots = iter(parts.slots)
         rate: Tensor | None = None
@@ -105,6 +105,9 @@ class Layout:
         for name in self.trained:
             group = self.group_of[name]
             own = {key: next(slots) for key in slots_of(self.kind, group)}
+            if name not in gradients:  # the loss does not depend on it: PyTorch leaves it alone
+                kept += own.values()
+                continue
             lr = group["lr"] if rate is None else rate
             after[name], new = UPDATES[self.kind](
                 parts.parameters[name], gradients[name], own, group, lr
