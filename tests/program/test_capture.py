@@ -458,9 +458,13 @@ def test_optimizers_that_programs_do_not_know_are_refused_by_name():
         (Unsupported, "use Python numbers", SGD(m.parameters(), torch.tensor(0.1), foreach=False)),
         (ValueError, "not a parameter of the module", SGD(perceptron().parameters(), 0.1)),
     ]
+    scheduled = SGD(m.parameters(), 0.1)
+    torch.optim.lr_scheduler.LambdaLR(scheduled, lambda k: min(1.0, k / 10))
+    cases.append((Unsupported, r"list each step's rate .* as schedule=", scheduled))
     for kind, message, optimizer in cases:
         with pytest.raises(kind, match=message):
             capture(m, optimizer=optimizer)
+    capture_training(m, F.cross_entropy, scheduled, batch(), schedule=[0.0, 0.01, 0.02])
     module, optimizer = stepped()
     with pytest.raises(Unsupported, match="an optimizer that has made steps: pass a fresh one"):
         capture(module, optimizer=optimizer)

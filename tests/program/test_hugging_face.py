@@ -261,3 +261,32 @@ def test_adapters_on_a_plain_module():
         loss.backward()
         optimizer.step()
         assert found.item() == pytest.approx(loss.item(), rel=2e-3)
+
+
+# --- more of them, as they come from a config ---
+
+
+def distilbert() -> nn.Module:
+    config = transformers.DistilBertConfig(
+        vocab_size=WORDS, max_position_embeddings=LENGTH, dim=16, n_layers=1, n_heads=2,
+        hidden_dim=24, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, num_labels=3,
+    )  # fmt: skip
+    return transformers.DistilBertForSequenceClassification(config)
+
+
+def t5() -> nn.Module:
+    config = transformers.T5Config(
+        vocab_size=WORDS, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, dropout_rate=0.0,
+        decoder_start_token_id=0, use_cache=False,
+    )  # fmt: skip
+    return transformers.T5ForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize(("make", "labels"), [(distilbert, (3,)), (t5, (3, 5))])
+def test_other_models_of_transformers_train_too(make, labels):
+    """Protects users of other models: a classifier, and an encoder with a decoder, whose attention
+    has biases by distance and a mask of each kind."""
+    given = seeded(2, batch) | {"labels": seeded(3, lambda: torch.randint(1, 3, labels))}
+    course = Course(seeded(1, make), given, 3)
+    assert course.ours == pytest.approx(course.plain, rel=1e-4)
+    repeated(course.program, course.states[-1], course.rows)
