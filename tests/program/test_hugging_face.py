@@ -89,11 +89,11 @@ class Course:
 )
 def test_a_model_of_transformers_trains_as_in_pytorch(name, padded):
     """Protects users of transformers: the model as it is, its own loss, its default attention
-    (sdpa), with and without padding; every loss within half a percent of plain PyTorch's."""
+    (sdpa), with and without padding; every loss is plain PyTorch's."""
     module = seeded(1, MODELS[name])
     assert module.config._attn_implementation == "sdpa"
     course = Course(module, seeded(2, lambda: batch(padded)), STEPS if padded else 3)
-    assert course.ours == pytest.approx(course.plain, rel=5e-3)
+    assert course.ours == pytest.approx(course.plain, rel=5e-4)
     if padded:
         assert course.plain[-1] < 0.9 * course.plain[0]
         repeated(course.program, course.states[-1], course.rows, BACKENDS)
@@ -191,7 +191,7 @@ def test_only_adapters_train():
     """Protects fine-tuning: the loss is peft's own, and what is frozen keeps every bit."""
     course = tuned()
     assert course.plain[-1] < course.plain[0]
-    assert course.ours == pytest.approx(course.plain, rel=5e-3)
+    assert course.ours == pytest.approx(course.plain, rel=5e-4)
     first, last = (course.named(course.states[k]) for k in (0, -1))
     for name, parameter in course.module.named_parameters():
         assert same([first[name]], [last[name]]) == ("lora" not in name), name
