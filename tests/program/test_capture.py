@@ -381,6 +381,17 @@ def test_python_that_looks_at_a_value_is_refused_with_the_users_line(function):
     assert f"{__file__}:" in str(caught.value)
 
 
+def test_wrapped_modules_are_refused_with_what_to_give_instead():
+    module = perceptron()
+    wrapped = nn.DataParallel(module)
+    with pytest.raises(Unsupported, match=r"DataParallel: give the one within"):
+        capture_inference(wrapped, batch()[:1])
+    with pytest.raises(Unsupported, match=r"DataParallel: give the one within"):
+        capture(wrapped)
+    with pytest.raises(Unsupported, match=r"hides its Python: give the module that"):
+        capture(torch.jit.trace(module, batch()[0]))
+
+
 def test_python_may_look_at_what_every_run_has():
     """Protects modules that keep sizes in tensors: constants are known when they are captured."""
     sizes = torch.tensor([1, 2, 3])

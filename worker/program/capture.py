@@ -64,6 +64,7 @@ def capture_training(
     Neither module nor optimizer is changed. Raises Unsupported, naming operators and the user's
     lines, for anything that programs cannot express.
     """
+    _check_module(module)
     layout = Layout(module, optimizer, schedule)
     names, batch = _named(example_batch)
     if names is None and len(batch) < 2:
@@ -127,6 +128,7 @@ def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DO
     axis of every tensor counts the rows of a step; a module that takes nothing but its buffers has
     an empty batch. bits: as for `capture_training`, but 14 by default: nothing amplifies an error.
     """
+    _check_module(module)
     names, batch = _named(example_batch)
     if batch:
         _check_rows(batch)
@@ -188,6 +190,14 @@ def _lowered(
 
 
 # what goes in and what comes out
+
+
+def _check_module(module: nn.Module) -> None:
+    kind = type(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        raise Unsupported(f"a {kind}, which hides its Python: give the module that it was made of")
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise Unsupported(f"a module in {kind}: give the one within, which is its .module")
 
 
 def _named(batch: Batch) -> tuple[list[str] | None, list[Tensor]]:
