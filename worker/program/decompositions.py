@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -231,6 +232,41 @@ def _embedding_bag(
     return total if mode == "sum" else total / counts
 
 
+def _gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """Without the look whether a variance is negative."""
+    variance = torch.as_tensor(var, dtype=input.dtype)
+    if variance.dim() and variance.shape == input.shape[:-1]:
+        variance = variance.unsqueeze(-1)
+    # the floor has no gradient of its own, as in PyTorch
+    variance = variance + (variance.clamp(min=eps) - variance).detach()
+    each = 0.5 * (variance.log() + (input - target) ** 2 / variance)
+    if full:
+        each = each + 0.5 * math.log(2 * math.pi)
+    if reduction == "none":
+        return each
+    return each.mean() if reduction == "mean" else each.sum()
+
+
+def _embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """With a gradient of all rows: a sparse one is the same, stored in another way."""
+    return F.embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+
+
 LOOKED_AT = (
     "Python looks at a tensor's value (item(), int(), float(), numpy(), if), which only a run has; "
     "compute with the tensor instead, or use torch.where"
@@ -278,6 +314,8 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{f: _looks_at(f) for f in (torch.equal, Tensor.equal, torch.allclose, Tensor.allclose)},
     F.one_hot: _one_hot,
     F.embedding_bag: _embedding_bag,
+    F.embedding: _embedding,
+    F.gaussian_nll_loss: _gaussian_nll_loss,
 }
 
 
