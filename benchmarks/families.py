@@ -191,6 +191,7 @@ FAMILIES: Mapping[str, Family] = {
     "perceptron, large steps": Family(perceptron, digits(32, (64,)), momentum(0.05)),
     "cnn, large steps": Family(cnn, digits(32, (1, 8, 8)), momentum(0.05)),
     "resnet, large steps": Family(resnet, digits(32, (1, 8, 8)), momentum(0.01)),
+    "perceptron, the example's steps": Family(perceptron, digits(32, (64,)), momentum(0.1)),
     "lstm": Family(lambda: Recurrent(nn.LSTM), digits(32, (8, 8)), adam),
     "gru": Family(lambda: Recurrent(nn.GRU), digits(32, (8, 8)), adam),
     "autoencoder": Family(autoencoder, themselves, adam, F.mse_loss),

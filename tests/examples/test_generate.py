@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.games.world import World
 from worker.examples.generate import decode, encode, generate, trained
 from worker.jobs import Computation, GenerationJob
 from worker.program import Program
+from worker.roles import Verifier, load_state, put_job
 
 
 def written(job: GenerationJob, program: Program) -> list[str]:
@@ -35,8 +37,17 @@ def plain_greedy(prompt: str, new: int) -> str:
 
 @pytest.fixture(scope="module")
 def greedy() -> list[str]:
+    """What an owner fetches by what the chain holds alone, of a task that one worker has solved and
+    another attested."""
     job = generate(temperature=0.0, top_k=None)
-    return written(job, job.capture())
+    program, world = job.capture(), World()
+    put_job(world.store, program, job.data, job.initial_state())
+    number, solver = world.commit(job.job(program), world.desks["solver"])
+    world.play(solver, Verifier(world.desks["verifier"]))
+    assert world.task(number).attested
+    market = world.desks["requester"].market
+    last = market.segment(number, world.task(number).segments - 1).state
+    return job.texts(load_state(world.store, program, last), program)
 
 
 def test_greedy_texts_are_plain_pytorchs(greedy):

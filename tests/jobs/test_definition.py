@@ -68,11 +68,12 @@ def test_a_schedule_and_clipping_are_part_of_the_program():
 
 
 def test_bits_are_part_of_the_program():
-    """Protects owners: a product's integers have as many bits as the job says."""
+    """Protects owners: a product's integers have as many bits as the job says, and where it says
+    nothing those that follow fp32."""
     found = [training(bits=bits).capture() for bits in (8, 14, 20)]
     for bits, captured in zip((8, 14, 20), found, strict=True):
         dots = [n.attributes[4] for n in captured.nodes if n.kind == Kind.DOT]
         assert dots and set(dots) == {bits}
-    assert found[1].root == program().root != found[0].root
+    assert found[2].root == program().root != found[1].root
     with pytest.raises(ValueError, match=r"bits=21; products take 2 to 20"):
         capture_inference(nn.Linear(5, 3), [torch.zeros(2, 5)], bits=21)

@@ -15,9 +15,10 @@ from worker import exact
 from worker.exact.backends import ENVIRONMENT
 from worker.program import Program
 from worker.program.builder import Builder
-from worker.program.codes import DTYPE_CODES
+from worker.program.codes import DTYPE_CODES, Kind
 from worker.program.lower import lower_graph
 from worker.program.views import View
+from worker.program.wellformed import DOT_BITS
 
 
 def sources(builder: Builder, tensors: Sequence[Tensor]) -> list[View]:
@@ -106,7 +107,8 @@ def repeated(
     program: Program, state: list[Tensor], batch: list[Tensor], backends: Sequence[str] = ()
 ) -> list[Tensor]:
     """One step's reports, after a look that next state and reports keep their bits: run and traced,
-    with one thread and with two, and run with each of these ways to make a product."""
+    with one thread and with two, and run with each of these ways to make a product (int8 makes
+    those of 14 bits alone)."""
     after, reports = program.run(state, batch)
     expected = [*after, *reports]
     for count in (1, 2):
@@ -115,7 +117,10 @@ def repeated(
             traced = program.split(program.trace(state, batch))
         for found in (ran, traced):
             assert same([*found[0], *found[1]], expected), f"{count} threads"
+    most = max((n.attributes[4] for n in program.nodes if n.kind == Kind.DOT), default=0)
     for backend in backends:
+        if backend == "int8" and most > DOT_BITS:
+            continue
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ENVIRONMENT, backend)
             found = program.run(state, batch)

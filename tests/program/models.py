@@ -1,4 +1,4 @@
-"""Small trainings that the tests share."""
+"""Small trainings that the tests share, of 14 bits: every way to make a product can make them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worker.program import Program, capture_training, training_state
+from worker.program.wellformed import DOT_BITS
 
 
 def seeded(seed: int, make):  # type: ignore[no-untyped-def]
@@ -25,7 +26,7 @@ def tiny() -> tuple[Program, list[Tensor], list[Tensor]]:
         module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True
     )
     batch = seeded(2, lambda: [torch.randn(4, 5), torch.tensor([0, 2, 1, 2])])
-    program = capture_training(module, F.cross_entropy, optimizer, batch)
+    program = capture_training(module, F.cross_entropy, optimizer, batch, bits=DOT_BITS)
     return program, training_state(module, optimizer), batch
 
 
@@ -63,7 +64,7 @@ def attention() -> tuple[Program, list[Tensor], list[Tensor]]:
     def loss_fn(y: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(y.flatten(0, 1), target.flatten())
 
-    program = capture_training(module, loss_fn, optimizer, batch)
+    program = capture_training(module, loss_fn, optimizer, batch, bits=DOT_BITS)
     return program, training_state(module, optimizer), batch
 
 
@@ -88,7 +89,7 @@ def picture() -> tuple[Program, list[Tensor], list[Tensor]]:
     module = seeded(5, Picture)
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.05)
     batch = seeded(6, lambda: [torch.randint(0, 5, (2, 4, 4)), torch.randint(0, 3, (2,))])
-    program = capture_training(module, F.cross_entropy, optimizer, batch)
+    program = capture_training(module, F.cross_entropy, optimizer, batch, bits=DOT_BITS)
     return program, training_state(module, optimizer), batch
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,14 +101,14 @@ def test_every_setting_of_sgd_trains_as_in_pytorch(name):
         torch.testing.assert_close(state[slot], expected, rtol=2e-2, atol=2e-3)
 
 
-def test_a_hundred_steps_on_digits_follow_plain_pytorch():
-    """Protects accuracy: the loss of a real training stays within half a percent of PyTorch's."""
-    job = digits(steps=100)
-    steps = [[t[rows_of_step(1, job.rows, 32, s)] for t in job.data] for s in range(100)]
+def test_two_hundred_steps_of_the_example_follow_plain_pytorch():
+    """Protects accuracy where nothing was asked for: every loss of a real training, at a rate that
+    amplifies small differences, is PyTorch's; with 14 bits some are off by 17 percent."""
+    job = digits(steps=200)
+    steps = [[t[rows_of_step(job.seed, job.rows, 32, s)] for t in job.data] for s in range(200)]
     ours, plain, _ = losses(job.module, job.loss_fn, job.optimizer, steps)
-    assert plain[-1] < plain[0] / 3
-    assert sum(ours) == pytest.approx(sum(plain), rel=5e-3)
-    assert ours == pytest.approx(plain, rel=2e-2)
+    assert plain[-1] < plain[0] / 10
+    assert ours == pytest.approx(plain, rel=5e-4)
 
 
 def test_attention_trains_as_in_pytorch():
@@ -145,6 +147,42 @@ def test_a_buffer_that_is_bound_anew_is_kept():
     ours, plain, state = losses(module, F.cross_entropy, SGD(module.parameters(), lr=0.1), steps)
     assert ours == pytest.approx(plain, rel=2e-3)
     torch.testing.assert_close(state["mean"], module.mean)
+
+
+class Unused(nn.Module):
+    """A layer that the loss does not depend on, as a pooler that nobody asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
+def test_what_the_loss_does_not_depend_on_stays_as_it_is(kind):
+    """Protects models with layers to spare: like PyTorch, which finds no gradient there, the update
+    leaves them alone, weight decay and moments included."""
+    module = seeded(10, Unused)
+    before = module.unused.weight.detach().clone()
+    more = {"momentum": 0.9} if kind is torch.optim.SGD else {}
+    optimizer = kind(module.parameters(), lr=0.05, weight_decay=0.1, **more)
+    ours, plain, state = losses(module, F.cross_entropy, optimizer, [batch()] * 10)
+    assert ours == pytest.approx(plain, rel=2e-3)
+    assert same([state["unused.weight"]], [before]) and same([module.unused.weight], [before])
+    slots = [t for name, t in state.items() if name.startswith("optimizer.") and "unused" in name]
+    assert slots and not any(t.any() for t in slots)
+
+
+def test_a_module_that_is_compiled_by_torch_is_captured_as_it_was_written():
+    """Protects users of torch.compile: it gives the very program of the module within."""
+    module = perceptron()
+    roots = {
+        capture_training(m, F.cross_entropy, SGD(m.parameters(), 0.1), batch()).root
+        for m in (module, torch.compile(module))
+    }
+    assert len(roots) == 1
 
 
 class Tied(nn.Module):
@@ -321,16 +359,67 @@ def test_an_unknown_operator_of_the_gradient_is_refused_with_the_users_line():
         capture(Cumulative())
 
 
-@pytest.mark.parametrize(
-    "function",
-    [lambda y: y * y.max().item(), lambda y: y if y.sum() > 0 else -y, lambda y: y * int(y[0, 0])],
-)
+LOOKS = {
+    "item": lambda y: y * y.max().item(),
+    "if": lambda y: y if y.sum() > 0 else -y,
+    "int": lambda y: y * int(y[0, 0]),
+    "numpy": lambda y: y * float(y.detach().numpy().max()),
+    "asarray": lambda y: y * float(np.asarray(y.detach())[0, 0]),
+    "tolist": lambda y: y * y.tolist()[0][0],
+    "equal": lambda y: y if torch.equal(y, y.abs()) else -y,
+    "allclose": lambda y: y if torch.allclose(y, y.abs()) else -y,
+    "chance": lambda y: y * torch.rand(2).tolist()[0],
+}
+
+
+@pytest.mark.parametrize("function", LOOKS.values(), ids=LOOKS)
 def test_python_that_looks_at_a_value_is_refused_with_the_users_line(function):
     """Protects users: a program has no value to look at while it is captured, and the line that
     asked for one is named, with what to do."""
     with pytest.raises(Unsupported, match=r"use torch\.where; asked for at") as caught:
         capture(Calls(function))
     assert f"{__file__}:" in str(caught.value)
+
+
+def test_wrapped_modules_are_refused_with_what_to_give_instead():
+    module = perceptron()
+    wrapped = nn.DataParallel(module)
+    with pytest.raises(Unsupported, match=r"DataParallel: give the one within"):
+        capture_inference(wrapped, batch()[:1])
+    with pytest.raises(Unsupported, match=r"DataParallel: give the one within"):
+        capture(wrapped)
+    with pytest.raises(Unsupported, match=r"hides its Python: give the module that"):
+        capture(torch.jit.trace(module, batch()[0]))
+
+
+def test_python_may_look_at_what_every_run_has():
+    """Protects modules that keep sizes in tensors: constants are known when they are captured."""
+    sizes = torch.tensor([1, 2, 3])
+    capture(Calls(lambda y: y * sizes.tolist()[2] + torch.arange(4).numpy()[1]))
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_chance_that_is_not_torchs_is_refused(draw):
+    """Protects from a number that would be drawn once, when the job is captured, for all steps."""
+    with pytest.raises(Unsupported, match=r"would be the same in every step: draw with torch"):
+        capture(Calls(lambda y: y * float(draw())))
+
+
+def test_without_a_line_of_the_users_the_layer_or_the_loss_is_named():
+    """Protects users of nn.Sequential, which calls its layers within PyTorch."""
+    pool = nn.Sequential(
+        nn.Linear(6, 4), nn.Unflatten(1, (1, 2, 2, 1)), nn.MaxPool3d(1), nn.Flatten()
+    )
+    with pytest.raises(Unsupported, match=r"max_pool3d\S+  layer 2, MaxPool3d\(kernel_size=1"):
+        capture(pool)
+    conv = nn.Sequential(nn.Unflatten(1, (1, 3, 2, 1)), nn.Conv3d(1, 3, 1), nn.Flatten())
+    with pytest.raises(Unsupported, match=r"3 dimensions.*; asked for at layer 1, Conv3d\(1, 3"):
+        capture(conv)
+    norm = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, momentum=None))
+    with pytest.raises(Unsupported, match=r"looks at .*; asked for at layer 1, BatchNorm1d\(3"):
+        capture(norm)
+    with pytest.raises(Unsupported, match=r"margin_loss_backward\S+  the loss, multi_margin_loss"):
+        capture(perceptron(), F.multi_margin_loss)
 
 
 def test_a_constant_tensor_is_refused_with_what_to_do():
@@ -380,9 +469,13 @@ def test_optimizers_that_programs_do_not_know_are_refused_by_name():
         (Unsupported, "use Python numbers", SGD(m.parameters(), torch.tensor(0.1), foreach=False)),
         (ValueError, "not a parameter of the module", SGD(perceptron().parameters(), 0.1)),
     ]
+    scheduled = SGD(m.parameters(), 0.1)
+    torch.optim.lr_scheduler.LambdaLR(scheduled, lambda k: min(1.0, k / 10))
+    cases.append((Unsupported, r"list each step's rate .* as schedule=", scheduled))
     for kind, message, optimizer in cases:
         with pytest.raises(kind, match=message):
             capture(m, optimizer=optimizer)
+    capture_training(m, F.cross_entropy, scheduled, batch(), schedule=[0.0, 0.01, 0.02])
     module, optimizer = stepped()
     with pytest.raises(Unsupported, match="an optimizer that has made steps: pass a fresh one"):
         capture(module, optimizer=optimizer)
@@ -465,15 +558,16 @@ def test_products_of_fewer_bits_train_nearly_as_well():
     [
         lambda y: torch.nn.functional.one_hot(y.argmax(1)).sum() + y,
         lambda y: torch.nn.functional.embedding_bag(y.argmax(1), y, torch.tensor([0])).sum() + y,
+        lambda y: torch.nn.utils.rnn.pack_padded_sequence(y, torch.tensor([3, 2, 1, 1]), True)[0],
     ],
-    ids=["one_hot", "embedding_bag"],
+    ids=["one_hot", "embedding_bag", "pack_padded_sequence"],
 )
 def test_a_function_that_hides_what_it_does_is_refused_with_the_users_line(refused):
     """Protects users from looking for it: these are refused before there is a graph to look in."""
     with pytest.raises(Unsupported) as caught:
         capture(Calls(refused))
     assert f"asked for at {__file__}:" in str(caught.value)
-    assert "lambda y: torch.nn.functional" in str(caught.value)
+    assert "lambda y: torch.nn." in str(caught.value)
 
 
 def test_an_operator_without_a_line_is_refused_with_its_neighbours():

@@ -186,7 +186,7 @@ def counted(rows: int) -> tuple[Summary, int]:
     """The summary of a step, and PyTorch's count of its products."""
     module, batch = seeded(1, gpt), seeded(2, lambda: words(rows))
     optimizer = torch.optim.AdamW(module.parameters())
-    summary = capture_training(module, language_loss, optimizer, batch).summary()
+    summary = capture_training(module, language_loss, optimizer, batch, bits=14).summary()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         language_loss(module(batch[0]), batch[1]).backward()
     return summary, counter.get_total_flops()

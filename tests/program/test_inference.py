@@ -51,7 +51,8 @@ def test_a_module_answers_as_in_pytorch_and_to_the_same_bits(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_rows_answer_does_not_depend_on_its_neighbours(name):
-    """Protects shared batches: each row's bits are those it has among copies of itself."""
+    """Protects shared batches: each row's bits are those it has among copies of itself, and those
+    of a program for one row."""
     make, rows = MODELS[name]
     module, x = seeded(1, make), seeded(2, lambda: rows(4))
     if x.is_floating_point():
@@ -66,6 +67,10 @@ def test_a_rows_answer_does_not_depend_on_its_neighbours(name):
         alone = x[row : row + 1].expand(4, *x.shape[1:]).contiguous()
         assert same([by_row(alone)], [together[row].expand(4, -1)])
     assert same([by_row(x.roll(1, 0)).roll(-1, 0)], [together])
+    single = capture_inference(module, [x[:1]])
+    for row in range(4):
+        (found,) = single.run(state, [x[row : row + 1]])[1]
+        assert same([found.view(-1)], [together[row]])
 
 
 class Writer(nn.Module):

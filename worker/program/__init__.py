@@ -1,6 +1,7 @@
 """Programs: PyTorch captured as the canonical graph of one step, run and traced exactly."""
 
 from worker.program.capture import (
+    TRAINING_BITS,
     capture_inference,
     capture_training,
     inference_state,
@@ -17,6 +18,7 @@ from worker.program.records import Header, Input, Node
 from worker.program.wellformed import MalformedProgram
 
 __all__ = [
+    "TRAINING_BITS",
     "Decoder",
     "Generation",
     "Header",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
 from torch.overrides import TorchFunctionMode
 
 from worker.program.lower import RULES, Unsupported
@@ -230,9 +232,90 @@ def _embedding_bag(
     return total if mode == "sum" else total / counts
 
 
+def _gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """Without the look whether a variance is negative."""
+    variance = torch.as_tensor(var, dtype=input.dtype)
+    if variance.dim() and variance.shape == input.shape[:-1]:
+        variance = variance.unsqueeze(-1)
+    # the floor has no gradient of its own, as in PyTorch
+    variance = variance + (variance.clamp(min=eps) - variance).detach()
+    each = 0.5 * (variance.log() + (input - target) ** 2 / variance)
+    if full:
+        each = each + 0.5 * math.log(2 * math.pi)
+    if reduction == "none":
+        return each
+    return each.mean() if reduction == "mean" else each.sum()
+
+
+def _embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """With a gradient of all rows: a sparse one is the same, stored in another way."""
+    return F.embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+
+
+LOOKED_AT = (
+    "Python looks at a tensor's value (item(), int(), float(), numpy(), if), which only a run has; "
+    "compute with the tensor instead, or use torch.where"
+)
+
+
+def _of_a_run(x: Any) -> bool:
+    """Whether a tensor's values depend on what a run is given, or on chance."""
+    mode = get_proxy_mode()
+    slot = get_proxy_slot(x, mode.tracer, None) if mode and isinstance(x, Tensor) else None
+    if slot is None:
+        return False
+    seen, near = set(), [slot.proxy.node]
+    while near:
+        node = near.pop()
+        drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if node.op == "placeholder" or drawn:
+            return True
+        seen.add(node)
+        near += [n for n in node.all_input_nodes if n not in seen]
+    return False
+
+
+def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One that hands Python the values of tensors, which are the example's while it is traced."""
+
+    def looked(*args: Any, **kwargs: Any) -> Any:
+        if any(map(_of_a_run, args)):
+            raise Unsupported(LOOKED_AT)
+        return function(*args, **kwargs)
+
+    return looked
+
+
+def _pack(*_: Any) -> Any:
+    raise Unsupported(
+        "pack_padded_sequence, whose result has a shape that only a run has: give the layer the "
+        "padded rows, and mask or gather what it returns by their lengths"
+    )
+
+
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    torch._C._VariableFunctions._pack_padded_sequence: _pack,
+    **{f: _looks_at(f) for f in (Tensor.numpy, Tensor.__array__, Tensor.tolist)},
+    **{f: _looks_at(f) for f in (torch.equal, Tensor.equal, torch.allclose, Tensor.allclose)},
     F.one_hot: _one_hot,
     F.embedding_bag: _embedding_bag,
+    F.embedding: _embedding,
+    F.gaussian_nll_loss: _gaussian_nll_loss,
 }
 
 

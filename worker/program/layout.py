@@ -33,7 +33,7 @@ class Layout:
         schedule: Sequence[float] | None = None,
     ) -> None:
         kind = type(optimizer)
-        _check_optimizer(optimizer)
+        _check_optimizer(optimizer, scheduled=schedule is not None)
         self.kind, self.groups = kind, optimizer.param_groups
         self.parameters = dict(module.named_parameters())
         self.buffers = dict(module.named_buffers())
@@ -90,7 +90,7 @@ class Layout:
         )
 
     def update(self, parts: Parts, gradients: dict[str, Tensor], clip_norm: float | None) -> Parts:
-        """The optimizer's update, on tensors of the trace."""
+        """The optimizer's update, on tensors of the trace, of what has a gradient."""
         after = dict(parts.parameters)
         slots = iter(parts.slots)
         rate: Tensor | None = None
@@ -105,6 +105,9 @@ class Layout:
         for name in self.trained:
             group = self.group_of[name]
             own = {key: next(slots) for key in slots_of(self.kind, group)}
+            if name not in gradients:  # the loss does not depend on it: PyTorch leaves it alone
+                kept += own.values()
+                continue
             lr = group["lr"] if rate is None else rate
             after[name], new = UPDATES[self.kind](
                 parts.parameters[name], gradients[name], own, group, lr
@@ -113,7 +116,7 @@ class Layout:
         return Parts(after, parts.buffers, [*kept, *clock])
 
 
-def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+def _check_optimizer(optimizer: torch.optim.Optimizer, scheduled: bool) -> None:
     kind = type(optimizer)
     if kind not in UPDATES:
         known = ", ".join(k.__name__ for k in UPDATES)
@@ -125,5 +128,11 @@ def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
         raise Unsupported("SGD with dampening: set dampening=0")
     if any(g.get("amsgrad") for g in optimizer.param_groups):
         raise Unsupported("Adam with amsgrad: set amsgrad=False")
+    if not scheduled and any("initial_lr" in g for g in optimizer.param_groups):
+        # a scheduler of torch marks them so; its first rate, often zero, would stay for ever
+        raise Unsupported(
+            "an optimizer with a scheduler, which runs outside of a step: list each step's rate "
+            "(scheduler.get_last_lr() before each) as schedule=[...]"
+        )
     if optimizer.state:
         raise Unsupported("an optimizer that has made steps: pass a fresh one")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch._decomp import get_decompositions
@@ -16,9 +18,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.proxy import TracerBase
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from worker.program.decompositions import Functions, table
+from worker.program import layers
+from worker.program.decompositions import LOOKED_AT, Functions, table
 from worker.program.lower import Unsupported
-from worker.program.lower.graph import is_users
+from worker.program.lower.graph import LAYER, is_users
 
 aten = torch.ops.aten
 
@@ -27,7 +30,8 @@ aten = torch.ops.aten
 def plain_kernels() -> Iterator[None]:
     """Attention and recurrent layers as the operators they are made of, not as one kernel.
 
-    Within, `torch.compiler.is_compiling()` is true: it is how libraries are told not to choose
+    What the user has given to `torch.compile` runs as it was written. Within,
+    `torch.compiler.is_compiling()` is true: it is how libraries are told not to choose
     their way by values (transformers looks whether a mask is all ones).
     """
     # allow_tf32=None: left as it is; to set it makes torch warn
@@ -37,7 +41,12 @@ def plain_kernels() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     torch.compiler._is_compiling_flag = True
     try:
-        with sdpa_kernel(SDPBackend.MATH), plain, Functions():
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            torch.compiler.set_stance("force_eager"),
+            plain,
+            Functions(),
+        ):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -55,7 +64,10 @@ def _users_lines() -> Iterator[None]:
     def kept(self: TracerBase, frames: traceback.StackSummary) -> traceback.StackSummary:
         ours = [k for k, frame in enumerate(frames) if frame.filename == _CAPTURE]
         called = frames[ours[-1] + 1 :] if ours else []
-        return traceback.StackSummary.from_list([f for f in called if is_users(f.filename)])
+        users = [f for f in called if is_users(f.filename)]
+        if not users and (layer := layers.running()):
+            users = [traceback.FrameSummary(LAYER, 0, "forward", lookup_line=False, line=layer)]
+        return traceback.StackSummary.from_list(users)
 
     before = TracerBase._filter_traceback_frames
     TracerBase._filter_traceback_frames = kept  # type: ignore[assignment, method-assign]
@@ -67,19 +79,16 @@ def _users_lines() -> Iterator[None]:
 
 def _looked_at(error: RuntimeError) -> Unsupported:
     """The refusal of a module whose Python looks at a number that only a run has."""
-    return Unsupported(
-        "Python looks at a tensor's value (item(), int(), float(), if), which only a run has; "
-        f"compute with the tensor instead, or use torch.where; asked for at {_place_of(error)}"
-    )
+    return Unsupported(f"{LOOKED_AT}; asked for at {_place_of(error)}")
 
 
 def _place_of(error: Exception) -> str:
-    """The innermost line of the user's code that led to an error."""
+    """The innermost line of the user's code that led to an error, or the layer."""
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if is_users(frame.filename):
             place = f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return place
+    return place or layers.latest()
 
 
 @contextmanager
@@ -120,12 +129,19 @@ def _name_gradients(graph: fx.Graph) -> None:
             node.meta["stack_trace"] = lines[number]
 
 
+def _chance() -> tuple[Any, ...]:
+    """Where Python's and numpy's own random numbers stand."""
+    of_numpy = np.random.get_state(legacy=False)["state"]
+    return random.getstate(), of_numpy["key"].tobytes(), of_numpy["pos"]
+
+
 def traced(
     step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
     """The step as a graph of core ATen operators without mutation."""
     state = [t.detach().clone() for t in state]
     # batch norm's own operators change their operands in secret: they go before functionalization
+    chance = _chance()
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     try:
         # nodes keep the number of the operator whose gradient they may be asked for
@@ -139,6 +155,11 @@ def traced(
         if "_local_scalar_dense" not in str(error):
             raise
         raise _looked_at(error) from error
+    if _chance() != chance:
+        raise Unsupported(
+            "Python's or numpy's random numbers, which would be the same in every step: draw with "
+            "torch (torch.rand, F.dropout)"
+        )
     _name_gradients(first.graph)
 
     def again(*args: Any) -> Any:

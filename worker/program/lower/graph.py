@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,14 +32,21 @@ class Lowered:
     origins: tuple[str, ...]
 
 
+LAYER = "<layer>"  # stands for a file where the place is a layer and no line
+
+_NOT_USERS = tuple(
+    f"{folder}{os.sep}" for folder in (Path(torch.__file__).parent, Path(__file__).parents[1])
+)
+
+
 def is_users(file: str) -> bool:
     """Whether a file is neither PyTorch's nor ours, nor one that PyTorch writes as it runs."""
     written = file == "<string>" or file.startswith("<eval_with_key>")
-    return not written and "/torch/" not in file and "/worker/program/" not in file
+    return not written and not file.startswith(_NOT_USERS)
 
 
 def user_line(node: fx.Node) -> str:
-    """The innermost line of the user's code that made this operator, or nothing."""
+    """The innermost line of the user's code that made this operator, or the layer, or nothing."""
     trace = node.meta.get("stack_trace") or ""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     places = [k for k, line in enumerate(lines) if line.startswith("File ")]
@@ -45,6 +54,8 @@ def user_line(node: fx.Node) -> str:
         file = lines[k].split('"')[1]
         if is_users(file):
             code = lines[k + 1] if k + 1 < len(lines) else ""
+            if file == LAYER:
+                return code
             number = lines[k].split("line ")[1].split(",")[0]
             return f"{file}:{number}: {code}"
     return ""
