@@ -8,9 +8,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, get_decompositions
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import (
+    disable_proxy_modes_tracing,
+    get_proxy_mode,
+    get_proxy_slot,
+)
 from torch.overrides import TorchFunctionMode
 
 from worker.program.lower import RULES, Unsupported
@@ -290,13 +295,32 @@ def _of_a_run(x: Any) -> bool:
     return False
 
 
+def _computed(x: Any) -> Any:
+    """What a tensor holds that depends on no run; traced ones have no elements."""
+    mode: Any = get_proxy_mode()
+    slot = get_proxy_slot(x, mode.tracer, None) if mode and isinstance(x, Tensor) else None
+    if slot is None:
+        return x
+
+    def of(node: Any) -> Any:
+        if node.op == "get_attr":
+            return getattr(mode.tracer.root, node.target)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), of)
+        return node.target(*args, **kwargs)
+
+    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+        return of(slot.proxy.node)
+
+
 def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
     """One that hands Python the values of tensors, which are the example's while it is traced."""
 
     def looked(*args: Any, **kwargs: Any) -> Any:
         if any(map(_of_a_run, args)):
             raise Unsupported(LOOKED_AT)
-        return function(*args, **kwargs)
+        known = [_computed(a) for a in args]
+        with disable_proxy_modes_tracing(), unset_fake_temporarily():
+            return function(*known, **kwargs)
 
     return looked
 

@@ -13,6 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 from torch._decomp import get_decompositions
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.fx import traceback as fx_traceback
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.proxy import TracerBase
@@ -138,19 +143,31 @@ def _chance() -> tuple[Any, ...]:
 def traced(
     step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
-    """The step as a graph of core ATen operators without mutation."""
-    state = [t.detach().clone() for t in state]
+    """The step as a graph of core ATen operators without mutation.
+
+    Traced with tensors that have no elements: it takes no memory, and no time for arithmetic.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    state = [mode.from_tensor(t.detach()) for t in state]
+    batch = [mode.from_tensor(t) for t in batch]
     # batch norm's own operators change their operands in secret: they go before functionalization
     chance = _chance()
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     try:
         # nodes keep the number of the operator whose gradient they may be asked for
-        with fx_traceback.preserve_node_meta(), _users_lines():
+        with mode, fx_traceback.preserve_node_meta(), _users_lines():
             first = make_fx(
                 step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
             )(state, batch)
     except Unsupported as error:  # of a function that hides what it does
         raise Unsupported(f"{error}; asked for at {_place_of(error)}") from error
+    except DataDependentOutputException as error:
+        raise _looked_at(error) from error
+    except DynamicOutputShapeException as error:
+        raise Unsupported(
+            f"programs cannot express {error.func}: a result whose shape only a run has, such as "
+            f"x[mask]; use torch.where, or weights of zero; asked for at {_place_of(error)}"
+        ) from error
     except RuntimeError as error:
         if "_local_scalar_dense" not in str(error):
             raise
@@ -168,7 +185,7 @@ def traced(
             return fx.Interpreter(first).run(*args)
 
     flat = [*state, *batch]
-    with _users_lines():
+    with mode, _users_lines():
         graph = make_fx(
             torch.func.functionalize(again),
             decomposition_table=table(),
