@@ -34,17 +34,37 @@ library Float32 {
             // x is the greater magnitude, and a has its sign, which is the result's.
             if lt(x, y) {
                 a := b
-                b := x
+                let z := x
                 x := y
-                y := b
+                y := z
             }
             // The exponent field less two: wraps for the two least, of which the bits are integers.
             let e := sub(shr(23, x), 2)
-            switch lt(e, 253)
-            case 1 {
+            for {} 1 {} {
+                if iszero(lt(e, 253)) {
+                    if eq(e, 253) {
+                        // Not finite: inf - inf is invalid; otherwise the infinity wins.
+                        r := 0x7f800000
+                        if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
+                            r := 0x7fc00000
+                            a := 0
+                        }
+                        break
+                    }
+                    // Magnitudes' bits count the least unit of all.
+                    if iszero(and(signs, 0x80000000)) {
+                        r := add(x, y)
+                        // From 2^24 on the unit is twice that one: one bit to round off.
+                        if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
+                        break
+                    }
+                    r := sub(x, y)
+                    if iszero(r) { a := 0 }
+                    break
+                }
                 // y's exponent field less one, that of a subnormal being 1.
-                let f := shr(23, y)
-                let g := sub(f, gt(f, 0))
+                let g := shr(23, y)
+                g := sub(g, gt(g, 0))
                 // In units of 2^-26 of x's last place y is whole if the exponents are at most 26
                 // apart. Otherwise it is below 2^-3 of that place and cannot change x, and the shift,
                 // by a number that wraps below zero, leaves nothing of it.
@@ -53,57 +73,32 @@ library Float32 {
                         shl(26, or(and(x, 0x7fffff), 0x800000)),
                         mul(sub(1, and(shr(30, signs), 2)), shl(sub(add(25, g), e), sub(y, shl(23, g))))
                     )
-                switch lt(m, 0x1000000000000)
-                case 0 {
-                    // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
-                    let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
-                    let n := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
-                    r := add(shl(23, add(e, k)), shr(27, add(add(n, 0x3ffffff), and(shr(27, n), 1))))
-                    if gt(r, 0x7f800000) { r := 0x7f800000 }
-                }
-                default {
+                if lt(m, 0x1000000000000) {
                     // Cancellation: the exponents are at most one apart, so m is whole in half places
                     // of x. At most 23 bits are left, or none: an exact zero is +0.
-                    let w := shr(25, m)
-                    let s := mul(5, add(add(lt(w, 0x40000), lt(w, 0x2000)), add(lt(w, 0x100), lt(w, 8))))
+                    m := shr(25, m)
+                    if iszero(m) {
+                        a := 0
+                        break
+                    }
+                    // It goes up by as many places as bit 23 is above its leading bit, and no further
+                    // than to the least exponent, for which a bit is put where that ends.
+                    let v := or(m, shr(e, 0x800000))
+                    let t := mul(5, add(add(lt(v, 0x40000), lt(v, 0x2000)), add(lt(v, 0x100), lt(v, 8))))
                     // By the five highest of the bits: 5 up from bit 18, .. 1 up from bit 22.
-                    let t :=
-                        add(
-                            s,
-                            byte(shr(18, shl(s, w)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                        )
-                    // No further up than to the least exponent.
-                    if gt(t, e) { t := e }
-                    r := add(shl(23, sub(e, t)), shl(t, w))
-                    if iszero(w) {
-                        r := 0
-                        a := 0
-                    }
+                    t := add(
+                        t,
+                        byte(shr(18, shl(t, v)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                    )
+                    r := add(shl(23, sub(e, t)), shl(t, m))
+                    break
                 }
-            }
-            default {
-                switch e
-                case 253 {
-                    // Not finite: inf - inf is invalid; otherwise the infinity wins.
-                    r := 0x7f800000
-                    if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
-                        r := 0x7fc00000
-                        a := 0
-                    }
-                }
-                default {
-                    // Magnitudes' bits count the least unit of all.
-                    switch and(signs, 0x80000000)
-                    case 0 {
-                        r := add(x, y)
-                        // From 2^24 on the unit is twice that one: one bit to round off.
-                        if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
-                    }
-                    default {
-                        r := sub(x, y)
-                        if iszero(r) { a := 0 }
-                    }
-                }
+                // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
+                let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
+                m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
+                r := add(shl(23, add(e, k)), shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1))))
+                if gt(r, 0x7f800000) { r := 0x7f800000 }
+                break
             }
             r := or(and(a, 0x80000000), r)
         }
@@ -121,57 +116,68 @@ library Float32 {
         assembly ("memory-safe") {
             let x := and(shr(23, a), 0xff)
             let y := and(shr(23, b), 0xff)
-            let m := and(a, 0x7fffff)
-            let n := and(b, 0x7fffff)
-            r := and(xor(a, b), 0x80000000)
             for {} 1 {} {
                 if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
+                    let m := and(a, 0x7fffffff)
+                    let n := and(b, 0x7fffffff)
+                    r := and(xor(a, b), 0x80000000)
                     if or(eq(x, 0xff), eq(y, 0xff)) {
                         // NaN, or zero times infinity; otherwise infinity.
-                        x := and(a, 0x7fffffff)
-                        y := and(b, 0x7fffffff)
                         r := or(r, 0x7f800000)
-                        if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), or(iszero(x), iszero(y))) {
+                        if or(or(gt(m, 0x7f800000), gt(n, 0x7f800000)), or(iszero(m), iszero(n))) {
                             r := 0x7fc00000
                         }
                         break
                     }
-                    // One field or both are zero: m and x are made one such operand's. Of two, the product
-                    // is far below the least number, as zero's is.
+                    // One field or both are zero: m is made one such operand, n and y the other's. Of two,
+                    // the product is far below the least number, as zero's is.
                     if x {
-                        let k := m
                         m := n
-                        n := k
+                        n := a
                         y := x
                     }
                     if iszero(mul(m, y)) { break }
-                    // A subnormal is made normal, see `add`; its field goes below 1.
+                    // A subnormal is made normal, see `add`, by s places; its field is 1 - s. What then
+                    // follows is what stands below, with no overflow: here on its own it costs less.
                     let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
                     s := add(
                         s,
                         byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
                     )
-                    m := shl(s, m)
-                    x := sub(1, s)
+                    let p := mul(shl(s, m), or(and(n, 0x7fffff), 0x800000))
+                    let c := shr(47, p)
+                    let e := sub(add(y, c), add(s, 127))
+                    if slt(e, 0) {
+                        e := sub(add(23, c), e)
+                        r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                        break
+                    }
+                    p := shl(sub(1, c), p)
+                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    break
                 }
                 // 2^46 <= p < 2^48
-                let p := mul(or(m, 0x800000), or(n, 0x800000))
+                let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
                 let c := shr(47, p)
                 let e := sub(add(add(x, y), c), 128) // the result's exponent field less one
                 // (Below zero, a number wraps and is not less.)
                 if lt(e, 254) {
                     // The leading bit is made bit 47: 24 to keep, 24 to round off.
                     p := shl(sub(1, c), p)
-                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    r := add(
+                        or(shl(23, e), and(xor(a, b), 0x80000000)),
+                        shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1)))
+                    )
                     break
                 }
-                switch slt(e, 0)
-                case 0 { r := or(r, 0x7f800000) }
-                default {
+                r := and(xor(a, b), 0x80000000)
+                if slt(e, 0) {
                     // Subnormal: e fewer to keep. From 49 to round off nothing is left.
                     e := sub(add(23, c), e)
                     r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                    break
                 }
+                r := or(r, 0x7f800000)
                 break
             }
         }

@@ -14,7 +14,7 @@ from eth_abi import encode
 from eth_utils import function_signature_to_4byte_selector
 
 from tests import evm
-from tests.contracts.court_fixtures import CHECKERS, Bench, mapped, plain, read_order
+from tests.contracts.court_fixtures import Bench, Checkers, mapped, plain, read_order
 from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.records import NODE_TYPE, Node
 from worker.program.wellformed import MalformedProgram, check_node
@@ -66,7 +66,7 @@ SOUND = {name: node for name, node in list(globals().items()) if isinstance(node
 
 @pytest.fixture(scope="module")
 def checkers():
-    return [evm.deploy(name) for name in CHECKERS]
+    return Checkers()
 
 
 @pytest.fixture(scope="module")
