@@ -26,6 +26,8 @@ library Float32 {
     // --- arithmetic ---
 
     /// @notice a + b; an exact zero is +0 unless both are -0.
+    // Yul has the amount first; and after a `break` nothing is written.
+    // slither-disable-next-line incorrect-shift,write-after-write
     function add(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let signs := xor(a, b)
@@ -110,8 +112,8 @@ library Float32 {
     }
 
     /// @notice a * b; 0 * inf is NaN.
-    // Yul has the amount first.
-    // slither-disable-next-line incorrect-shift
+    // As in add.
+    // slither-disable-next-line incorrect-shift,write-after-write
     function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let x := and(shr(23, a), 0xff)
@@ -231,14 +233,16 @@ library Float32 {
                 }
                 n := shl(26, or(n, 0x800000))
                 m := or(m, 0x800000)
-                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact.
+                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact. A
+                // quotient of significands is no tie: with 25 bits and the last one set, it would take n
+                // more than its 24.
                 let q := div(n, m)
                 q := or(q, lt(mul(q, m), n))
                 let c := shr(26, q)
                 q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
                 let e := add(sub(x, y), add(125, c)) // the result's exponent field less one
                 if lt(e, 254) {
-                    r := add(or(shl(23, e), r), shr(3, add(add(q, 3), and(shr(3, q), 1))))
+                    r := add(or(shl(23, e), r), shr(3, add(q, 4)))
                     break
                 }
                 switch slt(e, 0)
@@ -330,8 +334,7 @@ library Float32 {
 
     /// @notice a == b: false for NaN, true for the two zeros.
     function eq(uint32 a, uint32 b) internal pure returns (bool) {
-        if (isNan(a) || isNan(b)) return false;
-        return a == b || (a | b) & 0x7fffffff == 0;
+        return a == b ? !isNan(a) : (a | b) & 0x7fffffff == 0;
     }
 
     /// @notice a != b: true for NaN.
@@ -446,16 +449,14 @@ library Float32 {
                     let s := sub(unit, e)
                     switch sgt(s, 0)
                     case 1 {
-                        // m < 2^(l+1), and below half of 2^s there is nothing to keep. Otherwise
-                        // s <= l + 1 <= 256; m is first cut to leave room for the addition.
-                        if iszero(sgt(s, add(l, 1))) {
-                            if gt(s, 32) {
-                                // 30 bits down, what is cut off left as one sticky bit.
-                                m := or(shr(30, m), iszero(iszero(and(m, 0x3fffffff))))
-                                s := sub(s, 30)
-                            }
-                            r := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
+                        // m is first cut to leave room for the addition. Where s is beyond all of its bits
+                        // nothing is left of it.
+                        if gt(s, 32) {
+                            // 30 bits down, what is cut off left as one sticky bit.
+                            m := or(shr(30, m), iszero(iszero(and(m, 0x3fffffff))))
+                            s := sub(s, 30)
                         }
+                        r := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
                     }
                     default { r := shl(sub(0, s), m) }
                     r := add(r, shl(23, add(unit, 149))) // rounded up to 2^128 at most, which is infinity
@@ -471,7 +472,7 @@ library Float32 {
         uint256 limit = (1 << width) - 1 + (a >> 31);
         unchecked {
             // From e = 64 on the value is out of range; below, m * 2^64 < 2^88.
-            if (e >= 64) m = m == 0 ? 0 : limit;
+            if (e >= 64) m = limit;
             else if (e >= 0) m <<= uint256(e);
             else m >>= uint256(-e);
             if (m > limit) m = limit;
