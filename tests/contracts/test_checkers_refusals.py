@@ -409,6 +409,20 @@ def test_a_source_names_a_tensor_that_there_is(checkers, bench):
         assert refusal(source, "recompute", *arguments) == ("MalformedRecord", rule)
 
 
+def test_a_data_set_at_a_limit_is_read(checkers, bench):
+    """Refused for its opening, which is of another data set, and no longer for its size."""
+    context = bench.context
+    for node, rows, step in (
+        (BATCH, 2**32, context[8]),
+        (replace(BATCH, shape=(2, 2**20), attributes=(0, 2, 2**20)), 2**20, context[8]),
+        (replace(BATCH, shape=(1, 3), attributes=(0, 1, 3)), 1, 2**64 - 1),
+    ):
+        given = (*context[:6], rows, context[7], step)
+        openings = sound_openings(bench, BATCH, 0)
+        arguments = (given, INDEX, node.to_abi(), 0, openings)
+        assert refusal(checkers[Kind.SOURCE], "recompute", *arguments)[0] != "MalformedRecord"
+
+
 # --- openings ---
 
 
