@@ -27,6 +27,7 @@ from tests import evm
 from tests.exact import cases, helpers
 from tests.revm import Deployed
 from worker.examples.digits import digits
+from worker.jobs.native import compiled
 from worker.program import Kind, Program, Reduce, Source, capture_training, training_state
 from worker.program.builder import Builder
 from worker.program.codes import BOOL, DTYPE_CODES, F32, Map
@@ -35,6 +36,7 @@ from worker.program.views import View
 ARITY_BITS = 5
 # what a segment and a well-formed program have at most: steps, nodes, leaves of a tensor (of i64)
 STEP_BITS, NODE_BITS, LEAF_BITS = 64, 20, 33
+ROUNDS = 3  # disputes in which the challenger's time is taken
 SNAPSHOT = Path(__file__).parent / "results" / "court.json"
 
 Make = Callable[[Builder, list[View]], View]
@@ -119,23 +121,42 @@ def proofs(chain: NodeChain) -> Iterator[tuple[str, Played]]:
 
 
 def functions() -> dict[str, dict[str, int]]:
-    """Gas of one scalar function: the median for ordinary numbers, and the most of any tried."""
+    """Gas of one scalar function: the median for ordinary numbers, the most of any tried where no
+    operand is subnormal, and the most of any tried."""
     harness = evm.deploy("ArithmeticHarness")
     rng = np.random.default_rng(0)
     ordinary = rng.standard_normal((2, 400)).astype(np.float32).view(np.uint32)
+    close = rng.integers(0, 1 << 24, 400, dtype=np.uint32) >> rng.integers(0, 24, 400, np.uint32)
+    cancelling = np.stack([ordinary[0], ordinary[0] ^ 0x80000000 ^ close])
     odd = np.array([[x, y] for x in cases.SPECIALS[::3] for y in cases.SPECIALS[::3]]).T
-    mixed = np.stack(helpers.random_pairs(rng, 1000))
+    tried = (
+        np.stack(helpers.random_pairs(rng, 1000)),
+        cancelling,
+        odd,
+        np.array(cases.SUM_EDGES).T,
+    )
+    mixed = np.concatenate([pairs.astype(np.uint32) for pairs in tried], axis=1)
+    # where a function of one operand has its longest way: exp's ends, sin's reduction
+    wide = rng.integers(0x32000000, 0x42D80000, (2, 2000), dtype=np.uint32)
+    wide[1] |= 0x80000000
+    edges = [*cases.EXP_LOG_EDGES, *cases.TANH_ERF_EDGES, *cases.SIN_COS_EDGES]
+    single = np.concatenate([mixed[0], wide.ravel(), np.array(edges, np.uint32)])
     found = {}
     for names, two in ((helpers.BINARY[:4], True), (helpers.UNARY, False)):
         for code, name in enumerate(names):
 
-            def gas(pairs: np.ndarray, two: bool = two, code: int = code) -> list[int]:
-                return [harness.call("gasOf", two, code, int(x), int(y)) for x, y in pairs.T]
+            def gas(pairs: np.ndarray, two: bool = two, code: int = code) -> np.ndarray:
+                asked = (harness.call("gasOf", two, code, int(x), int(y)) for x, y in pairs.T)
+                return np.array([*asked])
 
             usual = gas(ordinary & 0x7FFFFFFF if name in ("sqrt", "log") else ordinary)
+            pairs = mixed if two else np.stack([single, np.zeros_like(single)])
+            used, magnitudes = gas(pairs), pairs & 0x7FFFFFFF
+            subnormal = ((magnitudes > 0) & (magnitudes < 0x00800000)).any(axis=0)
             found[name] = {
                 "median": int(median(usual)),
-                "most": max(usual + gas(mixed) + gas(odd)),
+                "most_normal": int(max(usual.max(), used[~subnormal].max())),
+                "most": int(max(usual.max(), used.max())),
             }
     return found
 
@@ -209,24 +230,37 @@ class Gpt:
         }
 
     def search(self) -> dict[str, Any]:
-        """The challenger's time, in a dispute with the whole step computed."""
-        step = (self.program, self.state, self.batch)
-        kept, passing = (
-            min(traced_seconds(*step, keep=keep) for _ in range(3)) for keep in (True, False)
-        )
-        with node() as chain:
-            played = self.dispute(chain, whole=True)
-        seconds = played.search_seconds
+        """The challenger's time, in disputes with the whole step computed, and one traced step's
+        beside each: before it and after it. The step itself runs as a worker's does, natively."""
+        compiled(self.program)
+        rounds, played = [], None
+        before = self._traced()
+        for _ in range(ROUNDS):
+            with node() as chain:
+                played = self.dispute(chain, whole=True)
+            after = self._traced()
+            kept, passing = ((b + a) / 2 for b, a in zip(before, after, strict=True))
+            rounds.append((kept, passing, played.search_seconds))
+            before = after
+        assert played is not None
+        kept, passing, seconds = (median(column) for column in zip(*rounds, strict=True))
         return {
             "traced_step_seconds": round(kept, 1),
             "traced_step_unkept_seconds": round(passing, 1),
             "search_seconds": round(seconds, 1),
-            "search_over_traced_step": round(seconds / kept, 2),
-            "search_over_traced_step_unkept": round(seconds / passing, 2),
+            "search_over_traced_step": round(median(s / k for k, _, s in rounds), 2),
+            "search_over_traced_step_unkept": round(median(s / p for _, p, s in rounds), 2),
+            "disputes": ROUNDS,
+            "compiled": self.program.is_compiled,
             "rounds": played.rounds,
             "gas": played.total(),
             "machine": machine(),
         }
+
+    def _traced(self) -> tuple[float, float]:
+        """Seconds of a traced step whose outputs are kept together, and of one whose are not."""
+        step = (self.program, self.state, self.batch)
+        return traced_seconds(*step, keep=True), traced_seconds(*step, keep=False)
 
 
 def longest(every: Sequence[Played]) -> dict[str, int]:
@@ -285,9 +319,10 @@ def show(found: dict[str, Any]) -> None:
         for name, value in rows.items():
             table.add_row(name, f"{value:,}")
         console.print(table)
-    table = Table("function", "median", "most", title="Scalar functions (gas)")
+    columns = ("median", "most, none subnormal", "most")
+    table = Table("function", *columns, title="Scalar functions (gas)")
     for name, row in found["functions"].items():
-        table.add_row(name, f"{row['median']:,}", f"{row['most']:,}")
+        table.add_row(name, *(f"{row[key]:,}" for key in ("median", "most_normal", "most")))
     console.print(table)
     for name in ("digits", "gpt"):
         row = found[name]
@@ -311,15 +346,16 @@ def show(found: dict[str, Any]) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 @click.option("--quick", "only_quick", is_flag=True, help="Without the GPT's whole step: 6 GB.")
+@click.option("--search", "only_search", is_flag=True, help="The GPT's whole step alone.")
 @click.option("--keep", is_flag=True, help=f"Write {SNAPSHOT.name}, which a test compares with.")
-def main(as_json: bool, only_quick: bool, keep: bool) -> None:
+def main(as_json: bool, only_quick: bool, only_search: bool, keep: bool) -> None:
     """Play disputes to their end on a node of their own and count what they cost."""
-    with node() as chain:
-        found = quick(chain)
+    found = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}
+    if not only_search:
+        with node() as chain:
+            found |= quick(chain)
     if not only_quick:
         found["gpt_search"] = Gpt().search()
-    elif SNAPSHOT.exists():
-        found["gpt_search"] = json.loads(SNAPSHOT.read_text()).get("gpt_search")
     if keep:
         SNAPSHOT.write_text(json.dumps(found, indent=2) + "\n")
     if as_json:

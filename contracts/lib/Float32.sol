@@ -26,6 +26,8 @@ library Float32 {
     // --- arithmetic ---
 
     /// @notice a + b; an exact zero is +0 unless both are -0.
+    // Yul has the amount first; and after a `break` nothing is written.
+    // slither-disable-next-line incorrect-shift,write-after-write
     function add(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let signs := xor(a, b)
@@ -34,17 +36,37 @@ library Float32 {
             // x is the greater magnitude, and a has its sign, which is the result's.
             if lt(x, y) {
                 a := b
-                b := x
+                let z := x
                 x := y
-                y := b
+                y := z
             }
             // The exponent field less two: wraps for the two least, of which the bits are integers.
             let e := sub(shr(23, x), 2)
-            switch lt(e, 253)
-            case 1 {
+            for {} 1 {} {
+                if iszero(lt(e, 253)) {
+                    if eq(e, 253) {
+                        // Not finite: inf - inf is invalid; otherwise the infinity wins.
+                        r := 0x7f800000
+                        if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
+                            r := 0x7fc00000
+                            a := 0
+                        }
+                        break
+                    }
+                    // Magnitudes' bits count the least unit of all.
+                    if iszero(and(signs, 0x80000000)) {
+                        r := add(x, y)
+                        // From 2^24 on the unit is twice that one: one bit to round off.
+                        if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
+                        break
+                    }
+                    r := sub(x, y)
+                    if iszero(r) { a := 0 }
+                    break
+                }
                 // y's exponent field less one, that of a subnormal being 1.
-                let f := shr(23, y)
-                let g := sub(f, gt(f, 0))
+                let g := shr(23, y)
+                g := sub(g, gt(g, 0))
                 // In units of 2^-26 of x's last place y is whole if the exponents are at most 26
                 // apart. Otherwise it is below 2^-3 of that place and cannot change x, and the shift,
                 // by a number that wraps below zero, leaves nothing of it.
@@ -53,57 +75,32 @@ library Float32 {
                         shl(26, or(and(x, 0x7fffff), 0x800000)),
                         mul(sub(1, and(shr(30, signs), 2)), shl(sub(add(25, g), e), sub(y, shl(23, g))))
                     )
-                switch lt(m, 0x1000000000000)
-                case 0 {
-                    // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
-                    let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
-                    let n := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
-                    r := add(shl(23, add(e, k)), shr(27, add(add(n, 0x3ffffff), and(shr(27, n), 1))))
-                    if gt(r, 0x7f800000) { r := 0x7f800000 }
-                }
-                default {
+                if lt(m, 0x1000000000000) {
                     // Cancellation: the exponents are at most one apart, so m is whole in half places
                     // of x. At most 23 bits are left, or none: an exact zero is +0.
-                    let w := shr(25, m)
-                    let s := mul(5, add(add(lt(w, 0x40000), lt(w, 0x2000)), add(lt(w, 0x100), lt(w, 8))))
+                    m := shr(25, m)
+                    if iszero(m) {
+                        a := 0
+                        break
+                    }
+                    // It goes up by as many places as bit 23 is above its leading bit, and no further
+                    // than to the least exponent, for which a bit is put where that ends.
+                    let v := or(m, shr(e, 0x800000))
+                    let t := mul(5, add(add(lt(v, 0x40000), lt(v, 0x2000)), add(lt(v, 0x100), lt(v, 8))))
                     // By the five highest of the bits: 5 up from bit 18, .. 1 up from bit 22.
-                    let t :=
-                        add(
-                            s,
-                            byte(shr(18, shl(s, w)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                        )
-                    // No further up than to the least exponent.
-                    if gt(t, e) { t := e }
-                    r := add(shl(23, sub(e, t)), shl(t, w))
-                    if iszero(w) {
-                        r := 0
-                        a := 0
-                    }
+                    t := add(
+                        t,
+                        byte(shr(18, shl(t, v)), 0x0005040403030303020202020202020201010101010101010101010101010101)
+                    )
+                    r := add(shl(23, sub(e, t)), shl(t, m))
+                    break
                 }
-            }
-            default {
-                switch e
-                case 253 {
-                    // Not finite: inf - inf is invalid; otherwise the infinity wins.
-                    r := 0x7f800000
-                    if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
-                        r := 0x7fc00000
-                        a := 0
-                    }
-                }
-                default {
-                    // Magnitudes' bits count the least unit of all.
-                    switch and(signs, 0x80000000)
-                    case 0 {
-                        r := add(x, y)
-                        // From 2^24 on the unit is twice that one: one bit to round off.
-                        if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
-                    }
-                    default {
-                        r := sub(x, y)
-                        if iszero(r) { a := 0 }
-                    }
-                }
+                // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
+                let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
+                m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
+                r := add(shl(23, add(e, k)), shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1))))
+                if gt(r, 0x7f800000) { r := 0x7f800000 }
+                break
             }
             r := or(and(a, 0x80000000), r)
         }
@@ -115,63 +112,74 @@ library Float32 {
     }
 
     /// @notice a * b; 0 * inf is NaN.
-    // Yul has the amount first.
-    // slither-disable-next-line incorrect-shift
+    // As in add.
+    // slither-disable-next-line incorrect-shift,write-after-write
     function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
             let x := and(shr(23, a), 0xff)
             let y := and(shr(23, b), 0xff)
-            let m := and(a, 0x7fffff)
-            let n := and(b, 0x7fffff)
-            r := and(xor(a, b), 0x80000000)
             for {} 1 {} {
                 if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
+                    let m := and(a, 0x7fffffff)
+                    let n := and(b, 0x7fffffff)
+                    r := and(xor(a, b), 0x80000000)
                     if or(eq(x, 0xff), eq(y, 0xff)) {
                         // NaN, or zero times infinity; otherwise infinity.
-                        x := and(a, 0x7fffffff)
-                        y := and(b, 0x7fffffff)
                         r := or(r, 0x7f800000)
-                        if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), or(iszero(x), iszero(y))) {
+                        if or(or(gt(m, 0x7f800000), gt(n, 0x7f800000)), or(iszero(m), iszero(n))) {
                             r := 0x7fc00000
                         }
                         break
                     }
-                    // One field or both are zero: m and x are made one such operand's. Of two, the product
-                    // is far below the least number, as zero's is.
+                    // One field or both are zero: m is made one such operand, n and y the other's. Of two,
+                    // the product is far below the least number, as zero's is.
                     if x {
-                        let k := m
                         m := n
-                        n := k
+                        n := a
                         y := x
                     }
                     if iszero(mul(m, y)) { break }
-                    // A subnormal is made normal, see `add`; its field goes below 1.
+                    // A subnormal is made normal, see `add`, by s places; its field is 1 - s. What then
+                    // follows is what stands below, with no overflow: here on its own it costs less.
                     let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
                     s := add(
                         s,
                         byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
                     )
-                    m := shl(s, m)
-                    x := sub(1, s)
+                    let p := mul(shl(s, m), or(and(n, 0x7fffff), 0x800000))
+                    let c := shr(47, p)
+                    let e := sub(add(y, c), add(s, 127))
+                    if slt(e, 0) {
+                        e := sub(add(23, c), e)
+                        r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                        break
+                    }
+                    p := shl(sub(1, c), p)
+                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    break
                 }
                 // 2^46 <= p < 2^48
-                let p := mul(or(m, 0x800000), or(n, 0x800000))
+                let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
                 let c := shr(47, p)
                 let e := sub(add(add(x, y), c), 128) // the result's exponent field less one
                 // (Below zero, a number wraps and is not less.)
                 if lt(e, 254) {
                     // The leading bit is made bit 47: 24 to keep, 24 to round off.
                     p := shl(sub(1, c), p)
-                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    r := add(
+                        or(shl(23, e), and(xor(a, b), 0x80000000)),
+                        shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1)))
+                    )
                     break
                 }
-                switch slt(e, 0)
-                case 0 { r := or(r, 0x7f800000) }
-                default {
+                r := and(xor(a, b), 0x80000000)
+                if slt(e, 0) {
                     // Subnormal: e fewer to keep. From 49 to round off nothing is left.
                     e := sub(add(23, c), e)
                     r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                    break
                 }
+                r := or(r, 0x7f800000)
                 break
             }
         }
@@ -225,14 +233,16 @@ library Float32 {
                 }
                 n := shl(26, or(n, 0x800000))
                 m := or(m, 0x800000)
-                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact.
+                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact. A
+                // quotient of significands is no tie: with 25 bits and the last one set, it would take n
+                // more than its 24.
                 let q := div(n, m)
                 q := or(q, lt(mul(q, m), n))
                 let c := shr(26, q)
                 q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
                 let e := add(sub(x, y), add(125, c)) // the result's exponent field less one
                 if lt(e, 254) {
-                    r := add(or(shl(23, e), r), shr(3, add(add(q, 3), and(shr(3, q), 1))))
+                    r := add(or(shl(23, e), r), shr(3, add(q, 4)))
                     break
                 }
                 switch slt(e, 0)
@@ -324,8 +334,7 @@ library Float32 {
 
     /// @notice a == b: false for NaN, true for the two zeros.
     function eq(uint32 a, uint32 b) internal pure returns (bool) {
-        if (isNan(a) || isNan(b)) return false;
-        return a == b || (a | b) & 0x7fffffff == 0;
+        return a == b ? !isNan(a) : (a | b) & 0x7fffffff == 0;
     }
 
     /// @notice a != b: true for NaN.
@@ -440,16 +449,14 @@ library Float32 {
                     let s := sub(unit, e)
                     switch sgt(s, 0)
                     case 1 {
-                        // m < 2^(l+1), and below half of 2^s there is nothing to keep. Otherwise
-                        // s <= l + 1 <= 256; m is first cut to leave room for the addition.
-                        if iszero(sgt(s, add(l, 1))) {
-                            if gt(s, 32) {
-                                // 30 bits down, what is cut off left as one sticky bit.
-                                m := or(shr(30, m), iszero(iszero(and(m, 0x3fffffff))))
-                                s := sub(s, 30)
-                            }
-                            r := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
+                        // m is first cut to leave room for the addition. Where s is beyond all of its bits
+                        // nothing is left of it.
+                        if gt(s, 32) {
+                            // 30 bits down, what is cut off left as one sticky bit.
+                            m := or(shr(30, m), iszero(iszero(and(m, 0x3fffffff))))
+                            s := sub(s, 30)
                         }
+                        r := shr(s, add(m, add(sub(shl(sub(s, 1), 1), 1), and(shr(s, m), 1))))
                     }
                     default { r := shl(sub(0, s), m) }
                     r := add(r, shl(23, add(unit, 149))) // rounded up to 2^128 at most, which is infinity
@@ -465,7 +472,7 @@ library Float32 {
         uint256 limit = (1 << width) - 1 + (a >> 31);
         unchecked {
             // From e = 64 on the value is out of range; below, m * 2^64 < 2^88.
-            if (e >= 64) m = m == 0 ? 0 : limit;
+            if (e >= 64) m = limit;
             else if (e >= 0) m <<= uint256(e);
             else m >>= uint256(-e);
             if (m > limit) m = limit;

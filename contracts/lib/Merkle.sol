@@ -95,16 +95,6 @@ library Merkle {
         }
     }
 
-    /// sha256(left | right): an inner node.
-    function pair(bytes32 left, bytes32 right) internal view returns (bytes32 node) {
-        assembly ("memory-safe") {
-            mstore(0x00, left)
-            mstore(0x20, right)
-            if iszero(staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20)) { revert(0, 0) }
-            node := mload(0x00)
-        }
-    }
-
     /// sha256(0x03 | index u64 | item): a leaf of a list.
     function listLeaf(uint64 index, bytes32 item) internal view returns (bytes32 leaf) {
         assembly ("memory-safe") {

@@ -17,6 +17,7 @@ import torch
 from eth_utils import to_canonical_address
 from torch import Tensor
 
+from tests import evm
 from worker.commit import (
     LEAF_BYTES,
     TensorCommitment,
@@ -478,6 +479,21 @@ CHECKERS = (
     "GatherChecker",
     "ScatterChecker",
 )
+
+
+class Checkers(Sequence[evm.Contract]):
+    """Every kind's checker on a native EVM, deployed when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._deployed: dict[int, evm.Contract] = {}
+
+    def __len__(self) -> int:
+        return len(CHECKERS)
+
+    def __getitem__(self, kind: Any) -> Any:
+        if kind not in self._deployed:
+            self._deployed[kind] = evm.deploy(CHECKERS[kind])  # IndexError behind the last
+        return self._deployed[kind]
 
 
 def deploy_court(project: Any, deployer: Any, arity_bits: int, clock: int) -> tuple[Any, Any]:

@@ -1,12 +1,13 @@
 """Conversions, quantised rows and vectors in Solidity; what each operation may cost in gas."""
 
+import itertools
 import random
 
 import numpy as np
 import pytest
 
 from tests import evm
-from tests.exact import helpers
+from tests.exact import cases, helpers
 from tests.exact.test_random import ANSWERS, words
 from worker.exact import reference as ref
 
@@ -53,6 +54,9 @@ def test_from_scaled_rounds_once(harness):
         centre = rng.choice([-149, -126, 0, 127]) - abs(m).bit_length()
         e = rng.choice([centre + rng.randrange(-3, 4), rng.randrange(-1000, 1001)])
         assert harness.call("fromScaled", m, e) == ref.from_scaled(m, e), (m, e)
+    for k, e in itertools.product(range(0, 255, 6), cases.SUBNORMAL_EXPONENTS):
+        for m in ((1 << k) - 1, 1 << k, (1 << k) + 1):
+            assert harness.call("fromScaled", m, e - k) == ref.from_scaled(m, e - k), (m, e - k)
     for m in (-(1 << 255), (1 << 255) - 1, 0):
         for e in (-405, -404, -403, -256, -128, -127, 0, 1000, -1000):
             assert harness.call("fromScaled", m, e) == ref.from_scaled(m, e), (m, e)
@@ -68,6 +72,12 @@ def test_row_vectors(harness):
         assert got == int(r, 16), (total, ea, eb, bits)
     for total, e, r in helpers.vectors("rows", "sum_finish"):
         assert harness.call("sumFinish", int(total), int(e)) == int(r, 16), (total, e)
+
+
+def test_subnormals_under_the_least_exponent_are_one_or_nothing(harness):
+    """Protects the unit of a subnormal, which no other row's quantisation sees."""
+    for x, e, bits in itertools.product(cases.LEAST, (-96, -95), (29, 30, 31)):
+        assert harness.call("quantise", x, e, bits) == ref.quantise(x, e, bits), (hex(x), e, bits)
 
 
 def test_philox_gives_the_papers_answers(harness):

@@ -14,7 +14,7 @@ from eth_abi import encode
 from eth_utils import function_signature_to_4byte_selector
 
 from tests import evm
-from tests.contracts.court_fixtures import CHECKERS, Bench, mapped, plain, read_order
+from tests.contracts.court_fixtures import Bench, Checkers, mapped, plain, read_order
 from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.records import NODE_TYPE, Node
 from worker.program.wellformed import MalformedProgram, check_node
@@ -66,7 +66,7 @@ SOUND = {name: node for name, node in list(globals().items()) if isinstance(node
 
 @pytest.fixture(scope="module")
 def checkers():
-    return [evm.deploy(name) for name in CHECKERS]
+    return Checkers()
 
 
 @pytest.fixture(scope="module")
@@ -407,6 +407,20 @@ def test_a_source_names_a_tensor_that_there_is(checkers, bench):
         openings = sound_openings(bench, STATE if node.fn == Source.STATE else BATCH, 0)
         arguments = (context, INDEX, node.to_abi(), 0, openings)
         assert refusal(source, "recompute", *arguments) == ("MalformedRecord", rule)
+
+
+def test_a_data_set_at_a_limit_is_read(checkers, bench):
+    """Refused for its opening, which is of another data set, and no longer for its size."""
+    context = bench.context
+    for node, rows, step in (
+        (BATCH, 2**32, context[8]),
+        (replace(BATCH, shape=(2, 2**20), attributes=(0, 2, 2**20)), 2**20, context[8]),
+        (replace(BATCH, shape=(1, 3), attributes=(0, 1, 3)), 1, 2**64 - 1),
+    ):
+        given = (*context[:6], rows, context[7], step)
+        openings = sound_openings(bench, BATCH, 0)
+        arguments = (given, INDEX, node.to_abi(), 0, openings)
+        assert refusal(checkers[Kind.SOURCE], "recompute", *arguments)[0] != "MalformedRecord"
 
 
 # --- openings ---

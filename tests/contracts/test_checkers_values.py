@@ -8,15 +8,14 @@ import random
 import pytest
 import torch
 
-from tests import evm
 from tests.contracts.court_fixtures import (
     BATCH,
-    CHECKERS,
     FIRST,
     ROWS,
     SEED,
     WIDTH,
     Bench,
+    Checkers,
     committed,
     mapped,
     plain,
@@ -37,7 +36,7 @@ TORCH = {F32: torch.float32, I32: torch.int32, I64: torch.int64, BOOL: torch.boo
 
 @pytest.fixture(scope="module")
 def checkers():
-    return [evm.deploy(name) for name in CHECKERS]
+    return Checkers()
 
 
 @pytest.fixture(scope="module")

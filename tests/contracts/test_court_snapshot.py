@@ -36,13 +36,10 @@ def test_functions_cost_what_they_did(kept):
     """Protects proofs: each repeats them, sums and products by the hundred."""
     found = court.functions()
     reach = {"add": 450, "mul": 350, "div": 500, "sqrt": 900, "exp": 8_000}
-    worst = {"add": 490, "mul": 550, "div": 690, "sqrt": 900, "exp": 8_000}
-    assert {name: found[name]["median"] <= most for name, most in reach.items()} == dict.fromkeys(
-        reach, True
-    )
-    assert {name: found[name]["most"] <= most for name, most in worst.items()} == dict.fromkeys(
-        worst, True
-    )
+    worst = reach | {"mul": 505, "div": 665}  # a subnormal is made normal first
+    for name, most in reach.items():
+        assert found[name]["most_normal"] <= most, name
+        assert found[name]["most"] <= worst[name], name
     assert found == kept["functions"], f"renew with {RENEW}"
 
 

@@ -144,6 +144,13 @@ def test_huge_sizes_have_depths_and_widths(harness):
             assert harness.call("widthAt", size, level) == width_of(size, level)
 
 
+def test_depths_change_behind_every_power_of_two(harness):
+    """Each step of the search for a leading bit decides: mutants survived for want of it."""
+    for k in range(255):
+        for size in (1 << k, (1 << k) + 1):
+            assert harness.call("depth", size) == (size - 1).bit_length(), hex(size)
+
+
 # --- preimages ---
 
 

@@ -67,6 +67,23 @@ SUM_EDGES = [
     (0x7F000001, 0x7F000000),
 ]
 
+# Where a search for a leading bit decides, and numbers of all sizes to go with them.
+LEADING_BITS = [(1 << k) + d for k in range(1, 24) for d in (-1, 0)]
+BESIDE_SUBNORMALS = [
+    0x00000001,
+    0x00000003,
+    0x00800000,
+    0x3F800000,
+    0x3FFFFFFF,
+    0x4B000000,
+    0x7F7FFFFF,
+]
+
+# Exponents of numbers about the least normal one, the least of all, and its half, which is a tie.
+SUBNORMAL_EXPONENTS = [-126, -127, -128, -148, -149, -150, -151]
+# Of which the finest quantisation is one or nothing.
+LEAST = [0x003FFFFF, 0x00400000, 0x00400001, 0x007FFFFF, 0x00800000, 0x00C00000, 0x00C00001]
+
 EXP_LOG_EDGES = [
     0x42B17217,  # the greatest x with a finite e^x
     0x42B17218,

@@ -80,14 +80,18 @@ def test_a_million_square_roots(harness):
 
 def test_the_edges_of_every_search_for_a_leading_bit(harness):
     """2^k and all ones below it: where a search decides. Mutants survived for want of it."""
-    edges = [(1 << k) + d for k in range(1, 24) for d in (-1, 0)]
-    a = np.array(edges, np.uint32)
+    a = np.array(cases.LEADING_BITS, np.uint32)
     root = np.sqrt(a.view(np.float32)).view(np.uint32)
     assert not helpers.disagreement(helpers.unary_on_evm(harness, "sqrt", a), root, a)
     one = np.full_like(a, 0x3F800000)
     less = 0xBF800000 - a  # so that the sum is `a` halves of one's last place
     got = helpers.binary_on_evm(harness, "add", one, less)
     assert not helpers.disagreement(got, by_hardware("add", one, less), one, less)
+    tiny, near = (x.ravel() for x in np.meshgrid(a, np.array(cases.BESIDE_SUBNORMALS, np.uint32)))
+    for name in ("add", "mul", "div"):
+        for x, y in ((tiny, near), (near, tiny)):
+            got = helpers.binary_on_evm(harness, name, x, y)
+            assert not helpers.disagreement(got, by_hardware(name, x, y), x, y)
     for k in range(1, 255):
         for v in ((1 << k) - 1, 1 << k, -(1 << (k - 1))):
             for e in (0, -k - 120):
