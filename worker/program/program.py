@@ -130,8 +130,8 @@ class Program:
         """The next state and the report, without what only a dispute needs.
 
         seed, step: of the job, and the number of this step in it; random numbers depend on both.
-        donate: the state's tensors are not read again by who hands them in; on a GPU their memory
-        may be taken for the next state's.
+        donate: the state's tensors are not read again by who hands them in; on a GPU the next state
+        may take their memory, and views of it change with the next run.
         """
         devices = {t.device for t in (*state, *batch)}
         moment = Moment(seed, step)

@@ -33,10 +33,9 @@ COMPILERS = 16
 class GpuExecutor:
     """Runs one well-formed program on one GPU.
 
-    Operands are copied into memory of its own. Results stand where they were written until the next
-    run, which first moves those that somebody still holds: so a state outlives the steps after it,
-    and a training that goes on from each state to the next copies none. Raises Uncompilable for a
-    program that only the plain executor takes.
+    Operands are copied into memory of its own, and results out of it, so that a state outlives the
+    steps after it; a training that goes on from each state to the next may donate them, and nothing
+    is copied. Raises Uncompilable for a program that only the plain executor takes.
 
     On the CPU, under Triton's interpreter (TRITON_INTERPRET=1), it computes the same, slowly: for
     tests.
@@ -83,8 +82,9 @@ class GpuExecutor:
     ) -> list[Tensor]:
         """The outputs. state: one tensor per state, any shape of the right count, on the device.
 
-        donate: the state's tensors are not read again by who hands them in; their memory may be
-        taken for the results.
+        donate: the state's tensors are not read again by who hands them in, and the next state is
+        lent: it stands where it was written. Later runs leave it alone as long as one of the very
+        tensors that were returned is held; views of them change.
         """
         given = {n: self._taken(node, state, batch) for n, node in self._sources.items()}
         here = torch.cuda.device(self.device) if self._on_gpu else nullcontext()
@@ -98,7 +98,7 @@ class GpuExecutor:
             except BaseException:
                 self._standing.clear()  # what stands there now is anyone's guess
                 raise
-            return self._results(given)
+            return self._results(given, donate)
 
     def _run(self) -> None:
         if self._graph is not None:
@@ -150,34 +150,37 @@ class GpuExecutor:
             self._moment.copy_(torch.tensor(signed))
 
     def _release(self, donated: set[int]) -> None:
-        """Moves the last run's results that somebody holds from the memory of this run's."""
+        """Moves what was lent and is still held from where this run writes."""
         lent = [t for ref in self._lent if (t := ref()) is not None]
         for tensor in lent:
             if id(tensor) not in donated:
                 tensor.data = tensor.clone()
         self._lent = [weakref.ref(t) for t in lent if id(t) in donated]
 
-    def _results(self, given: dict[int, Tensor]) -> list[Tensor]:
-        """What the kernels have written, where it stands; what is a source, as it was given."""
+    def _results(self, given: dict[int, Tensor], lend: bool) -> list[Tensor]:
+        """Copies of what the kernels have written, or, to lend, next states where they stand; what
+        is a source, as it was given."""
+        written = self._written if lend else self._written.clone()
         made = {}
-        for n, piece in zip(self._made, self._written.split(self._written_bytes), strict=True):
+        for n, piece in zip(self._made, written.split(self._written_bytes), strict=True):
             node = self.nodes[n]
             dtype = DTYPES[node.dtype]
             made[n] = piece[: node.count * dtype.itemsize].view(dtype).view(node.shape)
-        self._lent = [weakref.ref(t) for t in made.values()]
-        found = []
-        for n in self.outputs:
-            shape = self.nodes[n].shape
-            if n in made:
-                found.append(made[n])
-            elif n in given:
-                same = given[n].shape == torch.Size(shape)
-                found.append(given[n] if same else given[n].reshape(shape))
-            else:
-                found.append(constant_of(self.nodes[n]).to(self.device))
+            if lend and n not in self._renewed:
+                made[n] = made[n].clone()
+        if lend:
+            self._lent = [weakref.ref(made[n]) for n in self._renewed]
         for n, source in self._renewed.items():
             self._standing[source] = (weakref.ref(made[n]), made[n]._version)
-        return found
+        return [self._result(n, made, given) for n in self.outputs]
+
+    def _result(self, n: int, made: dict[int, Tensor], given: dict[int, Tensor]) -> Tensor:
+        shape = torch.Size(self.nodes[n].shape)
+        if n in made:
+            return made[n]
+        if n in given:
+            return given[n] if given[n].shape == shape else given[n].reshape(shape)
+        return constant_of(self.nodes[n]).to(self.device)
 
     # launches
 
