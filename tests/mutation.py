@@ -100,6 +100,46 @@ EQUIVALENT = {
         "(e >= 1)": "a shift by none",
         "m >= limit": "the limit is made the limit",
     },
+    "ExpLog": {
+        "x | 0x7fffffff": "the sequence gives 1 there too",
+        "<= 0x32800000": "the sequence gives 1 there too",
+        "< 0x32800001": "the sequence gives 1 there too",
+        "< 0x327fffff": "the sequence gives 1 there too",
+        "x & 0x7ffffffe < 0x32800000": "the last bit says nothing about the magnitude",
+        "x <= 0x80000000": "-0 has been answered",
+        "x < 0x80000001": "-0 has been answered",
+        "x >= EXP_HIGH": "the sequence gives infinity there too",
+        "x >= EXP_LOW": "the sequence gives zero there too",
+        "minusLow = 0x80000001": "so small a number vanishes beside the others",
+        "x <= 0x00800000": "the least normal may be scaled too",
+        "x < 0x00800001": "the least normal may be scaled too",
+        "x < 0x007fffff": "the greatest subnormal read as a normal number is as good as right",
+        "halfSquare = 1": "is always set",
+        "slt(v, 1)": "v is not 0 there",
+        **{f"lt(m, {edge})": PACKED for edge in ("0x80001", "0x4001", "0x201", "0x11")},
+    },
+    "SinCos": {
+        "a >= QUARTER_PI": "at the limit both ways give the same",
+        "(2 << 96) - 1": "whole turns more",
+        "(1 << 97) - 1": "whole turns more",
+        "(1 << 96) - 2": "every f32 was tried: not one result depends on the bit",
+        "(1 << 62) - 2": "every f32 was tried: not one result depends on the bit",
+        "r >> 30 == 0": "no r is as great as 2",
+    },
+    "Tanh": {"a <= TANH_SMALL": "at the limit both formulas give the same"},
+    "Erf": {"a >= ERF_END": "the end is made the end"},
+    "Quantised": {
+        "x &= 0x7ffffffe": "the last bit says nothing about the exponent",
+        "x >= accumulator": "of equals either",
+        "e <= MIN_EXPONENT ? MIN": "the least is made the least",
+        "s <= -31": "the shift exceeds the limit",
+        "s < -30": "the shift exceeds the limit",
+        "s < -32": "the shift exceeds the limit",
+        "(m == 1 ?": "zero has the least unit: it is never shifted so far up",
+        "? 1 : limit": "zero has the least unit: it is never shifted so far up",
+        "s > 25": "so little is rounded to 0",
+        "m >= limit": "the limit is made the limit",
+    },
     "Merkle": {
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",
@@ -244,7 +284,7 @@ def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
         left = np.concatenate([a, special[0], v, one, edges[0], tiny, near])
         right = np.concatenate([b, special[1], w, less, edges[1], near, tiny])
         found.append((name, True, left, right, by_hardware(name, left, right)))
-    near_edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
+    near_edges = cases.EXP_LOG_EDGES + cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES + cases.BELOW_ONE
     for name in helpers.UNARY:
         v = np.array([int(x, 16) for x, _ in helpers.vectors("unary", name)], np.uint32)
         near = rng.integers(0x32000000, 0x42D80000, 4_000, dtype=np.uint32)

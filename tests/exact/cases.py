@@ -69,6 +69,7 @@ SUM_EDGES = [
 
 # Where a search for a leading bit decides, and numbers of all sizes to go with them.
 LEADING_BITS = [(1 << k) + d for k in range(1, 24) for d in (-1, 0)]
+BELOW_ONE = [0x3F800000 - n for n in LEADING_BITS]  # where log searches for that of x - 1
 BESIDE_SUBNORMALS = [
     0x00000001,
     0x00000003,

@@ -123,9 +123,11 @@ def test_exp_reduction_is_exact_where_solidity_uses_integers(harness):
 
 
 def test_log_reduction_is_exact_where_solidity_uses_integers(harness):
-    """Around every power of two and every sqrt(2) times one, where k changes and f is shortest."""
+    """Around every power of two and every sqrt(2) times one, where k changes and f is shortest; and
+    with every number of bits in f, whose first one is searched for."""
     starts = np.concatenate([np.arange(1, 255) << 23, (np.arange(1, 254) << 23) + 0x3504F3])
-    a = (starts[:, None] + np.arange(-64, 65)).ravel().astype(np.uint32)
+    a = np.concatenate([(starts[:, None] + np.arange(-64, 65)).ravel(), cases.BELOW_ONE])
+    a = a.astype(np.uint32)
     got = helpers.unary_on_evm(harness, "log", a)
     assert not helpers.disagreement(got, helpers.patterns(exact.log(helpers.tensor(a))), a)
 
