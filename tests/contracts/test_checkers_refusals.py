@@ -287,6 +287,22 @@ def test_a_malformed_record_breaks_its_rule(checkers, bench, rule, node):
     assert refusal(checker, "recompute", *arguments) == ("MalformedRecord", rule)
 
 
+def test_whatever_is_an_element_may_be_a_fill(checkers):
+    """Protects programs that read infinity out of bounds, as a maximum's padding does: a record that
+    is taken for malformed convicts nobody."""
+    for dtype, fills in (
+        (F32, (0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000, 1 << 31)),
+        (I32, (0x7F800001, 2**32 - 1)),
+        (I64, (2**32, 2**64 - 1)),
+        (BOOL, (0, 1)),
+    ):
+        for fill in fills:
+            operand = mapped(0, dtype, (6,), *SAME, fill=fill)
+            node = Node(Kind.MAP, Map.COPY, dtype, (6,), (operand,))
+            check_node(node, INDEX)
+            assert checkers[Kind.MAP].call("check", INDEX, node.to_abi()) == 6, (dtype, fill)
+
+
 @pytest.mark.parametrize("name", SOUND)
 def test_a_checker_serves_its_own_kind_only(checkers, name):
     node = SOUND[name]
