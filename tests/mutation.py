@@ -4,8 +4,10 @@ python -m tests.mutation [--every N] [--only NAME]
 
 Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
 the specials and some random operands; of a checker its two files of tests, and of the trees theirs.
-One that passes is a survivor, and is printed. None is wanted: a survivor is a missing test, or
-changes no result, which EQUIVALENT then says.
+Those that are likeliest to notice come first. The optimizer is left out, which changes nothing but
+the gas and takes longer than all the rest, and so is a test about gas. A mutant that passes is a
+survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result, which
+EQUIVALENT then says.
 """
 
 from __future__ import annotations
@@ -149,6 +151,21 @@ EQUIVALENT = {
         "nodes.offset, shl(6, count)": "more is copied than is read",
     },
 }  # fmt: skip
+# Functions, or a checker and tests of it, that are likeliest to notice.
+NEAREST = {"ExpLog": ("exp", "log"), "SinCos": ("sin", "cos")}
+NEAREST_OF_ELEMENTS = {
+    "canonical": ("Map", "strangers"),
+    "none": ("Map", "not_read"),
+    "row": ("Reduce", "reductions or leaves"),
+    "at": ("Gather", "gathers"),
+    "swap32": ("Reduce", "sums"),
+    "lanes": ("Reduce", "sums"),
+    "sum": ("Reduce", "sums"),
+    "sumWhere": ("Scatter", "scatter"),
+    "dot": ("Dot", "dots"),
+    "greatestMagnitude": ("Reduce", "reductions"),
+    "greatest": ("Reduce", "reductions or greatest"),
+}
 # Compiles a source a line, with one file replaced; loading the compiler takes longer than its work.
 _COMPILE = """
 const fs = require("fs");
@@ -228,7 +245,7 @@ def compiled(contract: str, mutant: Mutant | None) -> evm.Artifact | None:
         "language": "Solidity",
         "sources": {source: {"content": content}},
         "settings": {
-            "optimizer": {"enabled": True, "runs": config["optimization_runs"]},
+            "optimizer": {"enabled": False},
             "evmVersion": config["evm_version"],
             "outputSelection": {source: {contract: ["abi", "evm.bytecode.object"]}},
         },
@@ -297,8 +314,8 @@ def questions() -> list[tuple[str, bool, np.ndarray, np.ndarray, np.ndarray]]:
     return found
 
 
-def arithmetic_is_right(artifact: evm.Artifact) -> bool:
-    """Every scalar function and every rounding of a row, as the reference has it."""
+def arithmetic_is_right(artifact: evm.Artifact, first: Sequence[str] = ()) -> bool:
+    """Every scalar function and every rounding of a row, as the reference has it; `first` first."""
     with patch.object(evm, "load", lambda name: artifact):
         harness = evm.deploy("ArithmeticHarness")
     for e, bits in ((-97, 14), (129, 14), (0, 1), (0, 32)):
@@ -306,7 +323,7 @@ def arithmetic_is_right(artifact: evm.Artifact) -> bool:
             harness.call("quantise", 0x3F800000, e, bits)
             return False
     try:
-        for name, two, a, b, expected in questions():
+        for name, two, a, b, expected in sorted(questions(), key=lambda q: q[0] not in first):
             ask = helpers.binary_on_evm if two else helpers.unary_on_evm
             got = ask(harness, name, a, b) if two else ask(harness, name, a)  # type: ignore[call-arg]
             if (got != expected).any():
@@ -356,7 +373,7 @@ def passes(tests: Sequence[str], mutant: Mutant, concerned: Sequence[str], only:
     """Whether these tests pass, with a mutant in these contracts.
 
     Each is compiled when a test first deploys it, and the first test that fails is the last. only:
-    what a test's name contains; that there is none such passes too.
+    which tests, as pytest's -k has it; that there is none such passes too.
     """
     honest = evm.load
 
@@ -380,7 +397,8 @@ def passes(tests: Sequence[str], mutant: Mutant, concerned: Sequence[str], only:
         contextlib.redirect_stderr(quiet),
     ):
         arguments = ["-x", "-q", "-p", "no:ape_test", "-p", "no:cacheprovider", "--no-header"]
-        code = pytest.main([*arguments, "--noconftest", "-k", only, *tests])
+        wanted = f"not gas and ({only})" if only else "not gas"
+        code = pytest.main([*arguments, "--noconftest", "-k", wanted, *tests])
     return code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -389,17 +407,32 @@ def survives(mutant: Mutant) -> bool:
     name = Path(mutant.path).stem
     if name in ARITHMETIC:
         artifact = compiled("ArithmeticHarness", mutant)
-        return artifact is not None and arithmetic_is_right(artifact)
+        return artifact is not None and arithmetic_is_right(artifact, NEAREST.get(name, ()))
     concerned = [name] if name.endswith("Checker") else [f"{kind}Checker" for kind in CHECKERS]
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name == "Merkle":
         concerned.append("MerkleHarness")
         tests.insert(0, "tests/contracts/test_merkle.py")
-    # those of its kind first: most mutants end there
-    kind = name.removesuffix("Checker").lower() if name.endswith("Checker") else ""
-    if kind and not passes(tests, mutant, concerned, kind):
-        return False
+    # most mutants end here
+    for kind, only in _nearest(mutant):
+        if not passes(tests, mutant, [f"{kind}Checker"], only):
+            return False
     return passes(tests, mutant, concerned)
+
+
+def _nearest(mutant: Mutant) -> list[tuple[str, str]]:
+    """Checkers with tests of theirs that are likeliest to notice."""
+    name = Path(mutant.path).stem
+    above = "\n".join(mutant.content.splitlines()[: mutant.line])
+    function = ["", *re.findall(r"^ +function (\w+)", above, re.M)][-1]
+    if name == "MapChecker":
+        records = function.startswith("_check") or function in ("_arity", "_takesIntegers")
+        return [("Map", "malformed or sound or unknown" if records else "test_checkers_values")]
+    if name.endswith("Checker"):
+        return [(name.removesuffix("Checker"), name.removesuffix("Checker").lower())]
+    if name == "Elements":
+        return [NEAREST_OF_ELEMENTS.get(function, ("Map", "copy or opening"))]
+    return [("Map", "malformed"), ("Map", "index_maps or copy")] if name == "Records" else []
 
 
 @click.command()
@@ -411,6 +444,8 @@ def main(every: int, only: str) -> None:
     paths += [f"contracts/court/{kind}Checker.sol" for kind in CHECKERS]
     tried, equivalent, survivors = 0, 0, []
     for path in (p for p in paths if only in p):
+        if not survives(Mutant(path, 1, "", "", (evm.ROOT / path).read_text())):
+            raise click.ClickException(f"the tests of {path} fail as it is")
         for mutant in list(mutants(path))[every // 2 :: every]:
             if mutant.changes_nothing:
                 equivalent += 1
