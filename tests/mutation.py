@@ -142,6 +142,7 @@ EQUIVALENT = {
         "s > 25": "so little is rounded to 0",
         "m >= limit": "the limit is made the limit",
     },
+    "Records": {"return (false, 1)": "the place of what is outside is not read"},
     "Merkle": {
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",

@@ -288,8 +288,8 @@ def test_a_malformed_record_breaks_its_rule(checkers, bench, rule, node):
 
 
 def test_whatever_is_an_element_may_be_a_fill(checkers):
-    """Protects programs that read infinity out of bounds, as a maximum's padding does: a record that
-    is taken for malformed convicts nobody."""
+    """Protects programs that read infinity out of bounds, as a maximum's padding does: a record
+    that is taken for malformed convicts nobody."""
     for dtype, fills in (
         (F32, (0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000, 1 << 31)),
         (I32, (0x7F800001, 2**32 - 1)),
