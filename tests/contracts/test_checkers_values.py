@@ -149,15 +149,16 @@ def test_logic(recompute):
 
 @pytest.mark.parametrize("dtype", [F32, I32, I64, BOOL])
 def test_where_and_copy(recompute, dtype):
-    condition = torch.tensor([True, False, True])
-    x = torch.tensor([1, 0, 1]).to(TORCH[dtype])
-    y = torch.tensor([0, 1, 1]).to(TORCH[dtype])
+    """All combinations: protects against a choice by one of the two that are chosen from."""
+    combinations = itertools.product((0, 1), (0, 5), (0, 7))
+    columns = [torch.tensor(column) for column in zip(*combinations, strict=True)]
+    condition, x, y = columns[0].bool(), *(c.to(TORCH[dtype]) for c in columns[1:])
     bench = Bench([condition, x, y])
-    inputs = (vector(0, BOOL, 3), vector(1, dtype, 3), vector(2, dtype, 3))
-    node = Node(Kind.MAP, Map.WHERE, dtype, (3,), inputs)
+    inputs = (vector(0, BOOL, 8), vector(1, dtype, 8), vector(2, dtype, 8))
+    node = Node(Kind.MAP, Map.WHERE, dtype, (8,), inputs)
     chosen = torch.where(condition, x, y)
-    copy = Node(Kind.MAP, Map.COPY, dtype, (3,), (vector(1, dtype, 3),))
-    for element in range(3):
+    copy = Node(Kind.MAP, Map.COPY, dtype, (8,), (vector(1, dtype, 8),))
+    for element in range(8):
         assert recompute(bench, node, element) == element_bits(chosen, element)
         assert recompute(bench, copy, element) == element_bits(x, element)
 
