@@ -56,6 +56,7 @@ TOKEN = re.compile(
 ONE_UP = "one more of five places up, and what comes out at bit 23 the table moves no further"
 PARITY = "one place of a subnormal less, its exponent one more: of the pair the same root is taken"
 PACKED = "one place off at a power of two, or at all ones: the carry of the packing makes up for it"
+SPARE = "beside a row there are words to spare"
 RARE = "what is rare is looked for among ordinary numbers too, and not found"
 EQUIVALENT = {
     "Float32": {
@@ -142,7 +143,24 @@ EQUIVALENT = {
         "s > 25": "so little is rounded to 0",
         "m >= limit": "the limit is made the limit",
     },
+    "MapChecker": {
+        "a >= b ? a : b": "of equals either",
+        "a <= b ? a : b": "of equals either",
+    },
     "Records": {"return (false, 1)": "the place of what is outside is not read"},
+    "Elements": {
+        "sub(mload(0x40), 0x20)": SPARE,
+        "add(mload(0x40), 0x1f)": SPARE,
+        "add(mload(0x40), 0x21)": SPARE,
+        "mul(leaves, 1023)": SPARE,
+        "mul(leaves, 1025)": SPARE,
+        "1024)), 0x1f)": SPARE,
+        "1024)), 0x21)": SPARE,
+        "calldatacopy(to, data.offset, 1025)": SPARE,
+        "1025, 0x00, 0x21": "the precompile returns 32 bytes",
+        "revert(1, 0)": "without gas any end is the same",
+        "revert(0, 1)": "without gas any end is the same",
+    },
     "Merkle": {
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",

@@ -532,6 +532,11 @@ def test_a_strangers_tensors_read_as_definite_elements(checkers):
         bench = Bench([tensor])
         arguments = (bench.context, 1, copy.to_abi(), 0, [bench.traced(0, 0)])
         assert checkers[Kind.MAP].call("recompute", *arguments) == expected
+    # a bool is its own byte, whatever the next one is
+    copy = Node(Kind.MAP, Map.COPY, BOOL, (2,), (vector(0, BOOL, 2),))
+    bench = Bench([committed(BOOL, 2, b"\x00\xff")])
+    arguments = (bench.context, 1, copy.to_abi(), 0, [bench.traced(0, 0)])
+    assert checkers[Kind.MAP].call("recompute", *arguments) == 0
     rows = committed(F32, 2, b"\x00\x00\x80\xff\x01\x00\x80\xff")
     node = Node(Kind.REDUCE, Reduce.MAX, F32, (1,), (plain(0, F32, 1, 2),))
     bench = Bench([rows])
