@@ -157,6 +157,8 @@ EQUIVALENT = {
         "1024)), 0x1f)": SPARE,
         "1024)), 0x21)": SPARE,
         "calldatacopy(to, data.offset, 1025)": SPARE,
+        "length - i < 9": "all eight are kept as they are",
+        "length - i <= 8": "all eight are kept as they are",
         "1025, 0x00, 0x21": "the precompile returns 32 bytes",
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",

@@ -288,13 +288,16 @@ def test_the_first_of_the_greatest_wins(recompute):
         [NAN, 0x7F800000, NAN, 0],
         [0xFF800000, 0xFF800000, 0xFF800000, 0xFF800000],
         [0, 0x3F800000, 0x3F800000, 0],
+        [0x7F800000, 0, NAN, 0],  # infinity < NaN
+        [0xFF800000, 0xFF7FFFFF, 0xFF800000, 0xFF7FFFFF],
     ]
     bench = Bench([floats(itertools.chain(*rows))])
-    operand = (plain(0, F32, 4, 4),)
-    argmax = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (4,), operand)
-    greatest = Node(Kind.REDUCE, Reduce.MAX, F32, (4,), operand)
-    assert [recompute(bench, argmax, e) for e in range(4)] == [1, 0, 0, 1]
-    assert [recompute(bench, greatest, e) for e in range(4)] == [0, NAN, 0xFF800000, 0x3F800000]
+    operand = (plain(0, F32, 6, 4),)
+    argmax = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (6,), operand)
+    greatest = Node(Kind.REDUCE, Reduce.MAX, F32, (6,), operand)
+    assert [recompute(bench, argmax, e) for e in range(6)] == [1, 0, 0, 1, 2, 1]
+    found = [recompute(bench, greatest, e) for e in range(6)]
+    assert found == [0, NAN, 0xFF800000, 0x3F800000, NAN, 0xFF7FFFFF]
 
 
 @pytest.mark.parametrize("dtype", [I32, I64])
@@ -310,6 +313,21 @@ def test_reductions_of_integers(recompute, dtype):
         assert recompute(bench, node, element) == bits_of(max(row), dtype)
         node = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (3,), operand)
         assert recompute(bench, node, element) == row.index(max(row))
+
+
+@pytest.mark.parametrize("dtype", [I32, I64])
+def test_the_greatest_is_so_by_any_bit_at_any_place(recompute, dtype):
+    """Protects against a bit that is lost where a word of several elements is turned around."""
+    bits = [b for b in (0, 7, 8, 15, 16, 31, 32, 47, 63) if b < WIDTHS[dtype]]
+    rows = []
+    for place, bit in itertools.product(range(8), bits):
+        rows.append([0] * 8)
+        rows[-1][place] = 1 << bit if bit < WIDTHS[dtype] - 1 else -(1 << bit)
+    bench = Bench([torch.tensor(rows, dtype=TORCH[dtype])])
+    operand = (plain(0, dtype, len(rows), 8),)
+    node = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (len(rows),), operand)
+    for element, row in enumerate(rows):
+        assert recompute(bench, node, element) == row.index(max(row)), row
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 256, 300, 4096])
