@@ -51,7 +51,8 @@ TOKEN = re.compile(
     r"(?<![\w.])(?:0x[0-9a-fA-F]+|\d+)(?![\w.])|"
     + "|".join((r"\b" if key[0].isalpha() else "") + re.escape(key) for key in SWAPS)
 )
-# Mutants that change no result, by a part of the changed line that only they have, with the reason.
+# Mutants that change no result, by a part of the changed line that only they have, with the reason;
+# before the line stands its function's name and a colon.
 # Each has survived once; they are not tried again.
 ONE_UP = "one more of five places up, and what comes out at bit 23 the table moves no further"
 PARITY = "one place of a subnormal less, its exponent one more: of the pair the same root is taken"
@@ -159,6 +160,11 @@ EQUIVALENT = {
         "calldatacopy(to, data.offset, 1025)": SPARE,
         "length - i < 9": "all eight are kept as they are",
         "length - i <= 8": "all eight are kept as they are",
+        "shr(3, sub(257, drop))": "an eighth, cut off, is the same",
+        "i <= length": "no element is left, and nothing is added",
+        "lt(lane, 257)": "a word ends at 256",
+        "greatestMagnitude: uint256 best = 1": "the exponents of 0 and 1 are the same",
+        "and(shr(lane, x), 0x7ffffffe)": "the last bit says nothing about the exponent",
         "1025, 0x00, 0x21": "the precompile returns 32 bytes",
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",
@@ -219,9 +225,16 @@ class Mutant:
         return self.content.splitlines()[self.line - 1].strip()
 
     @property
+    def function(self) -> str:
+        """The name of the function that is changed; none before the first."""
+        above = "\n".join(self.content.splitlines()[: self.line])
+        return ["", *re.findall(r"^ +function (\w+)", above, re.M)][-1]
+
+    @property
     def changes_nothing(self) -> bool:
         """Whether EQUIVALENT says why no test can notice it."""
-        return any(part in self.text for part in EQUIVALENT.get(Path(self.path).stem, ()))
+        line = f"{self.function}: {self.text}"
+        return any(part in line for part in EQUIVALENT.get(Path(self.path).stem, ()))
 
 
 def mutants(path: str) -> Iterator[Mutant]:
@@ -444,8 +457,7 @@ def survives(mutant: Mutant) -> bool:
 def _nearest(mutant: Mutant) -> list[tuple[str, str]]:
     """Checkers with tests of theirs that are likeliest to notice."""
     name = Path(mutant.path).stem
-    above = "\n".join(mutant.content.splitlines()[: mutant.line])
-    function = ["", *re.findall(r"^ +function (\w+)", above, re.M)][-1]
+    function = mutant.function
     if name == "MapChecker":
         records = function.startswith("_check") or function in ("_arity", "_takesIntegers")
         return [("Map", "malformed or sound or unknown" if records else "test_checkers_values")]
