@@ -317,12 +317,16 @@ def test_reductions_of_integers(recompute, dtype):
 
 @pytest.mark.parametrize("dtype", [I32, I64])
 def test_the_greatest_is_so_by_any_bit_at_any_place(recompute, dtype):
-    """Protects against a bit that is lost where a word of several elements is turned around."""
+    """Protects against a bit that is lost where a word of several elements is turned around, or
+    turned itself where the sign is: among zeros, and among negative numbers."""
     bits = [b for b in (0, 7, 8, 15, 16, 31, 32, 47, 63) if b < WIDTHS[dtype]]
     rows = []
     for place, bit in itertools.product(range(8), bits):
-        rows.append([0] * 8)
-        rows[-1][place] = 1 << bit if bit < WIDTHS[dtype] - 1 else -(1 << bit)
+        rows += [[0] * 8, [-1] * 8]
+        rows[-2][place] = 1 << bit if bit < WIDTHS[dtype] - 1 else -(1 << bit)
+        if bit < WIDTHS[dtype] - 1:
+            rows[-1] = [-1 - (1 << bit)] * 8
+            rows[-1][place] = -1
     bench = Bench([torch.tensor(rows, dtype=TORCH[dtype])])
     operand = (plain(0, dtype, len(rows), 8),)
     node = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (len(rows),), operand)
