@@ -564,3 +564,9 @@ def test_a_strangers_tensors_read_as_definite_elements(checkers):
     bench = Bench([rows])
     arguments = (bench.context, 1, node.to_abi(), 0, [bench.traced(0, 0, 2)])
     assert checkers[Kind.REDUCE].call("recompute", *arguments) == NAN
+    # the first NaN wins, be its payload the least
+    rows = committed(F32, 2, b"\x01\x00\x80\x7f\x02\x00\x80\x7f")
+    node = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (1,), (plain(0, F32, 1, 2),))
+    bench = Bench([rows])
+    arguments = (bench.context, 1, node.to_abi(), 0, [bench.traced(0, 0, 2)])
+    assert checkers[Kind.REDUCE].call("recompute", *arguments) == 0
