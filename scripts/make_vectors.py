@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.exact import cases  # noqa: E402
+from tests.program.reference_run import reference_run  # noqa: E402
+from tests.program.test_execute import everything, plain  # noqa: E402
 from worker.exact import reference as ref  # noqa: E402
 
 FOLDER = ROOT / "tests" / "vectors"
-SEED = 20260101
+SEED, STEP = 20260101, 7
 
 UNARY: dict[str, Callable[[int], int]] = {
     "sqrt": ref.sqrt,
@@ -150,9 +152,20 @@ def uniform() -> Vectors:
     return {"uniform": [" ".join(map(str, p)) + f" {ref.uniform(*p):08x}" for p in places]}
 
 
+def checkers() -> Vectors:
+    """Every element of every node of a program that holds each kind and function, one line a node;
+    and the program's root, which says what its records are."""
+    program, state = everything()
+    values = reference_run(program.nodes, [plain(t) for t in state], [], SEED, STEP)
+    vectors = {"root": [program.root.hex()]}
+    for n, (node, elements) in enumerate(zip(program.nodes, values, strict=True)):
+        vectors[f"{n} {node.name}"] = [" ".join(f"{e:x}" for e in elements)]
+    return vectors
+
+
 def contents() -> Iterable[tuple[Path, str]]:
     """Each vector file with what it should hold."""
-    for make in (unary, binary, convert, rows, uniform):
+    for make in (unary, binary, convert, rows, uniform, checkers):
         text = json.dumps(make(), indent=0) + "\n"
         yield FOLDER / f"{make.__name__}.json", text
 

@@ -1,8 +1,15 @@
 """What all tests share: who takes part, by role (each another account of the test chain), and one
 thread, which for many tiny tensors is faster than two."""
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    # Read once, when Triton is first imported, by whatever test: kernels are then interpreted on
+    # the CPU, the same code, so that their bits are held to the other twins' on every machine.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(autouse=True, scope="session")

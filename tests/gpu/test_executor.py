@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
 
 from tests.program import test_compiled, test_execute, test_families, test_lowering
-from tests.program.helpers import lowered, program_of, same
+from tests.program.helpers import program_of, same
 from tests.program.models import TRAININGS, attention, seeded
 from worker.program.execute import Moment
 from worker.program.gpu.executor import GpuExecutor
@@ -39,23 +38,11 @@ def test_every_function_on_special_values_through_maps_that_lead_out_of_bounds(d
 
 def test_every_operator_gives_the_interpreters_bits(device):
     """Protects solvers: whatever PyTorch operator a step holds."""
-    cases = [
-        (operator, n, case)
-        for operator, found in test_lowering.CASES.items()
-        for n, case in enumerate(found)
-    ]
-    for operator, n, case in cases[::EVERY]:
-        args, kwargs = test_lowering.split(case)
-        expected = operator(*args, **kwargs)
-        results = None
-        if not isinstance(expected, Tensor):
-            first = operator in test_lowering.FIRST or None
-            results = [k for k, t in enumerate(expected) if t is not None][:first]
-        program, state = lowered(operator, args, kwargs, results)
+    for name, program, state in test_lowering.programs(EVERY):
         try:
             ran(program, state, [], Moment(7, 3), device)
         except AssertionError as error:
-            raise AssertionError(f"{operator}-{n}") from error
+            raise AssertionError(name) from error
 
 
 @pytest.mark.parametrize("name", test_families.FAMILIES)

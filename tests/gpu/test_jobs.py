@@ -71,3 +71,22 @@ def test_a_gpu_with_a_wrong_bit_is_never_used(monkeypatch, caplog):
     assert "on cuda:0 gives other bits than the interpreter" in caplog.text
     assert ours._trusted == torch.device("cpu")
     assert same_bits(found.state, plain.run_segment(0, job.initial_state()).state)
+
+
+def test_a_gpu_that_fails_is_left_for_the_processor(monkeypatch, caplog):
+    """Protects a solver's deadline: a lack of memory or a driver's error costs speed alone."""
+    job = training()
+    ours = NativeComputation(job.job(job.capture()), job.capture(), job.data, GPU)
+    plain = Computation(job.job(job.capture()), job.capture(), job.data)
+    right = Program.run
+
+    def failing(self, state, batch, **moment):
+        if state[0].is_cuda:
+            raise torch.OutOfMemoryError("no room")
+        return right(self, state, batch, **moment)
+
+    monkeypatch.setattr(Program, "run", failing)
+    with caplog.at_level(logging.ERROR):
+        found = ours.run_segment(0, job.initial_state())
+    assert "steps do not run on cuda:0: OutOfMemoryError: no room" in caplog.text
+    assert same_bits(found.state, plain.run_segment(0, job.initial_state()).state)

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.program import test_execute, test_families, test_lowering
-from tests.program.helpers import lowered, program_of, same, threads
+from tests.program.helpers import program_of, same, threads
 from tests.program.models import TRAININGS, attention, seeded
 from tests.program.reference_run import reference_run
 from worker.exact.native import NoCompiler, build
@@ -32,19 +31,7 @@ def ran(program: Program, executor: CompiledExecutor, state, batch, moment: Mome
 def test_every_operator_gives_the_interpreters_bits():
     """Protects solvers: whatever PyTorch operator a step holds, its native code computes the node
     that the court would try."""
-    programs, states, names = [], [], []
-    for operator, found in test_lowering.CASES.items():
-        for n, case in enumerate(found):
-            args, kwargs = test_lowering.split(case)
-            expected = operator(*args, **kwargs)
-            results = None
-            if not isinstance(expected, Tensor):
-                first = operator in test_lowering.FIRST or None
-                results = [k for k, t in enumerate(expected) if t is not None][:first]
-            program, state = lowered(operator, args, kwargs, results)
-            programs.append(program)
-            states.append(state)
-            names.append(f"{operator}-{n}")
+    names, programs, states = zip(*test_lowering.programs(), strict=True)
     executors = CompiledExecutor.several([(p.nodes, p.outputs) for p in programs], QUICK)
     moment = Moment(seed=7, step=3)
     for program, executor, state, name in zip(programs, executors, states, names, strict=True):

@@ -145,7 +145,7 @@ def everything() -> tuple[Program, list[Tensor]]:
     for shape in ((8, 1), (4, 2), (1, 8)):
         e = len(nodes)
         nodes.append(Node(Kind.REDUCE, Reduce.EXPONENT, I32, shape[:1], (Input(0, F32, shape),)))
-        for width in (2, 8, 14, 31):
+        for width in (2, 8, 14, 20, 31):
             maps = Input(0, F32, shape, (0, 1, 0, 0, 0, 1)), Input(e, I32, shape[:1], (0, 1, 0))
             nodes.append(Node(Kind.MAP, Map.QUANTISE, I32, shape, maps, (width,)))
             q = Input(len(nodes) - 1, I32, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator as operators
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -798,6 +799,19 @@ def test_every_rule_is_tested():
 
 def split(case: tuple) -> tuple[tuple, dict[str, Any]]:
     return (case[:-1], case[-1]) if isinstance(case[-1], dict) else (case, {})
+
+
+def programs(every: int = 1) -> Iterator[tuple[str, Program, list[Tensor]]]:
+    """Of every case, or every so many: a name, a program of that operator alone, its state."""
+    cases = [(op, n, case) for op, found in CASES.items() for n, case in enumerate(found)]
+    for operator, n, case in cases[::every]:
+        args, kwargs = split(case)
+        expected = operator(*args, **kwargs)
+        results = None
+        if not isinstance(expected, Tensor):
+            first = operator in FIRST or None
+            results = [k for k, t in enumerate(expected) if t is not None][:first]
+        yield f"{operator}-{n}", *lowered(operator, args, kwargs, results)
 
 
 def described(case: tuple) -> str:

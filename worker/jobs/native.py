@@ -43,8 +43,11 @@ class NativeComputation(Computation):
         # the last state as it stands on the GPU, by its tensors on the CPU; and a small data set
         self._there: list[tuple[Tensor, int, Tensor]] = []
         self._resident: list[Tensor] = []
-        made = (program.nodes[n] for n in program.outputs[: program.state_count])
-        self._handed_on = [n.kind == Kind.SOURCE and n.fn == Source.STATE for n in made]
+        made = [program.nodes[n] for n in program.outputs[: program.state_count]]
+        self._handed_on = [
+            (n.kind, n.fn, n.attributes) == (Kind.SOURCE, Source.STATE, (i,))
+            for i, n in enumerate(made)
+        ]
 
     def advance(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         with self._lock:
@@ -140,8 +143,11 @@ class NativeComputation(Computation):
             found = self.program.run(
                 [t.to(device) for t in state], batch, seed=self.job.seed, step=step
             )
-        except torch.OutOfMemoryError as error:
-            log.warning("a step does not fit the memory of %s: %s", device, error)
+        except Exception as error:
+            if device.type == "cpu":
+                raise
+            # a driver, a compiler or a lack of memory: the CPU can do without all of them
+            log.error("steps do not run on %s: %s: %s", device, type(error).__name__, error)
             return False
         back = [t.to(CPU) for part in found for t in part]
         if same_bits(back, [*expected[0], *expected[1]]):
