@@ -166,6 +166,8 @@ EQUIVALENT = {
         "lt(lane, 255)": "the last lane begins at 224",
         "greatestMagnitude: for (uint256 i = 0; i < length; i += 7)": "one is looked at twice",
         "i += 31 >> shift": "one is looked at twice",
+        "i += 33 >> shift": "a quarter or an eighth, cut off, is the same",
+        "shr(shift, 33)": "a quarter or an eighth, cut off, is the same",
         "greatestMagnitude: uint256 best = 1": "the exponents of 0 and 1 are the same",
         "and(shr(lane, x), 0x7ffffffe)": "the last bit says nothing about the exponent",
         "1025, 0x00, 0x21": "the precompile returns 32 bytes",
