@@ -105,7 +105,7 @@ EQUIVALENT = {
         "m >= limit": "the limit is made the limit",
     },
     "ExpLog": {
-        "x | 0x7fffffff": "the sequence gives 1 there too",
+        "x | 0x7fffffff < 0x32800000": "the sequence gives 1 there too",
         "<= 0x32800000": "the sequence gives 1 there too",
         "< 0x32800001": "the sequence gives 1 there too",
         "< 0x327fffff": "the sequence gives 1 there too",
