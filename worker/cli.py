@@ -172,6 +172,8 @@ def check(path: Path, as_json: bool) -> None:
 
 def survey(config: Config, clients: Clients) -> dict[str, Any]:
     """Where this worker stands. Amounts are decimal text in whole tokens."""
+    from worker.devices import described, device_of  # torch takes seconds, which --help need not
+
     me, market, stakes = clients.address, clients.market, clients.stakes
     decimals = clients.token.decimals()
     unbonding, available_at = stakes.unbonding(me)
@@ -183,6 +185,7 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
         "address": me,
         "dry": clients.sender.is_dry,
         "roles": ", ".join(config.worker.roles),
+        "computes_on": described(device_of(config.worker.device)),
         "native_balance": shown(clients.w3.eth.get_balance(clients.w3.to_checksum_address(me)), 18),
         "token": clients.token.symbol(),
         "balance": shown(clients.token.balance_of(me), decimals),

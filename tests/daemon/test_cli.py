@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from tests.chain import chains
@@ -58,6 +59,7 @@ def test_check_shows_where_a_worker_stands(call, rich):
     call("stake", "10")
     found = json.loads(call("check", "--json"))
     assert found["address"] == rich.address
+    assert found["computes_on"].startswith("cuda" if torch.cuda.is_available() else "cpu")
     assert (found["balance"], found["stake_free"]) == ("990", "10")
     assert found["enlisted"] and not found["dry"]
     assert "python -m worker stake" not in call("check")

@@ -8,7 +8,8 @@ from functools import partial
 import torch
 
 from worker.chain import Clients, Job, Task
-from worker.config import Config, ConfigError
+from worker.config import Config
+from worker.devices import device_of
 from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
 from worker.roles.base import ComputationOf, Desk, Role
@@ -63,24 +64,6 @@ def computation_of(config: Config) -> ComputationOf:
     """How steps are computed here. Raises ConfigError for a device that is not there."""
     device = device_of(config.worker.device)
     return partial(NativeComputation, device=device) if config.worker.native else Computation
-
-
-def device_of(name: str) -> torch.device:
-    """The device that a config names, or, for auto, a GPU if torch sees one."""
-    count = torch.cuda.device_count()
-    if name == "auto":
-        return torch.device("cuda", 0) if count else torch.device("cpu")
-    device = torch.device(name)
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index or 0)
-        if device.index >= count:
-            raise ConfigError.of(
-                "worker.device",
-                name,
-                f"is not here: torch {torch.__version__} sees {count} CUDA devices",
-                'install the CUDA build of torch and a driver, or write "cpu"',
-            )
-    return device
 
 
 def pricing_of(config: Config) -> Pricing:
