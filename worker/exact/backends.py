@@ -101,7 +101,7 @@ def integer(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor
 
 
 def triton(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor:
-    """Through kernels on int8 matrix units; K at most 4096."""
+    """Through kernels on int8 matrix units; `product.supports` says which rows."""
     from worker.exact.gpu import product  # no Triton is needed where this is not called
 
     return product.product(qa, sa, qb, sb, bits)
@@ -258,14 +258,14 @@ def compiles() -> bool:
 
 
 @cache
-def has_triton() -> bool:
-    """Whether there is Triton here; says once what is missing."""
+def gpu_supports(k: int, bits: int) -> bool:
+    """Whether there is Triton here and its kernels take such rows; logs what is missing."""
     try:
-        import triton  # noqa: F401
+        from worker.exact.gpu import product
     except ImportError as error:
         log.warning("products on this GPU are slower without Triton: %s", error)
         return False
-    return True
+    return product.supports(k, bits)
 
 
 @cache
@@ -290,7 +290,7 @@ def candidates(device: torch.device, k: int, bits: int) -> list[str]:
     names = []
     if device.type == "cpu" and native.supports(k, bits) and compiles():
         names.append("native")
-    if device.type == "cuda" and bits <= 20 and 0 < k <= 4096 and has_triton():
+    if device.type == "cuda" and gpu_supports(k, bits):
         names.append(GPU)
     if bits <= 14 and bound(k, bits) < F64_EXACT:
         names.append("int8")
@@ -319,7 +319,9 @@ def choose(a: Tensor, b: Tensor, bits: int, name: str | None = None) -> str:
         if b.dim() == 2:
             m *= a.shape[:-2].numel()
         name = _fastest(a.device, bits, _size(batch, 8), *(_size(x, 1024) for x in (m, n, k)))
-        if (name == "native" and not native.supports(k, bits)) or (name == GPU and k > 4096):
+        if (name == "native" and not native.supports(k, bits)) or (
+            name == GPU and not gpu_supports(k, bits)
+        ):
             name = candidates(a.device, k, bits)[0]
         if name == "int8" and bound(k, bits) >= F64_EXACT:
             name = "fp64"

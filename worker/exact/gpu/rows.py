@@ -80,11 +80,7 @@ def quantise_f32(x, e, BITS: tl.constexpr):
     y = tl.where(y > power, power, y)
     y = tl.where(y < -power, -power, y)
     y = tl.where((as_bits(x) & MAGNITUDE) < 0x7F800000, y, 0.0)
-    if BITS == 31:  # 2^30 is an i32, but not below the limit
-        q = y.to(tl.int32)
-    else:
-        q = y.to(tl.int32)
-    return tl.maximum(tl.minimum(q, limit), -limit)
+    return tl.maximum(tl.minimum(y.to(tl.int32), limit), -limit)
 
 
 @triton.jit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import threading
 import weakref
@@ -62,11 +63,6 @@ class GpuExecutor:
         }
         self._made = sorted({n for n in self.outputs if not self._is_source(n)})
         self._renewed = plan.renewed
-
-    @property
-    def memory(self) -> int:
-        """Bytes of what is between sources and outputs."""
-        return self._plan.arena
 
     @property
     def renews(self) -> int:
@@ -280,7 +276,7 @@ def module_of(text: str) -> ModuleType:
     path = cache_folder() / f"{name}.py"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{threading.get_ident()}.part")
+        part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         part.write_text(text)
         part.replace(path)
     spec = importlib.util.spec_from_file_location(name, path)
