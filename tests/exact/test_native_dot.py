@@ -95,7 +95,7 @@ def test_long_rows_at_their_greatest():
     """Protects the accumulators: no run of products may overflow, whatever its signs, and what
     several runs add up to must not be rounded before the end."""
     generator = torch.Generator().manual_seed(5)
-    for k in (511, 512, 513, 4095, 4096):
+    for k in (508, 511, 512, 513, 4095, 4096):  # 508: the longest run at 20 bits
         row = torch.full((k,), 1 - 2.0**-24)
         signs = torch.randint(0, 2, (k,), generator=generator) * 2.0 - 1
         halves = torch.where(torch.arange(k) < k // 2, row, -row)
@@ -104,14 +104,15 @@ def test_long_rows_at_their_greatest():
         near = torch.full((k,), 0.55)
         fourth = torch.where(torch.arange(k) % 4 == 1, near, 0.0)
         normal = torch.randn(k, generator=generator)
-        a = torch.stack([row, -row, row * signs, halves, late, near, fourth, normal])
+        parts = torch.full((k,), 524159 / 524288)  # at 20 bits 256 * 2047 + 127: the greatest parts
+        a = torch.stack([row, -row, row * signs, halves, late, near, fourth, normal, parts, -parts])
         for bits in (8, 13, 14, 15, 20):
             expected = exact.dot(a, a, bits=bits, backend="integer")
             assert same(native.dot(a, a, bits), expected)
-            for i in range(8):  # alone, so that no other row of the panel forbids long runs
+            for i in range(len(a)):  # alone, so that no other row of the panel forbids long runs
                 alone = a[i].expand(17, k)
                 assert same(native.dot(alone, alone, bits), expected[i, i].expand(17, 17))
-                assert same(native.dot(a, alone, bits), expected[:, i : i + 1].expand(8, 17))
+                assert same(native.dot(a, alone, bits), expected[:, i : i + 1].expand(len(a), 17))
 
 
 def test_small_products_equal_the_reference():

@@ -74,12 +74,16 @@ static void share(call *c, void (*task)(void *, int64_t), int64_t tasks) {
 
 /* --- packing ---------------------------------------------------------------------------------- */
 
+static int use(const call *c, const side *s) {
+    return s == &c->rows ? ASSAY_FOR_ROWS : ASSAY_FOR_LANES;
+}
+
 static void pack_task(void *context, int64_t i) {
     const call *c = context;
     const side *s = c->packing;
     int64_t batch = i / c->blocks, panel = i % c->blocks * c->block;
     char *packed = s->packed + batch * s->batch_bytes + panel * c->panel_bytes;
-    assay_pack_panels(s->source, batch, s->rows, panel, c->block, c->k, c->bits, packed);
+    assay_pack_panels(s->source, batch, s->rows, panel, c->block, c->k, c->bits, use(c, s), packed);
 }
 
 static void pack_side(call *c, side *s) {
@@ -114,7 +118,7 @@ static void block_task(void *context, int64_t i) {
         own = batch_of(s, batch) + panel * c->panel_bytes;
     } else {
         own = assay_thread_memory(1, (size_t)(count * c->panel_bytes));
-        assay_pack_panels(s->source, batch, s->rows, panel, count, c->k, c->bits, own);
+        assay_pack_panels(s->source, batch, s->rows, panel, count, c->k, c->bits, use(c, s), own);
     }
     if (s == &c->lanes)
         multiply(c, batch, batch_of(&c->rows, batch), 0, c->rows.panels, own, panel, count);
@@ -127,9 +131,10 @@ static void batch_task(void *context, int64_t batch) {
     const call *c = context;
     size_t bytes = (size_t)(c->rows.batch_bytes + c->lanes.batch_bytes);
     char *rows = assay_thread_memory(1, bytes), *lanes = rows + c->rows.batch_bytes;
-    assay_pack_panels(c->rows.source, batch, c->rows.rows, 0, c->rows.panels, c->k, c->bits, rows);
+    assay_pack_panels(c->rows.source, batch, c->rows.rows, 0, c->rows.panels, c->k, c->bits,
+                      ASSAY_FOR_ROWS, rows);
     assay_pack_panels(c->lanes.source, batch, c->lanes.rows, 0, c->lanes.panels, c->k, c->bits,
-                      lanes);
+                      ASSAY_FOR_LANES, lanes);
     multiply(c, batch, rows, 0, c->rows.panels, lanes, 0, c->lanes.panels);
 }
 

@@ -64,4 +64,33 @@ ASSAY_INLINE assay_i32s assay_pairs(assay_i32s total, assay_i32s a, assay_i32s b
 #endif
 }
 
+/* total + the sum of u[i] * s[i] over the four unsigned bytes of u and signed ones of s; where
+   ASSAY_QUADS says that the processor has this, at twice the elements of assay_pairs. */
+#if ASSAY_VECTOR == 64 && defined(__AVX512VNNI__)
+#define ASSAY_QUADS 1
+ASSAY_INLINE assay_i32s assay_quads(assay_i32s total, assay_i32s u, assay_i32s s) {
+    return (assay_i32s)_mm512_dpbusd_epi32((__m512i)total, (__m512i)u, (__m512i)s);
+}
+#elif ASSAY_VECTOR == 32 && defined(__AVXVNNI__)
+#define ASSAY_QUADS 1
+ASSAY_INLINE assay_i32s assay_quads(assay_i32s total, assay_i32s u, assay_i32s s) {
+    return (assay_i32s)_mm256_dpbusd_avx_epi32((__m256i)total, (__m256i)u, (__m256i)s);
+}
+#elif defined(ASSAY_PORTABLE) /* for tests: what goes with bytes is held to the integers everywhere */
+#define ASSAY_QUADS 1
+ASSAY_INLINE assay_i32s assay_quads(assay_i32s total, assay_i32s u, assay_i32s s) {
+    for (int byte = 0; byte < 4; byte++) {
+        const assay_i32s unsigned_byte = u >> 8 * byte & 255;
+        const assay_i32s signed_byte = (assay_i32s)((assay_u32s)s << (24 - 8 * byte)) >> 24;
+        total = (assay_i32s)((assay_u32s)total + (assay_u32s)(unsigned_byte * signed_byte));
+    }
+    return total;
+}
+#else
+#define ASSAY_QUADS 0
+ASSAY_INLINE assay_i32s assay_quads(assay_i32s total, assay_i32s u, assay_i32s s) {
+    return assay_pairs(total, u, s); /* lo has lines of pairs, as all have */
+}
+#endif
+
 #endif

@@ -42,10 +42,10 @@ ASSAY_INLINE void finish(const int32_t *low, const int32_t *high, float row, con
 #endif
 }
 
-/* acc = the products of `run` lines. */
+/* acc = the products of `run` lines, of pairs or of fours. */
 ASSAY_INLINE void sum_lines(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const int32_t *row,
                             const char *lane, int64_t stride, int64_t run, const int R,
-                            const int W) {
+                            const int W, const int fours) {
     for (int r = 0; r < R; r++)
         for (int w = 0; w < W * PARTS; w++) acc[r][w] = (assay_i32s){0};
     for (; run; run--) {
@@ -54,7 +54,8 @@ ASSAY_INLINE void sum_lines(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], cons
             b[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
         for (int r = 0; r < R; r++) {
             assay_i32s a = assay_all(row[r]);
-            for (int w = 0; w < W * PARTS; w++) acc[r][w] = assay_pairs(acc[r][w], b[w], a);
+            for (int w = 0; w < W * PARTS; w++)
+                acc[r][w] = fours ? assay_quads(acc[r][w], b[w], a) : assay_pairs(acc[r][w], b[w], a);
         }
         row += 16;
         lane += 64;
@@ -72,7 +73,7 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     do {
         int64_t run = left < t->run ? left : t->run;
         left -= run;
-        sum_lines(acc, row, lane, stride, run, R, W);
+        sum_lines(acc, row, lane, stride, run, R, W, 0);
         row += 16 * run;
         lane += 64 * run;
         if (t->direct) break;
@@ -106,35 +107,61 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     }
 }
 
-/* The product of integers that are cut in three: see packed.h. */
+/* total (or 0) + 2^16 high + 2^8 across + low, where sum = high + across + low mod 2^32: all of them
+   integers below 2^53, so nothing is rounded. */
+ASSAY_INLINE void put_together(const int32_t *high, const int32_t *sum, const int32_t *low,
+                               const int first, double *total) {
+#if ASSAY_VECTOR == 64
+    const __m512i h = _mm512_loadu_si512(high), l = _mm512_loadu_si512(low);
+    const __m512i x = _mm512_sub_epi32(_mm512_sub_epi32(_mm512_loadu_si512(sum), h), l);
+    const __m512i parts[3] = {h, x, l};
+    for (int i = 0; i < 2; i++) {
+        __m512d d[3];
+        for (int p = 0; p < 3; p++)
+            d[p] = _mm512_cvtepi32_pd(i ? _mm512_extracti64x4_epi64(parts[p], 1)
+                                        : _mm512_castsi512_si256(parts[p]));
+        __m512d t = _mm512_fmadd_pd(d[1], _mm512_set1_pd(256), d[2]);
+        t = _mm512_fmadd_pd(d[0], _mm512_set1_pd(65536), t);
+        if (!first) t = _mm512_add_pd(t, _mm512_loadu_pd(total + 8 * i));
+        _mm512_storeu_pd(total + 8 * i, t);
+    }
+#else
+    for (int i = 0; i < 16; i++) {
+        const int32_t across = (int32_t)((uint32_t)sum[i] - (uint32_t)high[i] - (uint32_t)low[i]);
+        const double t = high[i] * 65536.0 + across * 256.0 + low[i];
+        total[i] = first ? t : total[i] + t;
+    }
+#endif
+}
+
+/* The product of integers that are cut: see packed.h. */
 ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
-    int32_t sums[ASSAY_WIDE_PARTS][MOST_ROWS][MOST_PANELS * 16];
+    int32_t sums[3][MOST_ROWS][MOST_PANELS * 16];
     double totals[MOST_ROWS][MOST_PANELS * 16];
     const int32_t *row = (const int32_t *)(t->rows + sizeof(assay_head)) + t->first;
     const char *lane = t->lanes + sizeof(assay_head);
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W * 16; w++) totals[r][w] = 0;
-    for (int64_t left = t->lines; left;) {
-        const int64_t run = left < ASSAY_WIDE_RUN ? left : ASSAY_WIDE_RUN;
-        for (int part = 0; part < ASSAY_WIDE_PARTS; part++) {
+    /* As few runs as there may be, as long as one another; one of nothing if k is 0. */
+    const int64_t runs = t->lines ? (t->lines + ASSAY_WIDE_RUN - 1) / ASSAY_WIDE_RUN : 1;
+    const int64_t longest = ((t->lines + runs - 1) / runs + 1) / 2 * 2;
+    int64_t first = 0;
+    do {
+        const int64_t run = t->lines - first < longest ? t->lines - first : longest;
+        for (int part = 0; part < 3; part++) {
             assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
-            sum_lines(acc, row + 16 * part * t->lines, lane + 64 * part * t->lines, t->panel_bytes,
-                      run, R, W);
+            const int fours = ASSAY_QUADS && part == 2;
+            const int64_t from = part * t->lines + (fours ? first / 2 : first);
+            sum_lines(acc, row + 16 * from, lane + 64 * from, t->panel_bytes,
+                      fours ? (run + 1) / 2 : run, R, W, fours);
             for (int r = 0; r < R; r++)
                 for (int w = 0; w < W * PARTS; w++)
                     assay_store(sums[part][r] + w * ASSAY_WIDTH, acc[r][w]);
         }
         for (int r = 0; r < R; r++)
-            for (int w = 0; w < W * 16; w++) { /* every term and sum is an integer below 2^53 */
-                const int32_t high = sums[0][r][w], low = sums[1][r][w];
-                const int32_t across = (int32_t)((uint32_t)sums[2][r][w] - (uint32_t)high -
-                                                 (uint32_t)low); /* wraps in a NaN's row only */
-                totals[r][w] += high * 1048576.0 + across * 1024.0 + low;
-            }
-        left -= run;
-        row += 16 * run;
-        lane += 64 * run;
-    }
+            for (int w = 0; w < W * 16; w += 16)
+                put_together(sums[0][r] + w, sums[1][r] + w, sums[2][r] + w, first == 0,
+                             totals[r] + w);
+        first += run;
+    } while (first < t->lines);
     const float *row_scale = ((const assay_head *)t->rows)->scale + t->first;
     for (int w = 0; w < W; w++) {
         const float *lane_scale = ((const assay_head *)(t->lanes + w * t->panel_bytes))->scale;

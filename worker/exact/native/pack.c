@@ -109,6 +109,23 @@ static void sums_end(sums *s, assay_head *head) {
     }
 }
 
+/* Where a panel's parts are written next: the lines of hi, or of all; of hi + lo; of lo. */
+typedef struct target {
+    char *high, *sum, *low;
+} target;
+
+static target target_of(char *panel, int64_t k) {
+    char *lines = panel + sizeof(assay_head);
+    return (target){lines, lines + assay_line_bytes(k), lines + 2 * assay_line_bytes(k)};
+}
+
+/* By an even number of lines. */
+ASSAY_INLINE void advance(target *t, int lines) {
+    t->high += lines * 64;
+    t->sum += lines * 64;
+    t->low += lines * (ASSAY_QUADS ? 32 : 64);
+}
+
 /* --- one element, for processors without code of their own ------------------------------------ */
 
 ASSAY_INLINE int32_t quantised(float x, float factor, float limit) {
@@ -191,19 +208,36 @@ ASSAY_INLINE __m512i rounded(__m512 x, __m512 factor) {
 }
 
 /* Cuts 32-bit integers, limited first: see packed.h. */
-ASSAY_INLINE void cut(__m512i q, __m512i limit, __m512i *high, __m512i *low) {
+ASSAY_INLINE void cut(__m512i q, __m512i limit, int use, __m512i *high, __m512i *low) {
     q = _mm512_min_epi32(q, limit);
     q = _mm512_max_epi32(q, _mm512_sub_epi32(_mm512_setzero_si512(), limit));
-    *high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(512)), 10);
-    *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 10));
+    *high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(use)), 8);
+    *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 8));
 }
 
-/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. `parts` is
-   1, or ASSAY_WIDE_PARTS, `part_bytes` from one to the next. */
+/* From the pairs of elements 0, 1 and of 2, 3, sixteen bits each: their lower bytes, 0 to 3. */
+ASSAY_INLINE __m512i four_bytes(__m512i first, __m512i second) {
+#ifdef __AVX512VBMI__
+    static const unsigned char order[64] = {
+#define OF(i) 4 * (i), 4 * (i) + 2, 64 + 4 * (i), 66 + 4 * (i)
+        OF(0), OF(1), OF(2), OF(3), OF(4), OF(5), OF(6), OF(7),
+        OF(8), OF(9), OF(10), OF(11), OF(12), OF(13), OF(14), OF(15),
+#undef OF
+    };
+    return _mm512_permutex2var_epi8(first, _mm512_loadu_si512(order), second);
+#else
+    const __m512i byte = _mm512_set1_epi16(0xff), places = _mm512_set1_epi32(256 << 16 | 1);
+    first = _mm512_madd_epi16(_mm512_and_si512(first, byte), places);
+    second = _mm512_madd_epi16(_mm512_and_si512(second, byte), places);
+    return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+#endif
+}
+
+/* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. */
 ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor, int most,
-                             const __mmask16 *some, char *line, int lines, const int parts,
-                             int64_t part_bytes) {
-    const __m512i limit = parts == 1 ? _mm512_set1_epi16((short)most) : _mm512_set1_epi32(most);
+                             int use, const __mmask16 *some, const target *at, int lines,
+                             const int wide) {
+    const __m512i limit = wide ? _mm512_set1_epi32(most) : _mm512_set1_epi16((short)most);
     __m512i v[16], low[16];
     for (int r = 0; r < 16; r++) {
         const float *row = x + r * stride;
@@ -215,39 +249,43 @@ ASSAY_INLINE void pack_block(const float *x, int64_t stride, const float *factor
             a = _mm512_loadu_ps(row);
             b = _mm512_loadu_ps(row + 16);
         }
-        if (parts == 1) {
+        if (wide) {
+            __m512i high[2], rest[2];
+            cut(rounded(a, f), limit, use, &high[0], &rest[0]);
+            cut(rounded(b, f), limit, use, &high[1], &rest[1]);
+            v[r] = _mm512_packs_epi32(high[0], high[1]);
+            low[r] = _mm512_packs_epi32(rest[0], rest[1]);
+        } else {
             __m512i q = _mm512_packs_epi32(rounded(a, f), rounded(b, f));
             q = _mm512_min_epi16(q, limit);
             v[r] = _mm512_max_epi16(q, _mm512_sub_epi16(_mm512_setzero_si512(), limit));
-        } else {
-            __m512i high[2], rest[2];
-            cut(rounded(a, f), limit, &high[0], &rest[0]);
-            cut(rounded(b, f), limit, &high[1], &rest[1]);
-            v[r] = _mm512_packs_epi32(high[0], high[1]);
-            low[r] = _mm512_packs_epi32(rest[0], rest[1]);
         }
     }
     transpose(v);
-    if (parts > 1) transpose(low);
-    static const unsigned char place[16] = {0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15};
+    if (wide) transpose(low);
+    /* Line i is v[place[i]]. */
+    static const unsigned char place[16] = {0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15};
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
-        if (place[i] >= lines) continue;
-        char *at = line + place[i] * 64;
-        _mm512_store_si512(at, v[i]);
-        if (parts == 1) continue;
-        _mm512_store_si512(at + part_bytes, low[i]);
-        _mm512_store_si512(at + 2 * part_bytes, _mm512_add_epi16(v[i], low[i]));
+        if (i >= lines) continue;
+        const __m512i high = v[place[i]], rest = low[place[i]];
+        _mm512_store_si512(at->high + i * 64, high);
+        if (!wide) continue;
+        _mm512_store_si512(at->sum + i * 64, _mm512_add_epi16(high, rest));
+        if (!ASSAY_QUADS)
+            _mm512_store_si512(at->low + i * 64, rest);
+        else if (i % 2 == 0)
+            _mm512_store_si512(at->low + i * 32, four_bytes(rest, low[place[i + 1]]));
     }
 }
 
 ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k,
-                             const float *factor, int most, char *line, sums *s, const int parts) {
-    const int64_t part_bytes = (k + 1) / 2 * 64;
-    for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
+                             const float *factor, int most, int use, target at, sums *s,
+                             const int wide) {
+    for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
         if (rows == 16 && k - i >= 32) {
-            pack_block(x + i, stride, factor, most, NULL, line, 16, parts, part_bytes);
-            if (parts == 1) sums_add(s, line, 16);
+            pack_block(x + i, stride, factor, most, use, NULL, &at, 16, wide);
+            if (!wide) sums_add(s, at.high, 16);
             continue;
         }
         uint32_t columns = k - i >= 32 ? 0xffffffff : (1u << (k - i)) - 1;
@@ -257,8 +295,8 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
             some[2 * r + 1] = r < rows ? (__mmask16)(columns >> 16) : 0;
         }
         int lines = k - i >= 32 ? 16 : (int)(k - i + 1) / 2;
-        pack_block(x + i, stride, factor, most, some, line, lines, parts, part_bytes);
-        if (parts == 1) sums_add(s, line, lines);
+        pack_block(x + i, stride, factor, most, use, some, &at, lines, wide);
+        if (!wide) sums_add(s, at.high, lines);
     }
 }
 #else
@@ -274,54 +312,53 @@ static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k,
     }
 }
 
-/* Part 1 of 3 is the upper one, then the lower, then their sum: see packed.h. */
-ASSAY_INLINE int16_t part_of(int32_t q, int part, const int parts) {
-    if (parts == 1) return (int16_t)q;
-    int32_t high = (int32_t)((uint32_t)q + 512) >> 10; /* unsigned: a NaN's row may hold anything */
-    int32_t low = (int32_t)((uint32_t)q - ((uint32_t)high << 10));
-    return (int16_t)(part == 0 ? high : part == 1 ? low : high + low);
-}
-
 ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k,
-                             const float *factor, int most, char *line, sums *s, const int parts) {
-    const int64_t part_bytes = (k + 1) / 2 * 64;
+                             const float *factor, int most, int use, target at, sums *s,
+                             const int wide) {
     const float limit = (float)most;
-    for (int64_t i = 0; i < k; i += 32, line += 16 * 64) {
+    for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
         int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
-        int32_t q[16][32];
+        int16_t high[16][32], sum[16][32], low[16][32];
+        uint8_t low_bytes[16][32];
         for (int r = 0; r < 16; r++) {
             const float *row = x + r * stride + i;
             int used = r < rows ? columns : 0;
+            int32_t q[32];
             if (used == 32)
-                for (int j = 0; j < 32; j++) q[r][j] = quantised(row[j], factor[r], limit);
+                for (int j = 0; j < 32; j++) q[j] = quantised(row[j], factor[r], limit);
             else
                 for (int j = 0; j < 32; j++)
-                    q[r][j] = j < used ? quantised(row[j], factor[r], limit) : 0;
+                    q[j] = j < used ? quantised(row[j], factor[r], limit) : 0;
+            for (int j = 0; j < 32; j++) {
+                high[r][j] = (int16_t)q[j];
+                if (!wide) continue;
+                /* unsigned: a NaN's row may hold anything */
+                const int32_t above = (int32_t)((uint32_t)q[j] + (uint32_t)use) >> 8;
+                const int32_t rest = (int32_t)((uint32_t)q[j] - ((uint32_t)above << 8));
+                high[r][j] = (int16_t)above;
+                sum[r][j] = (int16_t)(above + rest);
+                low[r][j] = (int16_t)rest;
+                low_bytes[r][j] = (uint8_t)rest;
+            }
         }
-        for (int part = 0; part < parts; part++) {
-            int16_t halves[16][32];
-            for (int r = 0; r < 16; r++)
-                for (int j = 0; j < 32; j++) halves[r][j] = part_of(q[r][j], part, parts);
-            for (int p = 0; p < lines; p++)
-                for (int r = 0; r < 16; r++)
-                    memcpy(line + part * part_bytes + p * 64 + r * 4, &halves[r][2 * p], 4);
-        }
-        if (parts == 1) sums_add(s, line, lines);
+        for (int p = 0; p < lines; p++)
+            for (int r = 0; r < 16; r++) {
+                memcpy(at.high + p * 64 + r * 4, &high[r][2 * p], 4);
+                if (!wide) continue;
+                memcpy(at.sum + p * 64 + r * 4, &sum[r][2 * p], 4);
+                if (!ASSAY_QUADS)
+                    memcpy(at.low + p * 64 + r * 4, &low[r][2 * p], 4);
+                else if (p % 2 == 0)
+                    memcpy(at.low + p * 32 + r * 4, &low_bytes[r][2 * p], 4);
+            }
+        if (!wide) sums_add(s, at.high, lines);
     }
 }
 #endif
 
-static void pack_rows(const float *x, int64_t stride, int rows, int64_t k, const float *factor,
-                      int bits, char *line, sums *s) {
-    const int most = (1 << (bits - 1)) - 1;
-    if (assay_wide(bits))
-        pack_parts(x, stride, rows, k, factor, most, line, s, ASSAY_WIDE_PARTS);
-    else
-        pack_parts(x, stride, rows, k, factor, most, line, s, 1);
-}
-
 static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, int bits,
-                           const float *scales, char *panel) {
+                           int use, const float *scales, char *panel) {
+    const int most = (1 << (bits - 1)) - 1;
     assay_head *head = (assay_head *)panel;
     int32_t largest[16];
     float factor[16];
@@ -333,16 +370,26 @@ static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, 
         set_scales(largest, bits, head, factor);
     }
     sums_begin(&s, (k + 1) / 2);
-    pack_rows(x, stride, rows, k, factor, bits, panel + sizeof *head, &s);
+    if (assay_wide(bits))
+        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k), &s, 1);
+    else
+        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k), &s, 0);
     sums_end(&s, head);
 }
 
 /* --- rows contiguous, k not ------------------------------------------------------------------- */
 
 #if ASSAY_VECTOR == 64
-ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
-    __m512i m = _mm512_and_si512(_mm512_set1_epi32(0x7fffffff), _mm512_loadu_si512(x));
-    _mm512_storeu_si512(most, _mm512_max_epi32(m, _mm512_loadu_si512(most)));
+/* The greatest magnitudes of `panels` panels, at most four. */
+ASSAY_INLINE void largest_16(const float *x, int64_t stride, int64_t k, const int panels,
+                             int32_t most[][16]) {
+    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
+    __m512i m[4];
+    for (int g = 0; g < panels; g++) m[g] = _mm512_setzero_si512();
+    for (int64_t i = 0; i < k; i++, x += stride)
+        for (int g = 0; g < panels; g++)
+            m[g] = _mm512_max_epi32(m[g], _mm512_and_si512(mask, _mm512_loadu_si512(x + g * 16)));
+    for (int g = 0; g < panels; g++) _mm512_storeu_si512(most[g], m[g]);
 }
 
 /* Lower halves of `even` and `odd`, side by side. */
@@ -350,25 +397,37 @@ ASSAY_INLINE __m512i pairs(__m512i even, __m512i odd) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
 }
 
-ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
-                          char *line, const int parts, int64_t part_bytes) {
-    __m512 f = _mm512_loadu_ps(factor);
-    __m512i a = rounded(_mm512_loadu_ps(even), f), b = _mm512_setzero_si512();
-    if (odd) b = rounded(_mm512_loadu_ps(odd), f);
-    if (parts == 1) {
-        a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
-        a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
-        a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
-        _mm512_store_si512(line, a);
-        return;
+/* Elements 0 and 1 of sixteen rows, and 2 and 3: as many of them as are no NULL. */
+ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
+                          const target *at, const int wide) {
+    const __m512 f = _mm512_loadu_ps(factor);
+    __m512i rests[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (int p = 0; p < 2; p++) {
+        const float *even = x[2 * p], *odd = x[2 * p + 1];
+        if (!even) break;
+        __m512i a = rounded(_mm512_loadu_ps(even), f), b = _mm512_setzero_si512();
+        if (odd) b = rounded(_mm512_loadu_ps(odd), f);
+        if (!wide) {
+            a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
+            a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
+            a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
+            _mm512_store_si512(at->high + p * 64, a);
+            continue;
+        }
+        const __m512i most = _mm512_set1_epi32(limit), least = _mm512_set1_epi32(-limit);
+        a = _mm512_max_epi32(_mm512_min_epi32(a, most), least);
+        b = _mm512_max_epi32(_mm512_min_epi32(b, most), least);
+        const __m512i above_a = _mm512_add_epi32(a, _mm512_set1_epi32(use));
+        const __m512i above_b = _mm512_add_epi32(b, _mm512_set1_epi32(use));
+        /* (b + use) >> 8 << 16, but for what the lower half is taken from */
+        const __m512i upper = _mm512_mask_blend_epi16(
+            0xaaaaaaaa, _mm512_srai_epi32(above_a, 8), _mm512_slli_epi32(above_b, 8));
+        rests[p] = _mm512_sub_epi16(pairs(a, b), _mm512_slli_epi16(upper, 8));
+        _mm512_store_si512(at->high + p * 64, upper);
+        _mm512_store_si512(at->sum + p * 64, _mm512_add_epi16(upper, rests[p]));
+        if (!ASSAY_QUADS) _mm512_store_si512(at->low + p * 64, rests[p]);
     }
-    __m512i high[2], low[2];
-    cut(a, _mm512_set1_epi32(limit), &high[0], &low[0]);
-    cut(b, _mm512_set1_epi32(limit), &high[1], &low[1]);
-    __m512i upper = pairs(high[0], high[1]), lower = pairs(low[0], low[1]);
-    _mm512_store_si512(line, upper);
-    _mm512_store_si512(line + part_bytes, lower);
-    _mm512_store_si512(line + 2 * part_bytes, _mm512_add_epi16(upper, lower));
+    if (wide && ASSAY_QUADS) _mm512_store_si512(at->low, four_bytes(rests[0], rests[1]));
 }
 #else
 ASSAY_INLINE assay_i32s chosen(assay_i32s mask, assay_i32s a, assay_i32s b) {
@@ -385,12 +444,18 @@ ASSAY_INLINE assay_i32s quantised_lanes(const float *x, const float *factor, int
     return chosen(q < -most, -most, q);
 }
 
-ASSAY_INLINE void largest_16(const float *x, int32_t *most) {
-    for (int p = 0; p < ASSAY_PARTS; p++) {
-        assay_i32s m = assay_load(x + p * ASSAY_WIDTH) & 0x7fffffff;
-        assay_i32s old = assay_load(most + p * ASSAY_WIDTH);
-        assay_store(most + p * ASSAY_WIDTH, chosen(m > old, m, old));
-    }
+/* The greatest magnitudes of `panels` panels, at most four. */
+ASSAY_INLINE void largest_16(const float *x, int64_t stride, int64_t k, const int panels,
+                             int32_t most[][16]) {
+    assay_i32s m[4][ASSAY_PARTS];
+    memset(m, 0, sizeof m);
+    for (int64_t i = 0; i < k; i++, x += stride)
+        for (int g = 0; g < panels; g++)
+            for (int p = 0; p < ASSAY_PARTS; p++) {
+                assay_i32s a = assay_load(x + g * 16 + p * ASSAY_WIDTH) & 0x7fffffff;
+                m[g][p] = chosen(a > m[g][p], a, m[g][p]);
+            }
+    memcpy(most, m, sizeof m[0] * (size_t)panels);
 }
 
 /* Lower halves of `even` and `odd`, side by side. */
@@ -398,35 +463,49 @@ ASSAY_INLINE assay_i32s pairs(assay_i32s even, assay_i32s odd) {
     return (even & 0xffff) | (assay_i32s)((assay_u32s)odd << 16);
 }
 
-ASSAY_INLINE void pack_16(const float *even, const float *odd, const float *factor, int limit,
-                          char *line, const int parts, int64_t part_bytes) {
-    for (int p = 0; p < ASSAY_PARTS; p++, line += ASSAY_VECTOR) {
-        assay_i32s a = quantised_lanes(even, factor, p, limit), b = {0};
-        if (odd) b = quantised_lanes(odd, factor, p, limit);
-        if (parts == 1) {
-            assay_store(line, pairs(a, b));
-            continue;
+/* Elements 0 and 1 of sixteen rows, and 2 and 3: as many of them as are no NULL. */
+ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
+                          const target *at, const int wide) {
+    for (int part = 0; part < ASSAY_PARTS; part++) {
+        const int place = part * ASSAY_VECTOR;
+        assay_i32s bytes = {0};
+        for (int p = 0; p < 2; p++) {
+            const float *even = x[2 * p], *odd = x[2 * p + 1];
+            if (!even) break;
+            assay_i32s a = quantised_lanes(even, factor, part, limit), b = {0};
+            if (odd) b = quantised_lanes(odd, factor, part, limit);
+            if (!wide) {
+                assay_store(at->high + p * 64 + place, pairs(a, b));
+                continue;
+            }
+            const assay_i32s above_a = (a + use) >> 8, above_b = (b + use) >> 8;
+            const assay_i32s low_a = a - above_a * 256, low_b = b - above_b * 256;
+            assay_store(at->high + p * 64 + place, pairs(above_a, above_b));
+            assay_store(at->sum + p * 64 + place, pairs(above_a + low_a, above_b + low_b));
+            if (!ASSAY_QUADS) assay_store(at->low + p * 64 + place, pairs(low_a, low_b));
+            bytes |= (assay_i32s)((assay_u32s)((low_a & 255) | (low_b & 255) << 8) << 16 * p);
         }
-        const assay_i32s above_a = (a + 512) >> 10, above_b = (b + 512) >> 10;
-        const assay_i32s low_a = a - above_a * 1024, low_b = b - above_b * 1024;
-        assay_store(line, pairs(above_a, above_b));
-        assay_store(line + part_bytes, pairs(low_a, low_b));
-        assay_store(line + 2 * part_bytes, pairs(above_a + low_a, above_b + low_b));
+        if (wide && ASSAY_QUADS) assay_store(at->low + place, bytes);
     }
 }
 #endif
 
 /* `panels` panels, at most MOST_GROUP, that all have sixteen lanes, of which `rows` count. */
 ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int rows, int64_t k,
-                               int bits, const float *scales, char *panel, const int parts) {
-    const int64_t panel_bytes = assay_panel_bytes(k, bits), part_bytes = (k + 1) / 2 * 64;
+                               int bits, int use, const float *scales, char *panel,
+                               const int wide) {
+    const int64_t panel_bytes = assay_panel_bytes(k, bits);
     const int limit = (1 << (bits - 1)) - 1;
     int32_t largest[MOST_GROUP][16];
     float factor[MOST_GROUP][16];
+    target at[MOST_GROUP];
     sums s[MOST_GROUP];
-    memset(largest, 0, sizeof largest);
-    for (int64_t i = 0; i < k && !scales; i++)
-        for (int g = 0; g < panels; g++) largest_16(x + i * stride + g * 16, largest[g]);
+    for (int g = 0; g < panels && !scales;) {
+        if (panels - g >= 4)
+            largest_16(x + g * 16, stride, k, 4, &largest[g]), g += 4;
+        else
+            largest_16(x + g * 16, stride, k, 1, &largest[g]), g += 1;
+    }
     for (int g = 0; g < panels; g++) {
         assay_head *head = (assay_head *)(panel + g * panel_bytes);
         if (scales)
@@ -434,36 +513,40 @@ ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int r
         else
             set_scales(largest[g], bits, head, factor[g]);
         sums_begin(&s[g], (k + 1) / 2);
+        at[g] = target_of((char *)head, k);
     }
     for (int64_t i = 0; i < k; i += 32) {
-        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
-        char *line = panel + sizeof(assay_head) + i / 2 * 64;
-        for (int p = 0; p < lines; p++) {
-            const float *even = x + (i + 2 * p) * stride;
-            const float *odd = 2 * p + 1 < columns ? even + stride : NULL;
-            for (int g = 0; g < panels; g++)
-                pack_16(even + g * 16, odd ? odd + g * 16 : NULL, factor[g], limit,
-                        line + g * panel_bytes + p * 64, parts, part_bytes);
+        const int columns = k - i >= 32 ? 32 : (int)(k - i);
+        const char *first[MOST_GROUP];
+        for (int g = 0; g < panels; g++) first[g] = at[g].high;
+        for (int j = 0; j < columns; j += 4) {
+            const float *line = x + (i + j) * stride;
+            for (int g = 0; g < panels; g++, line += 16) {
+                const float *four[4];
+                for (int u = 0; u < 4; u++) four[u] = j + u < columns ? line + u * stride : NULL;
+                pack_16(four, factor[g], limit, use, &at[g], wide);
+                advance(&at[g], 2);
+            }
         }
-        if (parts > 1) continue;
-        for (int g = 0; g < panels; g++) sums_add(&s[g], line + g * panel_bytes, lines);
+        if (wide) continue;
+        for (int g = 0; g < panels; g++) sums_add(&s[g], first[g], (columns + 1) / 2);
     }
     for (int g = 0; g < panels; g++) sums_end(&s[g], (assay_head *)(panel + g * panel_bytes));
 }
 
 static void k_major_narrow(const float *x, int64_t stride, int panels, int rows, int64_t k,
-                           int bits, const float *scales, char *panel) {
-    pack_k_major(x, stride, panels, rows, k, bits, scales, panel, 1);
+                           int bits, int use, const float *scales, char *panel) {
+    pack_k_major(x, stride, panels, rows, k, bits, use, scales, panel, 0);
 }
 static void k_major_wide(const float *x, int64_t stride, int panels, int rows, int64_t k, int bits,
-                         const float *scales, char *panel) {
-    pack_k_major(x, stride, panels, rows, k, bits, scales, panel, ASSAY_WIDE_PARTS);
+                         int use, const float *scales, char *panel) {
+    pack_k_major(x, stride, panels, rows, k, bits, use, scales, panel, 1);
 }
 
 /* --- any source ------------------------------------------------------------------------------- */
 
 void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
-                       int64_t panels, int64_t k, int bits, char *packed) {
+                       int64_t panels, int64_t k, int bits, int use, char *packed) {
     const int64_t panel_bytes = assay_panel_bytes(k, bits), row_ld = (k + 15) / 16 * 16 + 16;
     if (panel0 + panels > assay_panels(rows)) panels = assay_panels(rows) - panel0;
     for (int64_t p = 0; p < panels;) {
@@ -505,9 +588,9 @@ void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, in
         if (source->scales) scales = source->scales + batch * source->scale_batch_stride + row0;
         if (k_major)
             (assay_wide(bits) ? k_major_wide : k_major_narrow)(x, stride, (int)group, (int)count, k,
-                                                               bits, scales, panel);
+                                                               bits, use, scales, panel);
         else
-            pack_row_major(x, stride, (int)count, k, bits, scales, panel);
+            pack_row_major(x, stride, (int)count, k, bits, use, scales, panel);
         p += group;
     }
 }

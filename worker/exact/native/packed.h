@@ -5,8 +5,11 @@
    end are zero).
 
    Above 14 bits a product of two integers leaves no room to add many up, so each integer is cut,
-   q = 1024 hi + lo, and a panel has three times the lines: those of hi, of lo, and of hi + lo. The
-   three products hi hi', lo lo' and (hi + lo)(hi' + lo') give q q' (Karatsuba). */
+   q = 256 hi + lo, and a panel has the lines of hi, those of hi + lo, and then lo. The three
+   products hi hi', (hi + lo)(hi' + lo') and lo lo' give q q' (Karatsuba). Where the processor
+   multiplies bytes by fours, lo has a line of bytes for every four elements: half the work of the
+   others. Its instruction takes unsigned bytes by signed ones, so lo is in [0, 255] for the lanes
+   and in [-128, 127] for the rows; hi and hi + lo go with it. */
 #ifndef ASSAY_PACKED_H
 #define ASSAY_PACKED_H
 
@@ -19,10 +22,15 @@
 #define ASSAY_LEVELS 9
 
 #define ASSAY_NARROW_BITS 14
-#define ASSAY_WIDE_PARTS 3
-/* lo is in [-512, 511], hi at 20 bits in [-512, 512], so all three lie within +-1024, and products
-   of this many lines, 1024 elements, stay below 2^31. */
-#define ASSAY_WIDE_RUN 512
+/* At 20 bits hi is in [-2048, 2048], so this many lines of hi hi' stay below 2^31, and those of
+   lo lo' and of hi lo' + lo hi' all the more. That of (hi + lo)(hi' + lo') may wrap: what the other
+   two leave of it does not. */
+#define ASSAY_WIDE_RUN 254
+_Static_assert(ASSAY_WIDE_RUN * 2 * 2048LL * 2048LL < 1LL << 31, "a run overflows");
+_Static_assert(ASSAY_WIDE_RUN % 2 == 0, "a run ends within a line of lo");
+/* Which side of a product a panel is packed for: what is added before its integers are cut. */
+#define ASSAY_FOR_ROWS 128
+#define ASSAY_FOR_LANES 0
 ASSAY_INLINE int assay_wide(int bits) { return bits > ASSAY_NARROW_BITS; }
 
 typedef struct assay_head {
@@ -45,8 +53,13 @@ typedef struct assay_head {
 #endif
 
 ASSAY_INLINE int64_t assay_panels(int64_t rows) { return (rows + 15) / 16; }
+ASSAY_INLINE int64_t assay_line_bytes(int64_t k) { return (k + 1) / 2 * 64; } /* of hi, or of all */
+ASSAY_INLINE int64_t assay_low_bytes(int64_t k) {
+    return ASSAY_QUADS ? (k + 3) / 4 * 64 : assay_line_bytes(k);
+}
 ASSAY_INLINE int64_t assay_panel_bytes(int64_t k, int bits) {
-    return (int64_t)sizeof(assay_head) + (k + 1) / 2 * 64 * (assay_wide(bits) ? ASSAY_WIDE_PARTS : 1);
+    const int64_t wide = assay_wide(bits) ? assay_line_bytes(k) + assay_low_bytes(k) : 0;
+    return (int64_t)sizeof(assay_head) + assay_line_bytes(k) + wide;
 }
 
 ASSAY_INLINE float assay_power(int n) { /* 2^n for n in [-149, 127] */
@@ -74,9 +87,9 @@ ASSAY_INLINE int assay_row_scale(int32_t largest, int bits, float *scale, float 
 }
 
 /* Packs rows [16 * panel0, 16 * (panel0 + panels)) of one batch, or as many of them as there are,
-   on this thread. Uses thread memory slot 0. */
+   on this thread; `use` is ASSAY_FOR_ROWS or ASSAY_FOR_LANES. Uses thread memory slot 0. */
 void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
-                       int64_t panels, int64_t k, int bits, char *packed);
+                       int64_t panels, int64_t k, int bits, int use, char *packed);
 
 /* Products of `row_panels` panels by `lane_panels` panels, on this thread: c[i * c_row + j] for row i
    of the first and row j of the second if c_lane is 1, else c[i * c_row + j * c_lane]. `rows` and

@@ -94,18 +94,22 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     first, count, start, many = (
         ("k0", "ks", "row0", "rows") if k_major else ("row0", "rows", "k0", "ks")
     )
+    # Runs outside: what is known of a run serves all lines, whose indices are counted up.
     lines = _indices("batch", batch, "b")
-    lines += [f"for (int64_t u = 0; u < {count}; u++) {{", f"const int64_t ru = {first} + u;"]
-    lines += _indices("ru", outer, "o")
-    lines += [f"for (int64_t w = 0; w < {many};) {{", f"const int64_t rw = {start} + w;"]
+    lines += [
+        f"for (int64_t w = 0, run; w < {many}; w += run) {{",
+        f"const int64_t rw = {start} + w;",
+    ]
     lines += _indices("rw", runs, "r")
     last = f"r{len(runs) - 1}"
     size, along = runs[-1]
     names = [("b", batch), ("o", outer), ("r", runs[:-1])]
     step = along.flat.strides[0]
     lines += [
-        f"int64_t run = {size} - {last};",
+        f"run = {size} - {last};",
         f"if (run > {many} - w) run = {many} - w;",
+        *_indices(first, outer, "o", counted=True),
+        f"for (int64_t u = 0; u < {count}; u++) {{",
         "float *restrict d = dst + u * ld + w;",
         f"const float *s = x + {_index(found.flat.offset, names, step, last, None)};",
     ]
@@ -127,16 +131,19 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     if conditions:
         element = f"{' && '.join(conditions)} ? {element} : {fill}"
     if found.bounds:
+        lines += ["if (low > run) low = run;", "if (high < low) high = low;"]
+    if step == 1 and not conditions:
+        which = f"low, high, {fill}" if found.bounds else "0, run, 0"
+        lines.append(f"assay_run(d, s, run, {which});")
+    elif found.bounds:
         lines += [
-            "if (low > run) low = run;",
-            "if (high < low) high = low;",
             f"for (int64_t v = 0; v < low; v++) d[v] = {fill};",
             f"for (int64_t v = low; v < high; v++) d[v] = {element};",
             f"for (int64_t v = high; v < run; v++) d[v] = {fill};",
         ]
     else:
         lines.append(f"for (int64_t v = 0; v < run; v++) d[v] = {element};")
-    lines += ["w += run;", "}", "}"]
+    lines += [*_count_up(outer, "o"), "}", "}"]
     return Rows(source, 0, None, "\n".join(lines), k_major, found, parts)
 
 
@@ -146,14 +153,25 @@ def _still(found: Access) -> Access:
     return Access(Form(0, (0,)), edges, found.fill)
 
 
-def _indices(name: str, part: Part, letter: str) -> list[str]:
+def _indices(name: str, part: Part, letter: str, counted: bool = False) -> list[str]:
+    """A part's loops' indices, from their number in all; `counted`: to be counted up from there."""
     lines = []
     for j, (size, _) in enumerate(part):
         below = prod(s for s, _ in part[j + 1 :])
-        index = f"{name} / {below}" if below > 1 else name
-        lines.append(f"const int64_t {letter}{j} = {index}{f' % {size}' if j else ''};")
+        # unsigned: a division by a constant, often a power of two, is then cheaper
+        index = f"(uint64_t){name} / {below}" if below > 1 else f"(uint64_t){name}"
+        kind = "int64_t" if counted else "const int64_t"
+        lines.append(f"{kind} {letter}{j} = (int64_t)({index}{f' % {size}' if j else ''});")
         lines.append(f"(void){letter}{j};")
     return lines
+
+
+def _count_up(part: Part, letter: str) -> list[str]:
+    """A part's next indices: the last goes up, and one that is through takes the one before."""
+    text = f"{letter}0++;"
+    for j in range(1, len(part)):
+        text = f"if (++{letter}{j} == {part[j][0]}) {{ {letter}{j} = 0; {text} }}"
+    return [text]
 
 
 def _index(

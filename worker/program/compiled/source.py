@@ -20,6 +20,7 @@ HEADER = """#include <stdint.h>
 
 #include "dot.h"
 #include "pool.h"
+#include "runs.h"
 #include "scalar.h"
 """
 

@@ -275,7 +275,17 @@ class _Walk:
             for n in sorted(self.kept)
         ]
         lines += self._passes("e" if blocks > 1 else str(side))
-        return lines, prod(outer) * blocks
+        strips = prod(outer) * blocks
+        block = min(strips, max(1, TASK // (width * self.length)))
+        if block > 1:  # a strip of short rows is less than what taking a task costs
+            lines = [
+                f"const int64_t t1 = (t + 1) * {block} < {strips} ? (t + 1) * {block} : {strips};",
+                f"for (int64_t strip = t * {block}; strip < t1; strip++) {{",
+                "int64_t t = strip;",
+                *lines,
+                "}",
+            ]
+        return lines, -(-strips // block)
 
     def _passes(self, end: str | None) -> list[str]:
         """All stages of one row; or of rows side by side, up to `end`."""
