@@ -28,13 +28,17 @@ class Row:
 def compare(
     name: str, ours: Callable[[], object], theirs: Callable[[], object], seconds: float = 4.0
 ) -> Row:
-    """Runs both in turn for about `seconds`, at least five times each, after one warm-up."""
-    ours(), theirs()
+    """Runs both in turn for about `seconds`, at least five times each.
+
+    Of two runs in a row the second counts: threads of PyTorch's that have nothing to do spin for
+    some milliseconds before they sleep, and would take a processor from what runs after them.
+    """
     mine: list[float] = []
     other: list[float] = []
     end = time.perf_counter() + seconds
     while len(mine) < 5 or time.perf_counter() < end:
         for function, times in ((ours, mine), (theirs, other)):
+            function()
             start = time.perf_counter()
             function()
             times.append(time.perf_counter() - start)
