@@ -5,6 +5,7 @@ import itertools
 import os
 import platform
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from tests.exact import helpers
 from worker import exact
-from worker.exact import backends, native
+from worker.exact import backends, gpu, native
 from worker.exact import reference as ref
 from worker.exact.native import build
 
@@ -337,3 +338,16 @@ def test_a_compiler_that_fails_costs_speed_alone(monkeypatch, caplog, fresh_comp
     assert "native" not in backends.candidates(torch.device("cpu"), 64, 14)
     assert "no intrinsic" in caplog.text
     assert exact.dot(torch.ones(2, 3), torch.ones(2, 3)).tolist() == [[3.0] * 2] * 2
+
+
+def test_a_gpu_without_triton_is_told_once(monkeypatch, caplog):
+    """Protects logs: one line, however many kinds of rows a program multiplies."""
+    monkeypatch.setitem(sys.modules, "worker.exact.gpu.product", None)  # its import fails,
+    monkeypatch.delattr(gpu, "product", raising=False)  # and is not found where it was done
+    backends.has_triton.cache_clear()
+    try:
+        with caplog.at_level("WARNING"):
+            assert not any(backends.gpu_supports(k, 14) for k in (8, 64, 500))
+    finally:
+        backends.has_triton.cache_clear()
+    assert caplog.text.count("slower without Triton") == 1

@@ -126,3 +126,13 @@ def repeated(
             found = program.run(state, batch)
         assert same([*found[0], *found[1]], expected), backend
     return reports
+
+
+def assert_as_in_pytorch(found: Tensor, module: torch.nn.Module, *rows: Any, **named: Any) -> None:
+    """An inference's report is the module's answer, or its logits, within a thousandth of the
+    greatest."""
+    with torch.no_grad():
+        expected = module(*rows, **named)
+    expected = getattr(expected, "logits", expected)
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)

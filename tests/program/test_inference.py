@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.program.helpers import repeated, same
+from tests.program.helpers import assert_as_in_pytorch, repeated, same
 from tests.program.models import seeded
 from tests.program.test_families import Recurrent, gpt, llama, residual
 from worker.program import Unsupported, capture_inference, inference_state
@@ -42,10 +42,7 @@ def test_a_module_answers_as_in_pytorch_and_to_the_same_bits(name):
     module, x = seeded(1, make), seeded(2, lambda: rows(5))
     program, state = capture_inference(module, [x]), inference_state(module)
     (found,) = repeated(program, state, [x])
-    with torch.no_grad():
-        expected = module(x)
-    scale = float(expected.abs().max())
-    torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)
+    assert_as_in_pytorch(found, module, x)
     assert same(program.run(state, [x])[0], state)
 
 

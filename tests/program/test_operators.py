@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.program.helpers import same
+from tests.program.helpers import assert_as_in_pytorch, same
 from tests.program.models import seeded
 from worker.program import capture_inference, capture_training, inference_state, training_state
 
@@ -206,10 +206,7 @@ def test_a_module_of_torch_trains_and_answers_as_in_pytorch(name):
     module.eval()
     program, state = capture_inference(module, [rows]), inference_state(module)
     (found,) = program.run(state, [rows])[1]
-    with torch.no_grad():
-        expected = module(rows)
-    scale = float(expected.abs().max())
-    torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)
+    assert_as_in_pytorch(found, module, rows)
     alone = rows[2:3].expand(rows.shape).contiguous()
     by_row = [program.run(state, [r])[1][0].view(4, -1) for r in (rows, alone)]
     if name != "attention":  # which adds a sum over the whole batch

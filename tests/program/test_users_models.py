@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.models import language_loss
-from tests.program.helpers import repeated, same
+from tests.program.helpers import assert_as_in_pytorch, repeated, same
 from tests.program.models import seeded
 from worker.program import capture_inference, capture_training, inference_state, training_state
 
@@ -236,10 +236,7 @@ def test_it_trains_and_then_answers_as_in_pytorch(name):
     x = batch[0]
     program, state = capture_inference(module, [x]), inference_state(module)
     (found,) = repeated(program, state, [x])
-    with torch.no_grad():
-        expected = module(x)
-    scale = float(expected.abs().max())
-    torch.testing.assert_close(found.view(expected.shape), expected, rtol=0, atol=1e-3 * scale)
+    assert_as_in_pytorch(found, module, x)
     single = capture_inference(module, [x[:1]])
     for row in range(len(x)):
         alone = single.run(state, [x[row : row + 1]])[1][0]

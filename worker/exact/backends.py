@@ -258,13 +258,22 @@ def compiles() -> bool:
 
 
 @cache
-def gpu_supports(k: int, bits: int) -> bool:
-    """Whether there is Triton here and its kernels take such rows; logs what is missing."""
+def has_triton() -> bool:
+    """Whether there is Triton here; says once what is missing."""
     try:
-        from worker.exact.gpu import product
+        from worker.exact.gpu import product  # noqa: F401  # it imports Triton
     except ImportError as error:
         log.warning("products on this GPU are slower without Triton: %s", error)
         return False
+    return True
+
+
+def gpu_supports(k: int, bits: int) -> bool:
+    """Whether there is Triton here and its kernels take such rows."""
+    if not has_triton():
+        return False
+    from worker.exact.gpu import product
+
     return product.supports(k, bits)
 
 
