@@ -369,6 +369,7 @@ LOOKS = {
     "equal": lambda y: y if torch.equal(y, y.abs()) else -y,
     "allclose": lambda y: y if torch.allclose(y, y.abs()) else -y,
     "chance": lambda y: y * torch.rand(2).tolist()[0],
+    "a coin": lambda y: y if torch.rand([]) < 0.5 else -y,
 }
 
 
@@ -396,6 +397,16 @@ def test_python_may_look_at_what_every_run_has():
     """Protects modules that keep sizes in tensors: constants are known when they are captured."""
     sizes = torch.tensor([1, 2, 3])
     capture(Calls(lambda y: y * sizes.tolist()[2] + torch.arange(4).numpy()[1]))
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, 2.0), (1.0, 3.0)])
+def test_chance_that_decides_nothing_is_no_chance(probability, expected):
+    """Protects users of `layerdrop`, which models have at 0: the branch is always the same one."""
+    program = capture_inference(
+        Calls(lambda y: y * 3 if torch.rand([]) < probability else y * 2), batch()[:1]
+    )
+    plain = capture_inference(Calls(lambda y: y * expected), batch()[:1])
+    assert program.root == plain.root
 
 
 @pytest.mark.parametrize("draw", [random.random, np.random.rand])

@@ -325,6 +325,22 @@ def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
     return looked
 
 
+_UNIFORM = (aten.rand.default, aten.rand_like.default)
+
+
+def _truth(x: Tensor) -> bool:
+    """`bool(x)`, as in `if torch.rand([]) < self.layerdrop`: with a probability of 0 or 1, chance
+    decides nothing."""
+    mode = get_proxy_mode()
+    slot = get_proxy_slot(x, mode.tracer, None) if mode else None
+    if slot is not None:
+        node = slot.proxy.node
+        drawn = bool(node.all_input_nodes) and node.all_input_nodes[0].target in _UNIFORM
+        if drawn and node.target is aten.lt.Scalar and not 0 < node.args[1] < 1:
+            return bool(node.args[1] >= 1)
+    return bool(Tensor.__bool__(x))
+
+
 def _pack(*_: Any) -> Any:
     raise Unsupported(
         "pack_padded_sequence, whose result has a shape that only a run has: give the layer the "
@@ -336,6 +352,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch._C._VariableFunctions._pack_padded_sequence: _pack,
     **{f: _looks_at(f) for f in (Tensor.numpy, Tensor.__array__, Tensor.tolist)},
     **{f: _looks_at(f) for f in (torch.equal, Tensor.equal, torch.allclose, Tensor.allclose)},
+    Tensor.__bool__: _truth,
     F.one_hot: _one_hot,
     F.embedding_bag: _embedding_bag,
     F.embedding: _embedding,

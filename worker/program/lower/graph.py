@@ -111,6 +111,10 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         return args[0][args[1]]
     kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: values[n])
     builder.origin = f"{target}  {user_line(node)}".strip()
+    made = node.meta.get("val")
+    if isinstance(made, torch.Tensor) and made.numel() == 0:
+        # as half of what a rotary embedding cuts in two may be: only its shape is ever read
+        return builder.full(0, dtype_code(made.dtype), tuple(made.shape))
     try:
         return RULES[target](builder, *args, **kwargs)
     except ValueError as error:  # Unsupported, a malformed record, a number that does not fit

@@ -85,6 +85,8 @@ def slice_scatter(
     end: int | None = None,
     step: int = 1,
 ) -> View:
+    if not source.count:
+        return x
     axis = axis_of(dim, x)
     first, last, stride = slice(start, end, step).indices(x.shape[axis])
     ones = b.map(Map.COPY, b.full(True, BOOL, source.shape))
