@@ -333,11 +333,11 @@ def _truth(x: Tensor) -> bool:
     decides nothing."""
     mode = get_proxy_mode()
     slot = get_proxy_slot(x, mode.tracer, None) if mode else None
-    if slot is not None:
-        node = slot.proxy.node
-        drawn = bool(node.all_input_nodes) and node.all_input_nodes[0].target in _UNIFORM
-        if drawn and node.target is aten.lt.Scalar and not 0 < node.args[1] < 1:
-            return bool(node.args[1] >= 1)
+    node: Any = None if slot is None else slot.proxy.node
+    if node is not None and node.target is aten.lt.Scalar:
+        drawn, probability = node.args
+        if drawn.target in _UNIFORM and not 0 < probability < 1:
+            return bool(probability >= 1)
     return bool(Tensor.__bool__(x))
 
 
