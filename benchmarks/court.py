@@ -129,10 +129,13 @@ def functions() -> dict[str, dict[str, int]]:
     close = rng.integers(0, 1 << 24, 400, dtype=np.uint32) >> rng.integers(0, 24, 400, np.uint32)
     cancelling = np.stack([ordinary[0], ordinary[0] ^ 0x80000000 ^ close])
     odd = np.array([[x, y] for x in cases.SPECIALS[::3] for y in cases.SPECIALS[::3]]).T
+    lengths = [(x, y) for x in cases.LEADING_BITS for y in cases.BESIDE_SUBNORMALS]
+    subnormal_by_length = np.array([pair for x, y in lengths for pair in ((x, y), (y, x))]).T
     tried = (
         np.stack(helpers.random_pairs(rng, 1000)),
         cancelling,
         odd,
+        subnormal_by_length,
         np.array(cases.SUM_EDGES).T,
     )
     mixed = np.concatenate([pairs.astype(np.uint32) for pairs in tried], axis=1)

@@ -68,6 +68,8 @@ def unary() -> Vectors:
             operands += [rng.randrange(0x39800000, 0x42B20000) for _ in range(150)]
             operands += [rng.randrange(0xB9800000, 0xC2D00000) for _ in range(150)]
             operands += [rng.randrange(0x00800000) for _ in range(50)]
+        if name == "sqrt":
+            operands += cases.LEADING_BITS + [1 << k | rng.getrandbits(k) for k in range(1, 23)]
         if name in ("tanh", "erf", "sin", "cos"):
             operands += cases.TANH_ERF_EDGES + cases.SIN_COS_EDGES
             operands += [rng.randrange(0x39800000, 0x42B20000) for _ in range(150)]
@@ -85,6 +87,9 @@ def binary() -> Vectors:
         rng = random.Random(f"{SEED} {name}")
         pairs = [(rng.choice(cases.SPECIALS), rng.choice(cases.SPECIALS)) for _ in range(400)]
         pairs += [cases.pair(rng) for _ in range(500)]
+        if name in ("mul", "div"):
+            pairs += cases.about_subnormals(rng, quotients=name == "div")
+            pairs += [cases.PRODUCT_EDGE, cases.QUOTIENT_EDGE]
         vectors[name] = [f"{a:08x} {b:08x} {function(a, b):08x}" for a, b in pairs]
     return vectors
 

@@ -5,14 +5,19 @@ pragma solidity ^0.8.30;
 /// @notice Every function takes and returns raw bits, rounds once, to nearest, ties to even, keeps
 /// subnormals, and returns 0x7fc00000 for every NaN. Total: nothing here reverts.
 /// @dev Twin of `worker/exact/reference.py`. A finite value is `m * 2^(max(E, 1) - 150)` with E the
-/// exponent field and m the fraction, plus 2^23 if E > 0 (IEEE 754-2019, 3.4). Two devices serve
+/// exponent field and m the fraction, plus 2^23 if E > 0 (IEEE 754-2019, 3.4). Three devices serve
 /// all of the file:
 ///
-/// - Rounding. For s >= 1, `(m + 2^(s-1) - 1 + (m >> s & 1)) >> s` is m / 2^s to nearest even.
+/// - Rounding. For s >= 1, `(m + 2^(s-1) - (1 - (m >> s & 1))) >> s` is m / 2^s to nearest even: half
+///   is added, or one less where the last bit to keep is clear, so that a tie does not carry into it.
 /// - Packing. With q the rounded significand, hidden bit included, and E >= 1 its exponent field,
 ///   the bits are `((E - 1) << 23) + q`: the hidden bit adds one to the field, a carry out of the
 ///   rounding adds another, and a subnormal (no hidden bit, E = 1) needs no case of its own.
 ///   Anything at or above 0x7f800000 is an overflow, hence infinity.
+/// - Shifting up. A word has room for a significand far to the left. One that goes up by as much as
+///   its exponent says has the last place of every subnormal at the same bit, and constants round it
+///   there. If its leading bit is then more than 23 above that one, the number is normal: it goes up
+///   only so far that the two are 23 apart, and what is left of the exponent is its field less one.
 ///
 /// Assembly, because the compiler masks a uint32 at nearly every step, which doubles the gas of
 /// operations that a dispute repeats by the hundred. No assembly here touches memory or storage,
@@ -23,6 +28,28 @@ library Float32 {
     uint32 internal constant INFINITY = 0x7f800000;
     uint32 internal constant ONE = 0x3f800000;
 
+    /// @dev floor(log2 v) of a v < 256, without a loop: no five bits in a row of WINDOWS stand both at a
+    /// bit v and at another v with another logarithm (or at 0, which has none). So those from bit v on
+    /// number a byte of a table. The device is that of `LibBit.fls` in Solady; this number was found by
+    /// trial, bit by bit from the top. A test asks for every v. Where a leading bit can be in more than
+    /// eight places, comparisons come first, and the significand goes up by eight for each that holds.
+    uint256 private constant WINDOWS = 0x8421084210842108c6318c6394a5b7f5;
+    /// @dev 9 - floor(log2 v).
+    uint256 private constant LOG2_FROM_9 = 0x0203030403050405030505060406050703040500050006060405090605080807;
+    /// @dev 134 - floor(log2 v); 255, for more than any exponent, where v = 0.
+    uint256 private constant LOG2_FROM_134 = 0x7f8080818082818280828283818382848081820082ff83838182868382858584;
+
+    // Powers of two that have too many digits to be counted.
+    uint256 private constant BIT_56 = 0x100000000000000;
+    uint256 private constant BIT_64 = 0x10000000000000000;
+    uint256 private constant BIT_72 = 0x1000000000000000000;
+    uint256 private constant BIT_80 = 0x100000000000000000000;
+    uint256 private constant BIT_88 = 0x10000000000000000000000;
+    uint256 private constant BIT_149 = 0x20000000000000000000000000000000000000;
+    uint256 private constant BIT_150 = 0x40000000000000000000000000000000000000;
+    uint256 private constant BIT_198 = 0x40000000000000000000000000000000000000000000000000;
+    uint256 private constant BIT_199 = 0x80000000000000000000000000000000000000000000000000;
+
     // --- arithmetic ---
 
     /// @notice a + b; an exact zero is +0 unless both are -0.
@@ -30,79 +57,75 @@ library Float32 {
     // slither-disable-next-line incorrect-shift,write-after-write
     function add(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            let signs := xor(a, b)
             let x := and(a, 0x7fffffff)
             let y := and(b, 0x7fffffff)
             // x is the greater magnitude, and a has its sign, which is the result's.
             if lt(x, y) {
-                a := b
                 let z := x
                 x := y
                 y := z
+                z := a
+                a := b
+                b := z
             }
-            // The exponent field less two: wraps for the two least, of which the bits are integers.
-            let e := sub(shr(23, x), 2)
             for {} 1 {} {
-                if iszero(lt(e, 253)) {
-                    if eq(e, 253) {
+                // An exponent field of 0, 1 or 255.
+                if iszero(lt(sub(x, 0x1000000), 0x7e800000)) {
+                    let opposite := and(xor(a, b), 0x80000000)
+                    if gt(x, 0x7f7fffff) {
                         // Not finite: inf - inf is invalid; otherwise the infinity wins.
-                        r := 0x7f800000
-                        if or(gt(x, r), and(eq(x, y), and(shr(31, signs), 1))) {
-                            r := 0x7fc00000
-                            a := 0
-                        }
+                        r := or(and(a, 0x80000000), 0x7f800000)
+                        if or(gt(x, 0x7f800000), and(eq(x, y), shr(31, opposite))) { r := 0x7fc00000 }
                         break
                     }
                     // Magnitudes' bits count the least unit of all.
-                    if iszero(and(signs, 0x80000000)) {
+                    if iszero(opposite) {
                         r := add(x, y)
                         // From 2^24 on the unit is twice that one: one bit to round off.
                         if gt(r, 0xffffff) { r := add(0x800000, shr(1, add(r, and(shr(1, r), 1)))) }
+                        r := or(and(a, 0x80000000), r)
                         break
                     }
-                    r := sub(x, y)
-                    if iszero(r) { a := 0 }
+                    r := mul(gt(x, y), or(and(a, 0x80000000), sub(x, y))) // an exact zero is +0
                     break
                 }
+                let e := shr(23, x)
                 // y's exponent field less one, that of a subnormal being 1.
-                let g := shr(23, y)
-                g := sub(g, gt(g, 0))
+                let g := sub(shr(23, y), gt(y, 0x7fffff))
                 // In units of 2^-26 of x's last place y is whole if the exponents are at most 26
                 // apart. Otherwise it is below 2^-3 of that place and cannot change x, and the shift,
                 // by a number that wraps below zero, leaves nothing of it.
-                let m :=
-                    add(
-                        shl(26, or(and(x, 0x7fffff), 0x800000)),
-                        mul(sub(1, and(shr(30, signs), 2)), shl(sub(add(25, g), e), sub(y, shl(23, g))))
-                    )
-                if lt(m, 0x1000000000000) {
-                    // Cancellation: the exponents are at most one apart, so m is whole in half places
-                    // of x. At most 23 bits are left, or none: an exact zero is +0.
-                    m := shr(25, m)
-                    if iszero(m) {
-                        a := 0
-                        break
-                    }
-                    // It goes up by as many places as bit 23 is above its leading bit, and no further
-                    // than to the least exponent, for which a bit is put where that ends.
-                    let v := or(m, shr(e, 0x800000))
-                    let t := mul(5, add(add(lt(v, 0x40000), lt(v, 0x2000)), add(lt(v, 0x100), lt(v, 8))))
-                    // By the five highest of the bits: 5 up from bit 18, .. 1 up from bit 22.
-                    t := add(
-                        t,
-                        byte(shr(18, shl(t, v)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                    )
-                    r := add(shl(23, sub(e, t)), shl(t, m))
+                let p := shl(26, or(and(x, 0x7fffff), 0x800000))
+                let q := shl(sub(add(27, g), e), sub(y, shl(23, g)))
+                // d places up have the leading bit at bit 50: 24 to keep, 27 to round off.
+                if iszero(and(xor(a, b), 0x80000000)) {
+                    let m := add(p, q)
+                    let d := lt(m, 0x4000000000000)
+                    let w := shl(d, m)
+                    r := add(shl(23, sub(e, d)), shr(27, sub(add(w, 0x4000000), iszero(and(w, 0x8000000)))))
+                    if gt(r, 0x7f800000) { r := 0x7f800000 }
+                    r := or(and(a, 0x80000000), r)
                     break
                 }
-                // Its leading bit is bit 48 + k; by m >> 49 = 0, 1, 2, 3: k = 0, 1, 2, 2.
-                let k := byte(shr(49, m), 0x0001020200000000000000000000000000000000000000000000000000000000)
-                m := shl(sub(2, k), m) // leading bit 50, 24 bits to keep, 27 to round off
-                r := add(shl(23, add(e, k)), shr(27, add(add(m, 0x3ffffff), and(shr(27, m), 1))))
-                if gt(r, 0x7f800000) { r := 0x7f800000 }
+                let m := sub(p, q)
+                if iszero(lt(m, 0x1000000000000)) {
+                    let d := add(1, lt(m, 0x2000000000000))
+                    let w := shl(d, m)
+                    r := add(
+                        or(shl(23, sub(e, d)), and(a, 0x80000000)),
+                        shr(27, sub(add(w, 0x4000000), iszero(and(w, 0x8000000))))
+                    )
+                    break
+                }
+                // Cancellation: the exponents are at most one apart, so m is whole in half places of x,
+                // has at most 23 bits of them, and is exact. It goes up like the others, but no further
+                // than to the least exponent, for which v has a bit where that ends. An exact zero is +0.
+                let v := or(m, shr(e, 0x4000000000000))
+                let u := shl(3, add(lt(v, 0x20000000000), lt(v, 0x200000000))) // v's leading bit in 41 .. 48
+                let d := add(byte(and(0x1f, shr(shr(41, shl(u, v)), WINDOWS)), LOG2_FROM_9), u)
+                r := mul(gt(m, 0), add(or(shl(23, sub(e, d)), and(a, 0x80000000)), shr(27, shl(d, m))))
                 break
             }
-            r := or(and(a, 0x80000000), r)
         }
     }
 
@@ -116,142 +139,124 @@ library Float32 {
     // slither-disable-next-line incorrect-shift,write-after-write
     function mul(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            let x := and(shr(23, a), 0xff)
-            let y := and(shr(23, b), 0xff)
+            // The exponent fields, X and Y, in place.
+            let x := and(a, 0x7f800000)
+            let y := and(b, 0x7f800000)
             for {} 1 {} {
-                if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
-                    let m := and(a, 0x7fffffff)
-                    let n := and(b, 0x7fffffff)
+                // Neither is 0 or 255.
+                if mul(mod(x, 0x7f800000), mod(y, 0x7f800000)) {
+                    // 2^46 <= p < 2^48; d places up have the leading bit at bit 47: 24 to keep, 24 to
+                    // round off.
+                    let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
+                    let d := lt(p, 0x800000000000)
+                    // The result's exponent field less one, in place. Below zero it wraps.
+                    let e := sub(add(x, y), add(0x3f800000, shl(23, d)))
+                    if iszero(gt(e, 0x7e800000)) {
+                        let w := shl(d, p)
+                        r := add(
+                            or(e, and(xor(a, b), 0x80000000)),
+                            shr(24, sub(add(w, 0x800000), iszero(and(w, 0x1000000))))
+                        )
+                        break
+                    }
                     r := and(xor(a, b), 0x80000000)
-                    if or(eq(x, 0xff), eq(y, 0xff)) {
-                        // NaN, or zero times infinity; otherwise infinity.
-                        r := or(r, 0x7f800000)
-                        if or(or(gt(m, 0x7f800000), gt(n, 0x7f800000)), or(iszero(m), iszero(n))) {
-                            r := 0x7fc00000
-                        }
-                        break
-                    }
-                    // One field or both are zero: m is made one such operand, n and y the other's. Of two,
-                    // the product is far below the least number, as zero's is.
-                    if x {
-                        m := n
-                        n := a
-                        y := x
-                    }
-                    if iszero(mul(m, y)) { break }
-                    // A subnormal is made normal, see `add`, by s places; its field is 1 - s. What then
-                    // follows is what stands below, with no overflow: here on its own it costs less.
-                    let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
-                    s := add(
-                        s,
-                        byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                    )
-                    let p := mul(shl(s, m), or(and(n, 0x7fffff), 0x800000))
-                    let c := shr(47, p)
-                    let e := sub(add(y, c), add(s, 127))
                     if slt(e, 0) {
-                        e := sub(add(23, c), e)
-                        r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
+                        // Subnormal, as below: p counts 2^(z - 299) with z = X + Y - 1.
+                        let w := shl(sub(shr(23, add(x, y)), 1), p)
+                        r := or(r, shr(150, sub(add(w, BIT_149), iszero(and(w, BIT_150)))))
                         break
                     }
-                    p := shl(sub(1, c), p)
-                    r := add(or(shl(23, e), r), shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1))))
+                    r := or(r, 0x7f800000)
                     break
                 }
-                // 2^46 <= p < 2^48
-                let p := mul(or(and(a, 0x7fffff), 0x800000), or(and(b, 0x7fffff), 0x800000))
-                let c := shr(47, p)
-                let e := sub(add(add(x, y), c), 128) // the result's exponent field less one
-                // (Below zero, a number wraps and is not less.)
-                if lt(e, 254) {
-                    // The leading bit is made bit 47: 24 to keep, 24 to round off.
-                    p := shl(sub(1, c), p)
-                    r := add(
-                        or(shl(23, e), and(xor(a, b), 0x80000000)),
-                        shr(24, add(add(p, 0x7fffff), and(shr(24, p), 1)))
-                    )
+                let z := shr(23, add(x, y))
+                if iszero(lt(z, 255)) {
+                    // NaN, or zero times infinity; otherwise infinity.
+                    x := and(a, 0x7fffffff)
+                    y := and(b, 0x7fffffff)
+                    r := or(and(xor(a, b), 0x80000000), 0x7f800000)
+                    if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), iszero(mul(x, y))) { r := 0x7fc00000 }
                     break
                 }
-                r := and(xor(a, b), 0x80000000)
-                if slt(e, 0) {
-                    // Subnormal: e fewer to keep. From 49 to round off nothing is left.
-                    e := sub(add(23, c), e)
-                    r := or(r, shr(e, add(add(p, sub(shl(sub(e, 1), 1), 1)), and(shr(e, p), 1))))
-                    break
-                }
-                r := or(r, 0x7f800000)
+                // One field is zero, so the other is z. The hidden bits: a shift by a field in place, which
+                // is above 255 or zero, leaves one only to the number beside a zero field. (If both fields
+                // are zero so is z, and the result, whatever the hidden bits.)
+                let p := mul(or(and(a, 0x7fffff), shr(y, 0x800000)), or(and(b, 0x7fffff), shr(x, 0x800000)))
+                // p < 2^47 counts 2^(z - 299): z places up, a subnormal has its last place at bit 150; s
+                // places up, the leading bit is at bit 173. If these are fewer the result is normal and
+                // e is its field less one; if not, e is 0. Of p = 0 the table makes an s above any z.
+                let u := shl(3, add(lt(p, 0x8000000000), lt(p, 0x80000000))) // p's leading bit in 39 .. 46
+                let s := add(byte(and(0x1f, shr(shr(39, shl(u, p)), WINDOWS)), LOG2_FROM_134), u)
+                let e := mul(gt(z, s), sub(z, s))
+                let w := shl(sub(z, e), p)
+                r := add(
+                    or(shl(23, e), and(xor(a, b), 0x80000000)),
+                    shr(150, sub(add(w, BIT_149), iszero(and(w, BIT_150))))
+                )
                 break
             }
         }
     }
 
     /// @notice a / b; 0 / 0 and inf / inf are NaN, a finite non-zero over zero is an infinity.
-    // The product with the quotient tells if it is exact; Yul has the amount first.
-    // slither-disable-next-line divide-before-multiply,incorrect-shift
+    // As in add.
+    // slither-disable-next-line incorrect-shift,write-after-write
     function div(uint32 a, uint32 b) internal pure returns (uint32 r) {
         assembly ("memory-safe") {
-            let x := and(shr(23, a), 0xff)
-            let y := and(shr(23, b), 0xff)
-            let n := and(a, 0x7fffff)
-            let m := and(b, 0x7fffff)
-            r := and(xor(a, b), 0x80000000)
+            let x := and(a, 0x7f800000)
+            let y := and(b, 0x7f800000)
             for {} 1 {} {
-                if iszero(and(lt(sub(x, 1), 254), lt(sub(y, 1), 254))) {
-                    if or(eq(x, 0xff), eq(y, 0xff)) {
-                        // NaN, or infinity over infinity; otherwise infinity or zero.
-                        x := and(a, 0x7fffffff)
-                        y := and(b, 0x7fffffff)
-                        if eq(x, 0x7f800000) { r := or(r, x) }
-                        if or(or(gt(x, 0x7f800000), gt(y, 0x7f800000)), eq(x, y)) { r := 0x7fc00000 }
+                // As in mul. What the division cuts off is never missed. At least 25 bits of a quotient are
+                // rounded off, so a tie times the divisor is a multiple of 2^24, as the dividend is. Where
+                // they differ it is by more than the divisor, so q is not taken for a tie.
+                if mul(mod(x, 0x7f800000), mod(y, 0x7f800000)) {
+                    // 2^71 < q < 2^73
+                    let q := div(shl(72, or(and(a, 0x7fffff), 0x800000)), or(and(b, 0x7fffff), 0x800000))
+                    let d := lt(q, BIT_72)
+                    let e := sub(sub(add(x, 0x3f000000), y), shl(23, d))
+                    if iszero(gt(e, 0x7e800000)) {
+                        // And none is a tie: 25 bits that end in a one, times the divisor, make more than
+                        // the dividend's 24.
+                        r := add(or(e, and(xor(a, b), 0x80000000)), shr(49, add(shl(d, q), 0x1000000000000)))
                         break
                     }
-                    // Subnormals are made normal, see `add`; their fields go below 1.
-                    if iszero(y) {
-                        if iszero(m) {
-                            r := or(r, 0x7f800000)
-                            if iszero(or(n, x)) { r := 0x7fc00000 }
-                            break
-                        }
-                        let s := mul(5, add(add(lt(m, 0x40000), lt(m, 0x2000)), add(lt(m, 0x100), lt(m, 8))))
-                        s := add(
-                            s,
-                            byte(shr(18, shl(s, m)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                        )
-                        m := shl(s, m)
-                        y := sub(1, s)
+                    r := and(xor(a, b), 0x80000000)
+                    if slt(e, 0) {
+                        // Subnormal, as below: q counts 2^(z - 348) with z = X - Y + 276.
+                        let w := shl(shr(23, sub(add(x, 0x8a000000), y)), q)
+                        r := or(r, shr(199, sub(add(w, BIT_198), iszero(and(w, BIT_199)))))
+                        break
                     }
-                    if iszero(x) {
-                        if iszero(n) { break }
-                        let s := mul(5, add(add(lt(n, 0x40000), lt(n, 0x2000)), add(lt(n, 0x100), lt(n, 8))))
-                        s := add(
-                            s,
-                            byte(shr(18, shl(s, n)), 0x0005040403030303020202020202020201010101010101010101010101010101)
-                        )
-                        n := shl(s, n)
-                        x := sub(1, s)
-                    }
-                }
-                n := shl(26, or(n, 0x800000))
-                m := or(m, 0x800000)
-                // 2^25 < q < 2^27; its last bit, two below any kept one, also says if n / m is inexact. A
-                // quotient of significands is no tie: with 25 bits and the last one set, it would take n
-                // more than its 24.
-                let q := div(n, m)
-                q := or(q, lt(mul(q, m), n))
-                let c := shr(26, q)
-                q := shl(sub(1, c), q) // leading bit 26, 24 bits to keep, 3 to round off
-                let e := add(sub(x, y), add(125, c)) // the result's exponent field less one
-                if lt(e, 254) {
-                    r := add(or(shl(23, e), r), shr(3, add(q, 4)))
+                    r := or(r, 0x7f800000)
                     break
                 }
-                switch slt(e, 0)
-                case 0 { r := or(r, 0x7f800000) }
-                default {
-                    // Subnormal, as in mul.
-                    e := sub(3, e)
-                    r := or(r, shr(e, add(add(q, sub(shl(sub(e, 1), 1), 1)), and(shr(e, q), 1))))
+                let m := and(a, 0x7fffffff)
+                let n := and(b, 0x7fffffff)
+                // Not finite (a field of zero makes the other one the sum), or by zero.
+                if iszero(mul(n, lt(add(x, y), 0x7f800000))) {
+                    r := and(xor(a, b), 0x80000000)
+                    if or(eq(x, 0x7f800000), iszero(n)) { r := or(r, 0x7f800000) }
+                    if or(or(gt(m, 0x7f800000), gt(n, 0x7f800000)), eq(m, n)) { r := 0x7fc00000 }
+                    break
                 }
+                // The fields less one, in place, that of a subnormal being 1.
+                x := sub(x, shl(23, gt(x, 0)))
+                y := sub(y, shl(23, gt(y, 0)))
+                // 2^48 < q < 2^96, or 0, counts 2^(z - 348): z places up, a subnormal has its last place
+                // at bit 199; s places up, the leading bit is at bit 222; then as in mul.
+                let q := div(shl(72, sub(m, x)), sub(n, y))
+                let z := shr(23, sub(add(x, 0x8a000000), y))
+                let u :=
+                    shl(
+                        3,
+                        add(add(add(lt(q, BIT_88), lt(q, BIT_80)), add(lt(q, BIT_72), lt(q, BIT_64))), lt(q, BIT_56))
+                    ) // q's leading bit in 88 .. 95
+                let s := add(byte(and(0x1f, shr(shr(88, shl(u, q)), WINDOWS)), LOG2_FROM_134), u)
+                let e := mul(gt(z, s), sub(z, s))
+                let w := shl(sub(z, e), q)
+                r := add(shl(23, e), shr(199, sub(add(w, BIT_198), iszero(and(w, BIT_199)))))
+                if gt(r, 0x7f800000) { r := 0x7f800000 }
+                r := or(and(xor(a, b), 0x80000000), r)
                 break
             }
         }
@@ -272,15 +277,10 @@ library Float32 {
                 let e := shr(23, a)
                 let m := or(and(a, 0x7fffff), 0x800000)
                 if iszero(e) {
-                    // Normalise a subnormal; e goes below zero.
-                    m := a
-                    let l := shl(4, lt(m, 0x100))
-                    l := or(l, shl(3, lt(shl(l, m), 0x10000)))
-                    l := or(l, shl(2, lt(shl(l, m), 0x100000)))
-                    l := or(l, shl(1, lt(shl(l, m), 0x400000)))
-                    l := or(l, lt(shl(l, m), 0x800000))
-                    m := shl(l, m)
-                    e := sub(1, l)
+                    // A subnormal goes up to bit 23; e goes below 1.
+                    let u := shl(3, add(lt(a, 0x8000), lt(a, 0x80))) // a's leading bit in 15 .. 22
+                    e := sub(127, add(byte(and(0x1f, shr(shr(15, shl(u, a)), WINDOWS)), LOG2_FROM_134), u))
+                    m := shl(sub(1, e), a)
                 }
                 // An odd field is an even power of two (the bias is odd). 2^48 <= n < 2^50 with the
                 // root's value 2^24 <= x < 2^25, one bit more than is kept.

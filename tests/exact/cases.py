@@ -1,5 +1,6 @@
 """Operands for the arithmetic tests: every kind of f32, and mixtures that reach every branch."""
 
+import itertools
 import random
 
 SIGN = 0x80000000
@@ -66,6 +67,12 @@ SUM_EDGES = [
     (0x7F7FFFFF, 0x737FFFFF),
     (0x7F000001, 0x7F000000),
 ]
+
+# A subnormal and a normal number whose significands' product is 2^39 - 1, where a comparison of
+# `Float32.mul` decides; 2^31 - 1, where another does, is a prime.
+PRODUCT_EDGE = (57337, 200 << 23 | 9588151 & 0x7FFFFF)
+# 2^128 and one place more, whose bits would be a NaN's.
+QUOTIENT_EDGE = (0x35000001, 0x00000001)
 
 # Where a search for a leading bit decides, and numbers of all sizes to go with them.
 LEADING_BITS = [(1 << k) + d for k in range(1, 24) for d in (-1, 0)]
@@ -150,6 +157,29 @@ SIN_COS_EDGES = [
     0x6A1976F1,
     0x7F7FFFFF,
 ]
+
+
+# Powers of two that a product or a quotient is near: the least number of all, its half and what is
+# beside them, the least normal numbers.
+EDGE_EXPONENTS = [-152, -151, -150, -149, -148, -140, -128, -127, -126, -125]
+
+
+def about_subnormals(rng: random.Random, quotients: bool) -> list[tuple[int, int]]:
+    """Pairs with a subnormal of every length, beside a number that brings it to where rounding
+    changes, or beside another where none does; of quotients it is also the divisor."""
+    pairs = []
+    for k, target in itertools.product(range(23), EDGE_EXPONENTS):
+        tiny = 1 << k | rng.choice((0, (1 << k) - 1, rng.getrandbits(23) & ((1 << k) - 1)))
+        field = 127 + (k - 149 - target if quotients else target - k + 149)
+        fraction = rng.choice((0, 0x7FFFFF, 0x400000, 0x200000, rng.getrandbits(23)))
+        sign = rng.getrandbits(1) << 31
+        if 0 < field < 255:
+            pairs.append((sign | tiny, field << 23 | fraction))
+        else:
+            pairs.append((tiny, sign | rng.getrandbits(23) >> rng.randrange(23) | 1))
+        if quotients:
+            pairs.append((rng.randrange(1, 255) << 23 | fraction, sign | tiny))
+    return pairs
 
 
 def pair(rng: random.Random) -> tuple[int, int]:

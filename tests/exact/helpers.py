@@ -66,6 +66,20 @@ def random_pairs(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.n
     return a, b
 
 
+def pairs_about_the_least(
+    rng: np.random.Generator, count: int, quotients: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of normal numbers with a product or quotient from below half the least number to above
+    the least normal one. Their significands have every number of bits, so that there are ties."""
+    x = rng.integers(1, 101, count)
+    wanted = rng.integers(-26, 4, count)  # the result's exponent field, were there negative ones
+    y = x + 127 - wanted if quotients else wanted + 127 - x
+    signs, fractions = rng.integers(0, 2, (2, count)), rng.integers(0, 1 << 23, (2, count))
+    fractions &= (0x7FFFFF << rng.integers(0, 24, (2, count))) & 0x7FFFFF
+    a, b = (signs << 31 | np.stack([x, y]) << 23 | fractions).astype(np.uint32)
+    return a, b
+
+
 def disagreement(got: np.ndarray, expected: np.ndarray, *operands: np.ndarray) -> str:
     """Empty if equal; otherwise the first operands on which they differ."""
     wrong = np.flatnonzero(got != expected)

@@ -98,6 +98,65 @@ def test_the_edges_of_every_search_for_a_leading_bit(harness):
                 assert harness.call("fromScaled", v, e) == reference.from_scaled(v, e), (v, e)
 
 
+@pytest.mark.parametrize("name", ["mul", "div"])
+def test_subnormals_of_every_length_with_numbers_of_every_exponent(harness, name):
+    """Protects the way of its own that a subnormal operand has: wherever its leading bit is, and
+    whatever becomes of the other's exponent, from nothing to an infinity."""
+    rng = np.random.default_rng(9)
+    k = np.repeat(np.arange(23), 5)
+    low = (1 << k) - 1 & rng.integers(0, 1 << 23, k.size)
+    low[0::5], low[1::5] = 0, ((1 << k) - 1)[1::5]
+    tiny = ((1 << k) + low).astype(np.uint32)
+    fractions = [0, 1, 0x400000, 0x7FFFFF, *rng.integers(0, 1 << 23, 2)]
+    near = (np.arange(256)[:, None] << 23 | fractions).ravel().astype(np.uint32)
+    near[::2] |= np.uint32(cases.SIGN)
+    tiny[-1], near[-1] = cases.PRODUCT_EDGE
+    near[-2], tiny[0] = cases.QUOTIENT_EDGE
+    for other in (near, tiny):
+        a, b = (x.ravel() for x in np.meshgrid(tiny, other))
+        for x, y in ((a, b), (b, a)):
+            got = helpers.binary_on_evm(harness, name, x, y)
+            assert not helpers.disagreement(got, by_hardware(name, x, y), x, y)
+
+
+@pytest.mark.parametrize("name", ["mul", "div"])
+def test_normal_operands_with_results_about_the_least_numbers(harness, name):
+    """Protects the rounding at the last place of a subnormal: results from below half the least
+    number to above the least normal one, ties among them."""
+    rng = np.random.default_rng(10)
+    a, b = helpers.pairs_about_the_least(rng, BLOCK, quotients=name == "div")
+    got = helpers.binary_on_evm(harness, name, a, b)
+    expected = by_hardware(name, a, b)
+    assert not helpers.disagreement(got, expected, a, b)
+    magnitude = expected & 0x7FFFFFFF
+    assert ((magnitude > 0) & (magnitude < 0x00800000)).sum() > BLOCK // 3
+
+
+def test_square_roots_of_subnormals_of_every_length(harness):
+    rng = np.random.default_rng(11)
+    k = np.arange(BLOCK // 4) % 23
+    a = ((1 << k) + (rng.integers(0, 1 << 23, k.size) & (1 << k) - 1)).astype(np.uint32)
+    root = np.sqrt(a.view(np.float32)).view(np.uint32)
+    assert not helpers.disagreement(helpers.unary_on_evm(harness, "sqrt", a), root, a)
+
+
+def test_the_tables_by_which_a_leading_bit_is_found():
+    """Protects every search for one: five bits of WINDOWS number the right byte for every v."""
+    source = (evm.CONTRACTS / "lib" / "Float32.sol").read_text()
+    found = re.findall(r"uint256 private constant (\w+) = (0x[0-9a-f]+);", source)
+    constants = {name: int(value, 16) for name, value in found}
+    for v in range(256):
+        place = 31 - (constants["WINDOWS"] >> v & 0x1F)
+        nine, more = (
+            constants[name] >> 8 * place & 0xFF for name in ("LOG2_FROM_9", "LOG2_FROM_134")
+        )
+        assert more == (134 - (v.bit_length() - 1) if v else 255), v
+        assert v == 0 or nine == 9 - (v.bit_length() - 1), v
+    for name, value in constants.items():
+        if name.startswith("BIT_"):
+            assert value == 1 << int(name[4:]), name
+
+
 @pytest.mark.parametrize("name", helpers.UNARY)
 def test_unary_functions_equal_the_torch_twin(harness, name):
     rng = np.random.default_rng(6)
