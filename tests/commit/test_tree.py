@@ -7,7 +7,17 @@ from hashlib import sha256
 import pytest
 from merkletools import MerkleTools
 
-from worker.commit import Tree, climb, depth, fold, list_leaf, list_root, list_tree, width
+from worker.commit import (
+    Tree,
+    climb,
+    climb_together,
+    depth,
+    fold,
+    list_leaf,
+    list_root,
+    list_tree,
+    width,
+)
 
 SIZES = [*range(1, 71), 127, 128, 129, 1000, 4097]
 
@@ -47,6 +57,45 @@ def test_every_node_climbs_to_and_folds_into_every_ancestor(size):
                     at = (index << levels) + k
                     path = tree.path(at, level, levels)
                     assert climb(child, at, size, level, path, levels) == tree.node(top, index)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 8, 11, 17, 21])
+def test_all_neighbours_climb_together_by_their_path_alone(size):
+    """Protects rows that lie in several leaves: a path has no node that the leaves themselves give,
+    and its length is the one that place, number and size determine."""
+    tree, nodes = Tree(leaves(size)), leaves(size)
+    for index in range(size):
+        assert tree.path_together(index, 1) == tree.path(index)
+        for count in range(1, size - index + 1):
+            path = tree.path_together(index, count)
+            shown = nodes[index : index + count]
+            assert climb_together(shown, index, size, path) == tree.root
+            above = {n for level in tree.levels[1:] for n in level}
+            assert not set(path) & set(shown) and len(path) <= 2 * tree.depth
+            assert (count == size) == (not path), "all leaves give the root without a path"
+            assert len(set(path) - above) <= 2, "more than two of the path are leaves"
+            with pytest.raises(ValueError, match="1 nodes too long"):
+                climb_together(shown, index, size, [*path, bytes(32)])
+            if path:
+                with pytest.raises(ValueError, match="too short"):
+                    climb_together(shown, index, size, path[:-1])
+
+
+def test_neighbours_prove_their_own_place_order_and_number_only():
+    """Protects rows: what leads from some leaves to the root leads there from no others."""
+    for size in (5, 8, 11):
+        tree, nodes = Tree(leaves(size)), leaves(size)
+        for index in range(size):
+            for count in range(1, size - index + 1):
+                path, shown = tree.path_together(index, count), nodes[index : index + count]
+                for place in range(size):
+                    for wrong in (shown, shown[::-1], shown[:-1], [*shown, bytes(32)]):
+                        if (wrong, place) == (shown, index) or not wrong:
+                            continue
+                        try:
+                            assert climb_together(wrong, place, size, path) != tree.root
+                        except ValueError as error:
+                            assert "the path" in str(error) or "outside level 0" in str(error)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 6, 7, 8, 11, 17])
@@ -96,6 +145,9 @@ def test_a_negative_index_is_no_place():
         lambda: climb(leaves(5)[4], -1, 5, 0, tree.path(4), tree.depth),
         lambda: tree.path(-1),
         lambda: tree.path(5),
+        lambda: tree.path_together(-1, 2),
+        lambda: tree.path_together(3, 3),
+        lambda: climb_together(leaves(5)[3:5], 4, 5, []),
         lambda: tree.node(0, -1),
         lambda: tree.children(1, -1, 1),
     ):
@@ -112,6 +164,8 @@ def test_nothing_lies_below_the_leaves_or_above_the_root():
         tree.children(1, 3, 1)
     with pytest.raises(ValueError, match="expected one"):
         fold(leaves(3), 1)
+    with pytest.raises(ValueError, match="no leaves"):
+        climb_together([], 0, 6, [])
     for empty in (lambda: Tree([]), lambda: depth(0), lambda: list_tree([])):
         with pytest.raises(ValueError, match="at least one"):
             empty()

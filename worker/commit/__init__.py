@@ -17,7 +17,7 @@ from worker.commit.tensors import (
     state_root,
     tensor_item,
 )
-from worker.commit.tree import Tree, climb, depth, fold, width
+from worker.commit.tree import Tree, climb, climb_together, depth, fold, width
 
 __all__ = [
     "DTYPE_CODES",
@@ -25,6 +25,7 @@ __all__ = [
     "TensorCommitment",
     "Tree",
     "climb",
+    "climb_together",
     "commit_tensor",
     "depth",
     "element_bits",

@@ -1,7 +1,7 @@
 """Ordered SHA-256 trees in which an odd last node moves up unchanged.
 
 These are the trees that the `merkletools` package builds. `Tree` is our builder for large ones (a
-tensor of ten million elements has forty thousand leaves); `worker.commit.lists` builds the small
+tensor of ten million elements has eighty thousand leaves); `worker.commit.lists` builds the small
 ones with the package itself, and the tests hold the two equal.
 
 Level 0 holds the leaves, the root is alone on level `depth(size)`.
@@ -72,6 +72,36 @@ def climb(
     return node
 
 
+def climb_together(leaves: Sequence[bytes], index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that the path gives to neighbouring leaves, the first of them number `index`.
+
+    The path holds, from below up, the sibling of the left end and then the one of the right end,
+    where these are not among the neighbours. Raises ValueError when its length is not the one that
+    position, number and `size` determine.
+    """
+    nodes, rest = list(leaves), list(path)
+    if not nodes:
+        raise ValueError("there are no leaves to climb from")
+    _check_place(index, 0, size)
+    _check_place(index + len(nodes) - 1, 0, size)
+
+    def sibling() -> bytes:
+        if not rest:
+            raise ValueError(f"the path of {len(path)} nodes is too short")
+        return rest.pop(0)
+
+    for level in range(depth(size)):
+        if index % 2:
+            nodes.insert(0, sibling())
+        index //= 2
+        if len(nodes) % 2 and 2 * index + len(nodes) < width(size, level):
+            nodes.append(sibling())
+        nodes = parents(nodes)
+    if rest:
+        raise ValueError(f"the path is {len(rest)} nodes too long")
+    return nodes[0]
+
+
 class Tree:
     """All levels of a tree over given leaves (each 32 bytes)."""
 
@@ -110,4 +140,22 @@ class Tree:
             if sibling < len(nodes):
                 path.append(nodes[sibling])
             index //= 2
+        return path
+
+    def path_together(self, index: int, count: int) -> list[bytes]:
+        """What leads from `count` neighbouring leaves, the first number `index`, to the root.
+
+        From below up, the sibling of the left end and then the one of the right end, where these
+        are not among the neighbours: of a single leaf, its `path`.
+        """
+        first, last = index, index + count - 1
+        _check_place(first, 0, self.size)
+        _check_place(last, 0, self.size)
+        path = []
+        for nodes in self.levels[:-1]:
+            if first % 2:
+                path.append(nodes[first - 1])
+            if last % 2 == 0 and last + 1 < len(nodes):
+                path.append(nodes[last + 1])
+            first, last = first // 2, last // 2
         return path
