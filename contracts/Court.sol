@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Codes} from "./court/Codes.sol";
 import {IChecker} from "./interfaces/IChecker.sol";
 import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
 import {Claim, Context, Header, Node, Opening} from "./interfaces/Types.sol";
@@ -136,7 +137,7 @@ contract Court is ICourt {
         bytes32[] calldata path
     ) external {
         Dispute storage d = _solverMoves(id, Phase.Step);
-        _checkHeader(d, header);
+        _checkHeader(d.program, header);
         if (reports.length != header.reportCount) revert WrongCount(reports.length, header.reportCount);
         uint64 step = d.lo;
         uint64 place = step - d.firstStep;
@@ -190,7 +191,7 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function showData(uint256 id, Header calldata header, Opening calldata opening) external {
         Dispute storage d = _solverMoves(id, Phase.Data);
-        _checkHeader(d, header);
+        _checkHeader(d.program, header);
         uint256 tensors = header.stateCount; // not zero in any program that a worker accepts
         (uint256 word, uint64 count) = (uint256(d.revealed), opening.count);
         if (!Records.isType(opening.dtype) || count == 0) revert NotTheShape(opening.dtype, count);
@@ -200,7 +201,7 @@ contract Court is ICourt {
         // Reverts unless the leaf is proven; its element is of no interest.
         // slither-disable-next-line unused-return
         Elements.one(opening, uint64(leaf * Elements.perLeaf(opening.dtype))); // less than `count`
-        emit DataShown(id, uint32(tensor), uint64(leaf), opening.leaves[0].data);
+        emit DataShown(id, uint32(tensor), uint64(leaf), opening.leaves);
         _decide(id, d, false, "data");
     }
 
@@ -274,13 +275,10 @@ contract Court is ICourt {
         Opening[] calldata openings
     ) external {
         Dispute storage d = _placeProven(id, false);
-        _checkRecord(d, header, node, nodePath);
+        if (keccak256(abi.encode(claim)) != d.claim) revert WrongClaim();
+        bytes memory record = _checkRecord(d, claim.program, header, node, nodePath);
         if (!_hasShape(d, node)) revert NotTheShape(node.dtype, Records.countOf(node.shape));
-        (uint64 element, uint64 committed) = _committed(d, data, position);
-        if (element >= d.count) revert NoSuchPart(element, d.count);
-        uint64 value = _recompute(d, claim, node, element, openings);
-        if (value == committed) revert ElementFollows(value);
-        emit ElementTried(id, d.item, element, committed, value);
+        _tryElement(id, claim, node.kind, record, data, position, openings);
         _decide(id, d, true, "element");
     }
 
@@ -290,10 +288,10 @@ contract Court is ICourt {
         if (phase != Phase.Elements && phase != Phase.Proof) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
         if (d.ofState) revert WrongPhase(phase);
-        _checkRecord(d, header, node, nodePath);
+        bytes memory record = _checkRecord(d, d.program, header, node, nodePath);
         // Reverts for a malformed record; the count is compared below.
         // slither-disable-next-line unused-return
-        checker(node.kind).check(d.item, node);
+        checker(node.kind).check(d.item, record);
         if (_hasShape(d, node)) revert NotTheShape(node.dtype, d.count);
         _decide(id, d, true, "shape");
     }
@@ -316,7 +314,7 @@ contract Court is ICourt {
         bytes32[] calldata tracePath
     ) external {
         Dispute storage d = _placeProven(id, true);
-        _checkHeader(d, header);
+        _checkHeader(d.program, header);
         uint32 tensor = d.item;
         _checkOutput(header, tensor, node, outputPath);
         _checkTraced(d, node, item, tracePath);
@@ -338,7 +336,7 @@ contract Court is ICourt {
         Phase phase = _running(id).phase;
         if (phase < Phase.Trace || phase == Phase.Data) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
-        _checkHeader(d, header);
+        _checkHeader(d.program, header);
         _expect(keccak256(abi.encode(reports)), d.revealed);
         if (report >= reports.length) revert NoSuchPart(report, reports.length);
         _checkOutput(header, uint64(header.stateCount) + uint64(report), node, outputPath);
@@ -487,18 +485,22 @@ contract Court is ICourt {
         if (computed != expected) revert DoesNotHash(computed, expected);
     }
 
-    function _checkHeader(Dispute storage d, Header calldata header) private view {
-        if (Merkle.headerRoot(header) != d.program) revert WrongProgram();
+    function _checkHeader(bytes32 program, Header calldata header) private pure {
+        if (Merkle.headerRoot(header) != program) revert WrongProgram();
     }
 
-    /// That `node` is the record of the node under attack.
-    function _checkRecord(Dispute storage d, Header calldata header, Node calldata node, bytes32[] calldata path)
-        private
-        view
-    {
-        _checkHeader(d, header);
-        bytes32 item = Merkle.nodeItem(node);
-        _expect(Merkle.listRoot(d.item, item, header.nodeCount, path), header.nodes);
+    /// That `node` is the record of the node under attack; gives its encoding. `program` is the
+    /// dispute's, from where it costs least.
+    function _checkRecord(
+        Dispute storage d,
+        bytes32 program,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata path
+    ) private view returns (bytes memory record) {
+        _checkHeader(program, header);
+        record = abi.encode(node);
+        _expect(Merkle.listRoot(d.item, Merkle.nodeItem(record), header.nodeCount, path), header.nodes);
     }
 
     /// That output number `output` of the program is `node`.
@@ -535,26 +537,44 @@ contract Court is ICourt {
         element = uint64(uint256(d.index) * each + position);
     }
 
-    function _recompute(
-        Dispute storage d,
+    /// Reverts if the element is what its operands give.
+    function _tryElement(
+        uint256 id,
         Claim calldata claim,
-        Node calldata node,
-        uint64 element,
+        uint8 kind,
+        bytes memory record,
+        bytes calldata data,
+        uint256 position,
         Opening[] calldata openings
-    ) private view returns (uint64) {
-        if (keccak256(abi.encode(claim)) != d.claim) revert WrongClaim();
-        Context memory context = Context({
-            trace: d.journalOrTrace,
-            nodeCount: d.nodeCount,
-            state: d.loState,
-            stateCount: d.stateCount,
-            data: claim.data,
-            dataTensors: claim.dataTensors,
-            rows: claim.rows,
-            seed: claim.seed,
-            step: d.lo
-        });
-        return checker(node.kind).recompute(context, d.item, node, element, openings);
+    ) private {
+        Dispute storage d = _disputes[id];
+        (uint64 element, uint64 committed) = _committed(d, data, position);
+        if (element >= d.count) revert NoSuchPart(element, d.count);
+        Context memory context = _context(d, claim, kind);
+        uint64 value = checker(kind).recompute(context, d.item, record, element, openings);
+        if (value == committed) revert ElementFollows(value);
+        emit ElementTried(id, d.item, element, committed, value);
+    }
+
+    /// What a node of this kind may be recomputed from: a source from all but the trace, any other from
+    /// nothing else.
+    function _context(Dispute storage d, Claim calldata claim, uint8 kind)
+        private
+        view
+        returns (Context memory context)
+    {
+        if (kind != Codes.SOURCE) {
+            context.trace = d.journalOrTrace;
+            context.nodeCount = d.nodeCount;
+            return context;
+        }
+        context.state = d.loState;
+        context.stateCount = d.stateCount;
+        context.data = claim.data;
+        context.dataTensors = claim.dataTensors;
+        context.rows = claim.rows;
+        context.seed = claim.seed;
+        context.step = d.lo;
     }
 
     /// The client is told last. Its failure is not caught: a caller who chose the gas such that the

@@ -10,21 +10,30 @@ import {Records} from "../lib/Records.sol";
 /// operands are read from the step's trace.
 abstract contract Checker is IChecker {
     /// @inheritdoc IChecker
-    function check(uint32 index, Node calldata node) external pure returns (uint64 count) {
-        return _check(index, node);
+    function check(uint32 index, bytes calldata record) external pure returns (uint64 count) {
+        return _check(index, _decode(record));
     }
 
     /// @inheritdoc IChecker
     function recompute(
         Context calldata context,
         uint32 index,
-        Node calldata node,
+        bytes calldata record,
         uint64 element,
         Opening[] calldata openings
     ) external view returns (uint64 bits) {
+        Node calldata node = _decode(record);
         uint64 count = _check(index, node);
         if (element >= count) revert NoSuchElement(element, count);
         return _recompute(context, index, node, element, openings);
+    }
+
+    /// The record where it stands. Its encoding begins with the place of the struct: 0x20 in every one
+    /// that `abi.encode` makes, as the court's are, and no other record convicts anybody.
+    function _decode(bytes calldata record) private pure returns (Node calldata node) {
+        assembly ("memory-safe") {
+            node := add(record.offset, 0x20)
+        }
     }
 
     /// The rules of the kind; gives the output's element count.

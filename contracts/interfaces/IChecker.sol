@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Context, Node, Opening} from "./Types.sol";
+import {Context, Opening} from "./Types.sol";
 
 /// Recomputes one element of one kind of node.
 interface IChecker {
@@ -15,17 +15,19 @@ interface IChecker {
     error NoSuchElement(uint64 element, uint64 count);
 
     /// Reverts unless node number `index` is well-formed, as far as its record alone tells.
+    /// @param record `abi.encode` of the `Node`; the court has made it for its hash already
     /// @return count elements of its output
-    function check(uint32 index, Node calldata node) external pure returns (uint64 count);
+    function check(uint32 index, bytes calldata record) external pure returns (uint64 count);
 
     /// @param index the node's place in the program: operands must come before it
+    /// @param record as in `check`
     /// @param element flat index of the output element
     /// @param openings the operands, in the record's order; an operand that is not read has no leaves
     /// @return bits of the element as the operands determine it
     function recompute(
         Context calldata context,
         uint32 index,
-        Node calldata node,
+        bytes calldata record,
         uint64 element,
         Opening[] calldata openings
     ) external view returns (uint64 bits);

@@ -136,7 +136,7 @@ interface ICourt {
     /// Tensor: the preimage of the tensor's commitment. The solver stays to move. A tensor has at
     /// least one element.
     function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external;
-    /// Leaf: its 1024 bytes.
+    /// Leaf: its 512 bytes.
     function revealLeaf(uint256 id, bytes calldata data) external;
 
     /// Data: the demanded leaf, whole, under the claim's last state. It ends the demand.

@@ -68,12 +68,8 @@ struct Opening {
     uint64 count;
     bytes32 elements; // root of the element tree
     bytes32[] path; // of the tensor's item in its list
-    Leaf[] leaves; // consecutive leaves that cover the elements read
-}
-
-struct Leaf {
-    bytes data; // 1024 bytes
-    bytes32[] path; // in the element tree
+    bytes leaves; // the neighbouring leaves that hold the elements read, whole
+    bytes32[] leavesPath; // of these leaves together, in the element tree
 }
 
 /// Everything an element of step `step` may be recomputed from.

@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Codes} from "../court/Codes.sol";
 import {IChecker} from "../interfaces/IChecker.sol";
-import {Leaf, Opening} from "../interfaces/Types.sol";
+import {Opening} from "../interfaces/Types.sol";
 import {Merkle} from "./Merkle.sol";
 import {Records} from "./Records.sol";
 
@@ -12,7 +12,7 @@ import {Records} from "./Records.sol";
 /// every NaN as the canonical one, every non-zero bool as 1; the data set and the first state come
 /// from a stranger, and the worker's reader does the same.
 library Elements {
-    uint256 internal constant LEAF_BYTES = 1024;
+    uint256 internal constant LEAF_BYTES = 512;
 
     /// A proven row in memory: `at` points at the first byte of its first element. 32 bytes past its
     /// end may be read (they hold anything).
@@ -82,13 +82,14 @@ library Elements {
     /// Element `element` of a tensor whose item has been checked.
     function one(Opening calldata opening, uint64 element) internal view returns (uint64) {
         uint8 dtype = opening.dtype;
-        if (opening.leaves.length != 1) refuse("leaves");
-        Leaf calldata leaf = opening.leaves[0];
-        if (leaf.data.length != LEAF_BYTES) refuse("leaf length");
+        bytes calldata leaf = opening.leaves;
+        if (leaf.length != LEAF_BYTES) refuse("leaves");
         uint256 each = perLeaf(dtype);
-        bytes32 hash = Merkle.elementLeaf(leaf.data);
-        checkLeaf(opening, hash, element / each, leafTotal(opening));
-        return canonical(raw(leaf.data, dtype, element % each), dtype);
+        uint256 total = leavesOf(dtype, opening.count);
+        bytes32 hash = Merkle.elementLeaf(leaf);
+        bytes32 root = Merkle.climb(hash, element / each, total, opening.leavesPath, Merkle.depth(total));
+        if (root != opening.elements) refuse("leaf");
+        return canonical(raw(leaf, dtype, element % each), dtype);
     }
 
     /// Elements first .. first + length - 1 of a tensor whose item has been checked. The caller knows
@@ -98,49 +99,35 @@ library Elements {
     function row(Opening calldata opening, uint256 first, uint256 length) internal view returns (Row) {
         uint256 shift = shiftOf(opening.dtype);
         uint256 from = (first << shift) / LEAF_BYTES;
-        uint256 leaves = ((first + length - 1) << shift) / LEAF_BYTES - from + 1;
-        if (opening.leaves.length != leaves) refuse("leaves");
-        uint256 total = leafTotal(opening);
-        uint256 buffer;
-        // Room for the leaves, one word before them for the byte that a leaf's hash begins with, and
-        // one behind them that may be read. The byte before a leaf is the last one of the leaf before
-        // it, which is hashed by then: it is put back.
-        assembly ("memory-safe") {
-            buffer := add(mload(0x40), 0x20)
-            mstore(0x40, add(add(buffer, mul(leaves, 1024)), 0x20))
-        }
-        for (uint256 i = 0; i < leaves; ++i) {
-            bytes calldata data = opening.leaves[i].data;
-            if (data.length != LEAF_BYTES) refuse("leaf length");
-            bytes32 hash;
-            assembly ("memory-safe") {
-                let to := add(buffer, mul(i, 1024))
-                let before := mload(sub(to, 0x20))
-                calldatacopy(to, data.offset, 1024)
-                mstore8(sub(to, 1), 0x01)
-                if iszero(staticcall(gas(), 2, sub(to, 1), 1025, 0x00, 0x20)) { revert(0, 0) }
-                hash := mload(0x00)
-                mstore(sub(to, 0x20), before)
-            }
-            checkLeaf(opening, hash, from + i, total, i);
-        }
+        uint256 count = ((first + length - 1) << shift) / LEAF_BYTES - from + 1;
+        if (opening.leaves.length != count * LEAF_BYTES) refuse("leaves");
+        (uint256 buffer, uint256 hashes) = copy(opening.leaves);
+        uint256 total = leavesOf(opening.dtype, opening.count);
+        bytes32 root = Merkle.climbTogether(hashes, count, from, total, opening.leavesPath);
+        if (root != opening.elements) refuse("leaf");
         return Row.wrap(buffer + (first << shift) - from * LEAF_BYTES);
     }
 
-    function leafTotal(Opening calldata opening) private pure returns (uint256) {
-        return leavesOf(opening.dtype, opening.count);
-    }
-
-    function checkLeaf(Opening calldata opening, bytes32 hash, uint256 index, uint256 total) private view {
-        checkLeaf(opening, hash, index, total, 0);
-    }
-
-    function checkLeaf(Opening calldata opening, bytes32 hash, uint256 index, uint256 total, uint256 shown)
-        private
-        view
-    {
-        bytes32[] calldata path = opening.leaves[shown].path;
-        if (Merkle.climb(hash, index, total, path, Merkle.depth(total)) != opening.elements) refuse("leaf");
+    /// Whole leaves in memory, with a word behind them that may be read. Their hashes stand one word
+    /// further up, past the free pointer: nothing else is there until they are climbed from.
+    function copy(bytes calldata leaves) private view returns (uint256 buffer, uint256 hashes) {
+        assembly ("memory-safe") {
+            // A leaf's hash begins with a byte before it, which may be the last one of another leaf or
+            // of something else: it is put back.
+            buffer := add(mload(0x40), 0x20)
+            let end := add(buffer, leaves.length)
+            mstore(0x40, add(end, 0x20))
+            calldatacopy(buffer, leaves.offset, leaves.length)
+            hashes := add(end, 0x40)
+            let to := hashes
+            for { let leaf := buffer } lt(leaf, end) { leaf := add(leaf, LEAF_BYTES) } {
+                let before := mload(sub(leaf, 0x20))
+                mstore8(sub(leaf, 1), 0x01)
+                if iszero(staticcall(gas(), 2, sub(leaf, 1), add(LEAF_BYTES, 1), to, 0x20)) { revert(0, 0) }
+                mstore(sub(leaf, 0x20), before)
+                to := add(to, 0x20)
+            }
+        }
     }
 
     /// Element `i` of a row.

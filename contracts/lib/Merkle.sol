@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Header, Node} from "../interfaces/Types.sol";
+import {Header} from "../interfaces/Types.sol";
 
 /// SHA-256 trees over ordered leaves; an odd last node of a level moves up unchanged. A path is
 /// checked against a position and the width of the tree, so it proves where a node stands, and its
@@ -52,23 +52,83 @@ library Merkle {
         // Of a path that is too short, other calldata is read; it is refused below.
         assembly ("memory-safe") {
             let next := path.offset
+            // The last node falls from level to level, to number `end`, and stays at 0, the root's.
             let last := sub(width, 1)
-            for {} levels { levels := sub(levels, 1) } {
-                let right := and(index, 1)
-                if or(right, xor(index, last)) {
-                    mstore(shl(5, right), node)
-                    mstore(shl(5, iszero(right)), calldataload(next))
-                    if iszero(staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20)) { revert(0, 0) }
-                    node := mload(0x00)
-                    next := add(next, 0x20)
-                }
+            let end := shr(levels, last)
+            let hashed := 1
+            // Every node but the last has a sibling ...
+            for {} and(lt(index, last), lt(end, last)) {} {
+                let side := shl(5, and(index, 1))
+                mstore(side, node)
+                mstore(xor(side, 0x20), calldataload(next))
+                hashed := and(hashed, staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20))
+                node := mload(0x00)
+                next := add(next, 0x20)
                 index := shr(1, index)
                 last := shr(1, last)
             }
+            // ... and that one where it is a right child.
+            for {} lt(end, last) { last := shr(1, last) } {
+                if and(last, 1) {
+                    mstore(0x00, calldataload(next))
+                    mstore(0x20, node)
+                    hashed := and(hashed, staticcall(gas(), 2, 0x00, 0x40, 0x00, 0x20))
+                    node := mload(0x00)
+                    next := add(next, 0x20)
+                }
+            }
+            if iszero(hashed) { revert(0, 0) }
             needed := shr(5, sub(next, path.offset))
         }
         if (needed != path.length) revert PathLength(path.length, needed);
         return node;
+    }
+
+    /// The root of a tree of `width` leaves, of which `count` neighbours from number `index` on stand in
+    /// memory, a word each, from `at` on. `path` holds, from below up, the sibling of the left end and
+    /// then the one of the right end, where these are not among the neighbours: the path of a single
+    /// leaf is the one that `climb` takes. The neighbours and a word on either side are overwritten.
+    function climbTogether(uint256 at, uint256 count, uint256 index, uint256 width, bytes32[] calldata path)
+        internal
+        view
+        returns (bytes32 root)
+    {
+        if (count == 0) revert NoNodes();
+        if (index + count > width) revert NoSuchNode(index + count - 1, width);
+        uint256 needed;
+        // As above, of a path that is too short other calldata is read.
+        assembly ("memory-safe") {
+            let next := path.offset
+            for { let last := sub(width, 1) } last { last := shr(1, last) } {
+                let from := at
+                if and(index, 1) {
+                    from := sub(at, 0x20)
+                    mstore(from, calldataload(next))
+                    next := add(next, 0x20)
+                    index := sub(index, 1)
+                    count := add(count, 1)
+                }
+                // The right end is a left child: its sibling comes next, or it is the last and moves up.
+                if gt(and(count, 1), gt(add(index, count), last)) {
+                    mstore(add(from, shl(5, count)), calldataload(next))
+                    next := add(next, 0x20)
+                    count := add(count, 1)
+                }
+                // In place: pair i is read before anything at or above its second half is overwritten.
+                let pairs := shr(1, count)
+                for { let i := 0 } lt(i, pairs) { i := add(i, 1) } {
+                    if iszero(staticcall(gas(), 2, add(from, shl(6, i)), 0x40, add(at, shl(5, i)), 0x20)) {
+                        revert(0, 0)
+                    }
+                }
+                if and(count, 1) { mstore(add(at, shl(5, pairs)), mload(add(from, shl(6, pairs)))) }
+                count := sub(count, pairs)
+                index := shr(1, index)
+            }
+            root := mload(at)
+            needed := shr(5, sub(next, path.offset))
+        }
+        if (needed != path.length) revert PathLength(path.length, needed);
     }
 
     /// The root over all descendants `nodes` of one node, on one level, in order. A subtree starts at
@@ -118,7 +178,7 @@ library Merkle {
         }
     }
 
-    /// sha256(0x01 | data): a leaf of elements. Callers check that `data` has 1024 bytes.
+    /// sha256(0x01 | data): a leaf of elements. Callers check that `data` has 512 bytes.
     function elementLeaf(bytes calldata data) internal view returns (bytes32 leaf) {
         assembly ("memory-safe") {
             let at := mload(0x40)
@@ -129,10 +189,10 @@ library Merkle {
         }
     }
 
-    /// A record's item. It is encoded anew from the decoded struct, so that no bytes hash to it but
+    /// A record's item. `record` is `abi.encode` of the decoded struct, so that no bytes hash to it but
     /// those that decode to exactly this record.
-    function nodeItem(Node calldata node) internal pure returns (bytes32) {
-        return sha256(abi.encode(node));
+    function nodeItem(bytes memory record) internal pure returns (bytes32) {
+        return sha256(record);
     }
 
     /// A program's root.

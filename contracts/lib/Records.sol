@@ -12,6 +12,7 @@ library Records {
     uint256 internal constant MAX_COUNT = 1 << 40;
     /// Greatest magnitude of an offset or a stride.
     int256 internal constant MAX_REACH = 1 << 40;
+    int256 private constant LEAST_REACH = -(1 << 40);
     /// Longest row that one proof reads.
     uint256 internal constant MAX_ROW = 1 << 12;
     /// Longest one of a scatter: its indices are read as well, and twice as long where they are i64.
@@ -84,7 +85,14 @@ library Records {
         if (map.length != input.shape.length * (outputRank + 1)) malformed("map");
         for (uint256 i = 0; i < map.length; ++i) {
             int256 reach = map[i];
-            if (reach > MAX_REACH || reach < -MAX_REACH) malformed("reach");
+            if (reach > MAX_REACH || reach < LEAST_REACH) malformed("reach");
+        }
+    }
+
+    /// Number `i` of a checked map: it is there, and an int64.
+    function reachAt(int64[] calldata map, uint256 i) private pure returns (int256 reach) {
+        assembly ("memory-safe") {
+            reach := calldataload(add(map.offset, shl(5, i)))
         }
     }
 
@@ -131,9 +139,9 @@ library Records {
         // A reach is at most 2^40, a coordinate below 2^32, a rank at most 8, an index below a count.
         unchecked {
             for (uint256 axis = 0; axis < shape.length; ++axis) {
-                int256 coordinate = map[next++];
+                int256 coordinate = reachAt(map, next++);
                 for (uint256 o = 0; o < at.length; ++o) {
-                    coordinate += map[next++] * at[o];
+                    coordinate += reachAt(map, next++) * at[o];
                 }
                 int256 size = int256(uint256(shape[axis]));
                 if (coordinate < 0 || coordinate >= size) return (false, 0);

@@ -23,6 +23,22 @@ contract MerkleHarness {
         return Merkle.climb(node, index, width, path, levels);
     }
 
+    /// Of words that stand between two others, which come back with the root.
+    function climbTogether(bytes32[] calldata nodes, uint256 index, uint256 width, bytes32[] calldata path)
+        external
+        view
+        returns (bytes32 root, bytes32[2] memory beside)
+    {
+        bytes32[] memory words = new bytes32[](nodes.length + 4);
+        uint256 at;
+        assembly ("memory-safe") {
+            at := add(words, 0x60)
+            calldatacopy(at, nodes.offset, shl(5, nodes.length))
+        }
+        root = Merkle.climbTogether(at, nodes.length, index, width, path);
+        beside = [words[0], words[nodes.length + 3]];
+    }
+
     function fold(bytes32[] calldata nodes) external view returns (bytes32) {
         return Merkle.fold(nodes);
     }
@@ -48,7 +64,7 @@ contract MerkleHarness {
     }
 
     function nodeItem(Node calldata node) external pure returns (bytes32) {
-        return Merkle.nodeItem(node);
+        return Merkle.nodeItem(abi.encode(node));
     }
 
     function headerRoot(Header calldata header) external pure returns (bytes32) {

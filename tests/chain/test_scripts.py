@@ -329,7 +329,7 @@ SAID = [
     (Descended, {"phase": Phase.ELEMENTS, "level": 0, "index": 3, "root": b""}, "leaf 3"),
     (Descended, {"phase": Phase.TRACE, "level": 4, "index": 1, "root": b""}, "part 1 at level 4"),
     (TensorRevealed, {"item": 9, "dtype": 1, "count": 100, "elements": b""}, "100 elements of f32"),
-    (LeafRevealed, {"index": 3, "data": bytes(1024)}, "1024 bytes of leaf 3"),
+    (LeafRevealed, {"index": 3, "data": bytes(512)}, "512 bytes of leaf 3"),
     (
         ElementTried,
         {"node": 9, "element": 300, "committed": 0x3F800000, "recomputed": 0x3F800001},
@@ -339,7 +339,7 @@ SAID = [
     (Decided, {"solver_guilty": False, "reason": b"time".ljust(32, b"\0")}, "challenger loses"),
     (Dismissed, {}, "nobody wins"),
     (Demanded, {"word": 77}, "demands a leaf"),
-    (DataShown, {"tensor": 2, "leaf": 5, "data": bytes(1024)}, "leaf 5 of tensor 2"),
+    (DataShown, {"tensor": 2, "leaf": 5, "data": bytes(512)}, "leaf 5 of tensor 2"),
 ]
 
 

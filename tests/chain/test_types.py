@@ -62,7 +62,8 @@ def test_nested_struct_survives_the_trip():
         count=3,
         elements=b"\1" * 32,
         path=(b"\2" * 32,),
-        leaves=(types.Leaf(b"\3" * 1024, (b"\4" * 32, b"\5" * 32)),),
+        leaves=b"\3" * 1024,
+        leaves_path=(b"\4" * 32, b"\5" * 32),
     )
     assert types.Opening.from_abi(opening.to_abi()) == opening
     assert opening.encoded()

@@ -34,7 +34,7 @@ def item(dtype: int, count: int, root: bytes) -> bytes:
 
 
 def one_leaf(data: bytes) -> bytes:
-    return sha256(b"\x01" + data.ljust(1024, b"\0")).digest()
+    return sha256(b"\x01" + data.ljust(512, b"\0")).digest()
 
 
 KNOWN = [
@@ -49,35 +49,35 @@ KNOWN = [
 @pytest.mark.parametrize(("tensor", "dtype", "data"), KNOWN)
 def test_a_small_tensor_hashes_as_the_protocol_says(tensor, dtype, data):
     """Protects every dtype's layout: little-endian, row-major, zero-padded, dtype and count."""
-    assert leaf_bytes(tensor) == data.ljust(1024, b"\0")
+    assert leaf_bytes(tensor) == data.ljust(512, b"\0")
     assert tensor_item(tensor) == item(dtype, tensor.numel(), one_leaf(data))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.int64, torch.bool])
 @pytest.mark.parametrize("leaves", [1, 2, 3, 5])
-def test_leaves_hold_1024_bytes_each(dtype, leaves):
+def test_leaves_hold_512_bytes_each(dtype, leaves):
     """Protects the boundaries: one element more than fits opens another leaf."""
-    each = 1024 // dtype.itemsize
+    each = 512 // dtype.itemsize
     full = torch.arange(leaves * each) % 2
-    assert len(leaf_bytes(full.to(dtype))) == leaves * 1024
+    assert len(leaf_bytes(full.to(dtype))) == leaves * 512
     commitment = commit_tensor(torch.cat([full, full[:1]]).to(dtype))
     assert commitment.tree.size == leaves + 1
     assert commitment.per_leaf == each
     last = commitment.leaf(leaves)
-    assert last == bytes(dtype.itemsize) + bytes(1024 - dtype.itemsize)
+    assert last == bytes(dtype.itemsize) + bytes(512 - dtype.itemsize)
     assert commitment.tree.levels[0] == [
-        one_leaf(commitment.data[1024 * k : 1024 * (k + 1)]) for k in range(leaves + 1)
+        one_leaf(commitment.data[512 * k : 512 * (k + 1)]) for k in range(leaves + 1)
     ]
 
 
 def test_two_leaves_pair_and_a_third_moves_up():
     """Protects the element tree with a root that is written out by hand."""
-    values = np.arange(600, dtype="<f4")
-    a, b, c = (one_leaf(values[i : i + 256].tobytes()) for i in (0, 256, 512))
+    values = np.arange(300, dtype="<f4")
+    a, b, c = (one_leaf(values[i : i + 128].tobytes()) for i in (0, 128, 256))
     root = sha256(sha256(a + b).digest() + c).digest()
     commitment = commit_tensor(torch.from_numpy(values.astype(np.float32)))
     assert commitment.elements == root
-    assert commitment.item == item(1, 600, root)
+    assert commitment.item == item(1, 300, root)
 
 
 def test_all_nans_commit_alike():
@@ -111,8 +111,8 @@ def test_shape_and_strides_do_not_matter():
 def test_dtype_and_count_are_part_of_the_item():
     """Protects zeros: equal bytes of another dtype or another count are another tensor."""
     zeros = [
-        *(torch.zeros(n) for n in (1, 2, 255, 256)),
-        *(torch.zeros(n, dtype=torch.int32) for n in (1, 256)),
+        *(torch.zeros(n) for n in (1, 2, 127, 128)),
+        *(torch.zeros(n, dtype=torch.int32) for n in (1, 128)),
         torch.zeros(1, dtype=torch.int64),
         torch.zeros(1, dtype=torch.bool),
     ]
@@ -203,6 +203,6 @@ def test_no_leaf_has_a_preimage_of_64_bytes(monkeypatch):
     Header(bytes(32), 2**32 - 1, bytes(32), 1, 1).root  # noqa: B018
     for count in range(20):
         report_item(bytes(20), 1, bytes(32), [bytes(32)] * count)
-    assert {k: min(v) for k, v in lengths.items()} == {1: 1025, 2: 42, 3: 41, 4: 161, 5: 61}
+    assert {k: min(v) for k, v in lengths.items()} == {1: 513, 2: 42, 3: 41, 4: 161, 5: 61}
     assert lengths[5] == {61 + 32 * r for r in range(20)}
     assert all(64 not in found for found in lengths.values())

@@ -36,7 +36,7 @@ NONE, STEPS, STEP, TRACE, STATE, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(1
 SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
 FIRST, LAST = 10, 17
 NAN_AT = 7
-WEIGHTS = 16 * 256  # elements of the first state tensor: sixteen leaves
+WEIGHTS = 16 * 128  # elements of the first state tensor: sixteen leaves
 
 
 def plain(node: int, dtype: int, *shape: int) -> Input:
@@ -237,11 +237,12 @@ def points(lo: int, hi: int, arity_bits: int) -> list[int]:
 
 def opening(tensor: TensorCommitment, path: Sequence[bytes], first: int, length: int) -> tuple:
     """An `Opening` of elements first .. first + length - 1; with no leaves for a length of 0."""
-    leaves = []
+    leaves, leaves_path = b"", []
     if length:
         span = range(first // tensor.per_leaf, (first + length - 1) // tensor.per_leaf + 1)
-        leaves = [(tensor.leaf(i), tensor.tree.path(i)) for i in span]
-    return (tensor.dtype, tensor.count, tensor.elements, list(path), leaves)
+        leaves = b"".join(tensor.leaf(i) for i in span)
+        leaves_path = tensor.tree.path_together(span.start, len(span))
+    return (tensor.dtype, tensor.count, tensor.elements, list(path), leaves, leaves_path)
 
 
 class Game:

@@ -15,8 +15,9 @@ from eth_utils import function_signature_to_4byte_selector
 
 from tests import evm
 from tests.contracts.court_fixtures import Bench, Checkers, mapped, plain, read_order
+from worker.commit import LEAF_BYTES
 from worker.program.codes import BOOL, F32, I32, I64, Kind, Map, Reduce, Source
-from worker.program.records import NODE_TYPE, Node
+from worker.program.records import Node
 from worker.program.wellformed import MalformedProgram, check_node
 
 INDEX = 9
@@ -114,10 +115,10 @@ def _blank(kind):
 def test_a_sound_record_is_sound_to_both_twins(checkers, bench, name):
     node = SOUND[name]
     check_node(node, INDEX)
-    assert checkers[node.kind].call("check", INDEX, node.to_abi()) == node.count
+    assert checkers[node.kind].call("check", INDEX, node.encoded) == node.count
     if name != "BATCH":
         openings = sound_openings(bench, node, 0)
-        checkers[node.kind].call("recompute", bench.context, INDEX, node.to_abi(), 0, openings)
+        checkers[node.kind].call("recompute", bench.context, INDEX, node.encoded, 0, openings)
 
 
 # --- records ---
@@ -282,8 +283,8 @@ def test_a_malformed_record_breaks_its_rule(checkers, bench, rule, node):
     with pytest.raises(MalformedProgram):
         check_node(node, INDEX)
     checker = checkers[node.kind]
-    assert refusal(checker, "check", INDEX, node.to_abi()) == ("MalformedRecord", rule)
-    arguments = (bench.context, INDEX, node.to_abi(), 0, [])
+    assert refusal(checker, "check", INDEX, node.encoded) == ("MalformedRecord", rule)
+    arguments = (bench.context, INDEX, node.encoded, 0, [])
     assert refusal(checker, "recompute", *arguments) == ("MalformedRecord", rule)
 
 
@@ -300,7 +301,7 @@ def test_whatever_is_an_element_may_be_a_fill(checkers):
             operand = mapped(0, dtype, (6,), *SAME, fill=fill)
             node = Node(Kind.MAP, Map.COPY, dtype, (6,), (operand,))
             check_node(node, INDEX)
-            assert checkers[Kind.MAP].call("check", INDEX, node.to_abi()) == 6, (dtype, fill)
+            assert checkers[Kind.MAP].call("check", INDEX, node.encoded) == 6, (dtype, fill)
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -308,7 +309,7 @@ def test_a_checker_serves_its_own_kind_only(checkers, name):
     node = SOUND[name]
     for kind, checker in enumerate(checkers):
         if kind != node.kind:
-            error, _ = refusal(checker, "check", INDEX, node.to_abi())
+            error, _ = refusal(checker, "check", INDEX, node.encoded)
             assert error in ("MalformedRecord", "UnknownFunction")
 
 
@@ -322,7 +323,7 @@ def test_a_function_that_does_not_exist_is_unknown(checkers, name):
     }.get(Kind(node.kind), {0})
     for fn in range(256):
         if fn not in known:
-            error, _ = refusal(checkers[node.kind], "check", INDEX, replace(node, fn=fn).to_abi())
+            error, _ = refusal(checkers[node.kind], "check", INDEX, replace(node, fn=fn).encoded)
             assert error == "UnknownFunction"
 
 
@@ -378,13 +379,13 @@ def test_both_twins_agree_on_what_is_well_formed(checkers, bench, name):
         try:
             check_node(node, INDEX)
         except MalformedProgram:
-            error, _ = refusal(checker, "check", INDEX, node.to_abi())
+            error, _ = refusal(checker, "check", INDEX, node.encoded)
             assert error in ("MalformedRecord", "UnknownFunction"), node
             continue
-        assert checker.call("check", INDEX, node.to_abi()) == node.count, node
+        assert checker.call("check", INDEX, node.encoded) == node.count, node
         accepted += 1
         for openings in [sound_openings(bench, SOUND[name], 0), []]:
-            arguments = (bench.context, INDEX, node.to_abi(), 0, openings)
+            arguments = (bench.context, INDEX, node.encoded, 0, openings)
             try:
                 bits = checker.call("recompute", *arguments)
             except evm.Reverted:
@@ -400,7 +401,7 @@ def test_both_twins_agree_on_what_is_well_formed(checkers, bench, name):
 def test_there_is_no_element_behind_the_last(checkers, bench):
     for node in SOUND.values():
         for element in (node.count, 2**64 - 1):
-            arguments = (bench.context, INDEX, node.to_abi(), element, [])
+            arguments = (bench.context, INDEX, node.encoded, element, [])
             error, value = refusal(checkers[node.kind], "recompute", *arguments)
             assert (error, int.from_bytes(value, "big")) == ("NoSuchElement", element)
 
@@ -421,7 +422,7 @@ def test_a_source_names_a_tensor_that_there_is(checkers, bench):
         (BATCH, "epoch", (*bench.context[:6], 1, bench.context[7], 2**64 - 1)),
     ):
         openings = sound_openings(bench, STATE if node.fn == Source.STATE else BATCH, 0)
-        arguments = (context, INDEX, node.to_abi(), 0, openings)
+        arguments = (context, INDEX, node.encoded, 0, openings)
         assert refusal(source, "recompute", *arguments) == ("MalformedRecord", rule)
 
 
@@ -435,7 +436,7 @@ def test_a_data_set_at_a_limit_is_read(checkers, bench):
     ):
         given = (*context[:6], rows, context[7], step)
         openings = sound_openings(bench, BATCH, 0)
-        arguments = (given, INDEX, node.to_abi(), 0, openings)
+        arguments = (given, INDEX, node.encoded, 0, openings)
         assert refusal(checkers[Kind.SOURCE], "recompute", *arguments)[0] != "MalformedRecord"
 
 
@@ -449,35 +450,39 @@ def test_an_opening_shows_what_the_record_reads_and_nothing_else(checkers, bench
         if name == "BATCH":
             continue
         good = sound_openings(bench, node, 0)
-        for place, (dtype, count, elements, path, leaves) in enumerate(good):
-            (data, leaf_path) = leaves[0]
-            other = bytes([data[0] ^ 1]) + data[1:]
+        for place, (dtype, count, elements, path, *shown) in enumerate(good):
+            (leaves, leaves_path) = shown
+            other = bytes([leaves[0] ^ 1]) + leaves[1:]
             for rule, opening in (
-                ("type", (dtype % 4 + 1, count, elements, path, leaves)),
-                ("count", (dtype, count + 1, elements, path, leaves)),
-                ("list", (dtype, count, bytes(32), path, leaves)),
-                ("list", (dtype, count, elements, [*path[:-1], bytes(32)], leaves)),
-                ("leaves", (dtype, count, elements, path, [])),
-                ("leaves", (dtype, count, elements, path, leaves * 2)),
-                ("leaf", (dtype, count, elements, path, [(other, leaf_path)])),
-                ("leaf length", (dtype, count, elements, path, [(data[:-1], leaf_path)])),
-                ("leaf length", (dtype, count, elements, path, [(data + b"\0", leaf_path)])),
+                ("type", (dtype % 4 + 1, count, elements, path, *shown)),
+                ("count", (dtype, count + 1, elements, path, *shown)),
+                ("list", (dtype, count, bytes(32), path, *shown)),
+                ("list", (dtype, count, elements, [*path[:-1], bytes(32)], *shown)),
+                ("leaves", (dtype, count, elements, path, b"", leaves_path)),
+                ("leaves", (dtype, count, elements, path, leaves * 2, leaves_path)),
+                ("leaves", (dtype, count, elements, path, leaves[:-1], leaves_path)),
+                ("leaves", (dtype, count, elements, path, leaves + b"\0", leaves_path)),
+                ("leaf", (dtype, count, elements, path, other, leaves_path)),
             ):
                 if rule == "list" and opening[2] == elements and not path:
                     continue  # a list of one item has no path
                 given = [*good[:place], opening, *good[place + 1 :]]
-                arguments = (bench.context, INDEX, node.to_abi(), 0, given)
+                arguments = (bench.context, INDEX, node.encoded, 0, given)
                 found = refusal(checkers[node.kind], "recompute", *arguments)
                 assert found == ("WrongOpening", rule), (name, place)
                 tried += 1
-            longer = (dtype, count, elements, [*path, bytes(32)], leaves)
-            given = [*good[:place], longer, *good[place + 1 :]]
-            arguments = (bench.context, INDEX, node.to_abi(), 0, given)
-            assert refusal(checkers[node.kind], "recompute", *arguments)[0] == "PathLength"
-        for given in ([*good, *good, ()][:-1] if good else [(1, 1, bytes(32), [], [])], good[:-1]):
+            for longer in (
+                (dtype, count, elements, [*path, bytes(32)], *shown),
+                (dtype, count, elements, path, leaves, [*leaves_path, bytes(32)]),
+            ):
+                given = [*good[:place], longer, *good[place + 1 :]]
+                arguments = (bench.context, INDEX, node.encoded, 0, given)
+                assert refusal(checkers[node.kind], "recompute", *arguments)[0] == "PathLength"
+        nothing = (1, 1, bytes(32), [], b"", [])
+        for given in ([*good, *good] if good else [nothing], good[:-1]):
             if len(given) == len(good):
                 continue
-            arguments = (bench.context, INDEX, node.to_abi(), 0, given)
+            arguments = (bench.context, INDEX, node.encoded, 0, given)
             found = refusal(checkers[node.kind], "recompute", *arguments)
             assert found == ("WrongOpening", "openings")
     assert tried > 150
@@ -486,20 +491,20 @@ def test_an_opening_shows_what_the_record_reads_and_nothing_else(checkers, bench
 def test_another_tensor_of_the_same_type_and_count_is_not_the_operand(checkers, bench):
     good = [bench.traced(0, 0), bench.traced(1, 0)]
     for given in (good[::-1], [good[0], good[0]], [good[1], good[1]]):
-        arguments = (bench.context, INDEX, MUL.to_abi(), 0, given)
+        arguments = (bench.context, INDEX, MUL.encoded, 0, given)
         found = refusal(checkers[Kind.MAP], "recompute", *arguments)
         assert found == ("WrongOpening", "list")
 
 
 def test_another_leaf_of_the_operand_is_not_the_one_that_is_read(checkers):
-    x = torch.arange(256 * 6, dtype=torch.float32)
+    x = torch.arange(128 * 6, dtype=torch.float32)
     bench = Bench([x])
-    copy = Node(Kind.MAP, Map.COPY, F32, (256 * 6,), (mapped(0, F32, (256 * 6,), *SAME),))
-    for element in (0, 256, 700, 1535):
+    copy = Node(Kind.MAP, Map.COPY, F32, (128 * 6,), (mapped(0, F32, (128 * 6,), *SAME),))
+    for element in (0, 128, 350, 767):
         for shown in range(6):
-            openings = [bench.traced(0, shown * 256)]
-            arguments = (bench.context, 1, copy.to_abi(), element, openings)
-            if shown == element // 256:
+            openings = [bench.traced(0, shown * 128)]
+            arguments = (bench.context, 1, copy.encoded, element, openings)
+            if shown == element // 128:
                 checkers[Kind.MAP].call("recompute", *arguments)
             else:
                 error, _ = refusal(checkers[Kind.MAP], "recompute", *arguments)
@@ -507,71 +512,80 @@ def test_another_leaf_of_the_operand_is_not_the_one_that_is_read(checkers):
 
 
 def test_a_row_is_read_from_exactly_its_leaves(checkers):
-    x = torch.arange(4 * 300, dtype=torch.float32)
+    """Neither other leaves, nor the right ones in another order or number, nor a changed byte."""
+    x = torch.arange(4 * 200, dtype=torch.float32)
     bench = Bench([x])
-    node = Node(Kind.REDUCE, Reduce.MAX, F32, (4,), (plain(0, F32, 4, 300),))
+    node = Node(Kind.REDUCE, Reduce.MAX, F32, (4,), (plain(0, F32, 4, 200),))
+
+    def refused(row, leaves, path):
+        given = [(*bench.traced(0, 0)[:4], leaves, path)]
+        arguments = (bench.context, 1, node.encoded, row, given)
+        return refusal(checkers[Kind.REDUCE], "recompute", *arguments)
+
     for row in range(4):
-        opening = bench.traced(0, row * 300, 300)
-        assert len(opening[4]) == 2 if row < 3 else 3
-        leaves = opening[4]
-        for wrong in (leaves[:1], leaves[1:], leaves[::-1], leaves * 2, []):
-            given = [(*opening[:4], wrong)]
-            error, _ = refusal(
-                checkers[Kind.REDUCE], "recompute", bench.context, 1, node.to_abi(), row, given
-            )
-            assert error in ("WrongOpening", "PathLength")
-        for place in range(len(leaves)):
-            data, path = leaves[place]
-            last = data[:-1] + bytes([data[-1] ^ 1])
-            given = [(*opening[:4], [*leaves[:place], (last, path), *leaves[place + 1 :]])]
-            found = refusal(
-                checkers[Kind.REDUCE], "recompute", bench.context, 1, node.to_abi(), row, given
-            )
-            assert found == ("WrongOpening", "leaf")
+        *_, leaves, path = bench.traced(0, row * 200, 200)
+        count = len(leaves) // LEAF_BYTES
+        assert count == (2, 3)[row % 2]
+        each = [leaves[i * LEAF_BYTES : (i + 1) * LEAF_BYTES] for i in range(count)]
+        for fewer in (each[:1], each[1:], each * 2, []):
+            assert refused(row, b"".join(fewer), path) == ("WrongOpening", "leaves")
+        assert refused(row, b"".join(each[::-1]), path) == ("WrongOpening", "leaf")
+        for other in {0, 1, 2, 3} - {row}:
+            elsewhere = bench.traced(0, other * 200, 200)[4:]
+            assert refused(row, *elsewhere)[0] in ("WrongOpening", "PathLength")
+        for i in range(count):
+            data = bytearray(leaves)
+            data[(i + 1) * LEAF_BYTES - 1] ^= 1
+            assert refused(row, bytes(data), path) == ("WrongOpening", "leaf")
+        for i in range(len(path)):
+            forged = [*path[:i], bytes(32), *path[i + 1 :]]
+            assert refused(row, leaves, forged) == ("WrongOpening", "leaf")
+        assert refused(row, leaves, [*path, bytes(32)])[0] == "PathLength"
+        assert refused(row, leaves, path[:-1])[0] == "PathLength"
 
 
 def test_an_operand_that_is_not_read_shows_nothing(checkers, bench):
     outside = Node(Kind.MAP, Map.COPY, F32, (2,), (mapped(0, F32, (6,), 5, 1, fill=3),))
     shown, hidden = bench.traced(0, 0), bench.traced(0, 0, 0)
-    for opening in (hidden, (0, 0, bytes(32), [], [])):
-        arguments = (bench.context, INDEX, outside.to_abi(), 1, [opening])
+    for opening in (hidden, (0, 0, bytes(32), [], b"", [])):
+        arguments = (bench.context, INDEX, outside.encoded, 1, [opening])
         assert checkers[Kind.MAP].call("recompute", *arguments) == 3
-    arguments = (bench.context, INDEX, outside.to_abi(), 1, [shown])
+    arguments = (bench.context, INDEX, outside.encoded, 1, [shown])
     assert refusal(checkers[Kind.MAP], "recompute", *arguments) == ("WrongOpening", "unread")
-    arguments = (bench.context, INDEX, outside.to_abi(), 0, [hidden])
+    arguments = (bench.context, INDEX, outside.encoded, 0, [hidden])
     assert refusal(checkers[Kind.MAP], "recompute", *arguments) == ("WrongOpening", "leaves")
     table = (plain(0, F32, 1, 1, 6), plain(4, I32, 1, 2))
     gather = Node(Kind.GATHER, 0, F32, (1, 2, 6), table, (1, 1, 2, 6))
-    arguments = (bench.context, INDEX, gather.to_abi(), 0, [shown, bench.traced(4, 0)])
+    arguments = (bench.context, INDEX, gather.encoded, 0, [shown, bench.traced(4, 0)])
     assert refusal(checkers[Kind.GATHER], "recompute", *arguments) == ("WrongOpening", "unread")
 
 
 def test_an_exponent_that_no_row_has_convicts_nobody(checkers, bench):
     """A program whose exponents are no exponents is malformed as a whole: see `wellformed`."""
     node = with_input(QUANTISE, 1, map=(3, 0))  # 40 is an exponent, -50 and 60 are too
-    arguments = (bench.context, INDEX, node.to_abi(), 0, [bench.traced(0, 0), bench.traced(3, 3)])
+    arguments = (bench.context, INDEX, node.encoded, 0, [bench.traced(0, 0), bench.traced(3, 3)])
     checkers[Kind.MAP].call("recompute", *arguments)
     odd = Bench([torch.ones(6), *[torch.tensor([129, -97], dtype=torch.int32)] * 3])
     for element in range(2):
         node = replace(QUANTISE, inputs=(VECTOR, mapped(3, I32, (2,), element, 0)))
         openings = [odd.traced(0, 0), odd.traced(3, element)]
-        arguments = (odd.context, INDEX, node.to_abi(), 0, openings)
+        arguments = (odd.context, INDEX, node.encoded, 0, openings)
         assert refusal(checkers[Kind.MAP], "recompute", *arguments)[0] == "MalformedExponent"
     for wrong in (129, -97):
         q, e = torch.ones(3, 2).int(), torch.tensor([wrong]).int()
         odd = Bench([q, q, q, q, torch.tensor([1, 0]).int(), e])
-        arguments = (odd.context, INDEX, SCATTER.to_abi(), 0, sound_openings(odd, SCATTER, 0))
+        arguments = (odd.context, INDEX, SCATTER.encoded, 0, sound_openings(odd, SCATTER, 0))
         assert refusal(checkers[Kind.SCATTER], "recompute", *arguments)[0] == "MalformedExponent"
 
 
 def test_a_record_with_dirty_bits_does_not_decode(checkers):
     """An encoding that says the same record in other bytes is refused, not cleaned."""
     checker = checkers[Kind.MAP]
-    selector = function_signature_to_4byte_selector(f"check(uint32,{NODE_TYPE})")
-    data = bytearray(selector + encode(["uint32", NODE_TYPE], [INDEX, MUL.to_abi()]))
+    selector = function_signature_to_4byte_selector("check(uint32,bytes)")
+    data = bytearray(selector + encode(["uint32", "bytes"], [INDEX, MUL.encoded]))
     checker.evm.message_call(evm.CALLER, checker.address, calldata=bytes(data))
     # index; kind, fn, dtype; the shape's only size: a bit above each one's width
-    node = 4 + 64
+    node = 4 + 4 * 32
     for word in (4, node, node + 32, node + 64, node + 6 * 32 + 32):
         dirty = bytearray(data)
         dirty[word] ^= 1

@@ -47,7 +47,7 @@ def recompute(checkers):
         spans = read_order(node, element, indices)
         openings = [bench.traced(i.node, *span) for i, span in zip(node.inputs, spans, strict=True)]
         index = len(bench.trace)
-        arguments = (bench.context, index, node.to_abi(), element, openings)
+        arguments = (bench.context, index, node.encoded, element, openings)
         return checkers[node.kind].call("recompute", *arguments)
 
     return recompute
@@ -493,7 +493,7 @@ def test_sources(checkers):
         node = Node(Kind.SOURCE, Source.STATE, dtype, tuple(tensor.shape), (), (index,))
         for element in (0, tensor.numel() - 1):
             openings = [bench.opened(bench.state, index, element, 1)]
-            given = source.call("recompute", bench.context, 9, node.to_abi(), element, openings)
+            given = source.call("recompute", bench.context, 9, node.encoded, element, openings)
             assert given == element_bits(tensor, element)
     for step in (0, 1, 2, 3, FIRST, 2**60):  # in step 2 an epoch ends between the rows
         bench = Bench((), (), data, step=step)
@@ -505,16 +505,16 @@ def test_sources(checkers):
             for element in range(BATCH * width):
                 at = int(chosen[element // width]) * width + element % width
                 openings = [bench.opened(bench.data, index, at, 1)]
-                given = source.call("recompute", bench.context, 9, node.to_abi(), element, openings)
+                given = source.call("recompute", bench.context, 9, node.encoded, element, openings)
                 assert given == element_bits(tensor, at)
     bench = Bench()
     for dtype, bits in ((F32, NAN), (I32, 2**32 - 1), (I64, 2**64 - 1), (BOOL, 1)):
         node = Node(Kind.SOURCE, Source.CONSTANT, dtype, (1, 1), (), (bits,))
-        assert source.call("recompute", bench.context, 9, node.to_abi(), 0, []) == bits
+        assert source.call("recompute", bench.context, 9, node.encoded, 0, []) == bits
     for dtype, count in ((I32, 2**31), (I64, 2**40)):
         node = Node(Kind.SOURCE, Source.IOTA, dtype, (count >> 20, 1 << 20))
         for element in (0, 5, count - 1):
-            assert source.call("recompute", bench.context, 9, node.to_abi(), element, []) == element
+            assert source.call("recompute", bench.context, 9, node.encoded, element, []) == element
 
 
 def test_random_sources(checkers):
@@ -528,7 +528,7 @@ def test_random_sources(checkers):
         node = Node(Kind.SOURCE, Source.RANDOM, F32, shape)
         bench = Bench(seed=seed, step=step)
         for element in {0, node.count - 1, rng.randrange(node.count)}:
-            arguments = (bench.context, index, node.to_abi(), element, [])
+            arguments = (bench.context, index, node.encoded, element, [])
             given = source.call("recompute", *arguments)
             assert given == reference.uniform(seed, step, index, element)
     print("random", source.evm.result.gas_used)
@@ -548,25 +548,25 @@ def test_a_strangers_tensors_read_as_definite_elements(checkers):
         node = Node(Kind.SOURCE, Source.STATE, dtype, (), (), (0,))
         bench = Bench((), [tensor])
         openings = [bench.opened(bench.state, 0, 0, 1)]
-        given = source.call("recompute", bench.context, 9, node.to_abi(), 0, openings)
+        given = source.call("recompute", bench.context, 9, node.encoded, 0, openings)
         assert given == expected
         copy = Node(Kind.MAP, Map.COPY, dtype, (), (Input(0, dtype, ()),))
         bench = Bench([tensor])
-        arguments = (bench.context, 1, copy.to_abi(), 0, [bench.traced(0, 0)])
+        arguments = (bench.context, 1, copy.encoded, 0, [bench.traced(0, 0)])
         assert checkers[Kind.MAP].call("recompute", *arguments) == expected
     # a bool is its own byte, whatever the next one is
     copy = Node(Kind.MAP, Map.COPY, BOOL, (2,), (vector(0, BOOL, 2),))
     bench = Bench([committed(BOOL, 2, b"\x00\xff")])
-    arguments = (bench.context, 1, copy.to_abi(), 0, [bench.traced(0, 0)])
+    arguments = (bench.context, 1, copy.encoded, 0, [bench.traced(0, 0)])
     assert checkers[Kind.MAP].call("recompute", *arguments) == 0
     rows = committed(F32, 2, b"\x00\x00\x80\xff\x01\x00\x80\xff")
     node = Node(Kind.REDUCE, Reduce.MAX, F32, (1,), (plain(0, F32, 1, 2),))
     bench = Bench([rows])
-    arguments = (bench.context, 1, node.to_abi(), 0, [bench.traced(0, 0, 2)])
+    arguments = (bench.context, 1, node.encoded, 0, [bench.traced(0, 0, 2)])
     assert checkers[Kind.REDUCE].call("recompute", *arguments) == NAN
     # the first NaN wins, be its payload the least
     rows = committed(F32, 2, b"\x01\x00\x80\x7f\x02\x00\x80\x7f")
     node = Node(Kind.REDUCE, Reduce.ARGMAX, I64, (1,), (plain(0, F32, 1, 2),))
     bench = Bench([rows])
-    arguments = (bench.context, 1, node.to_abi(), 0, [bench.traced(0, 0, 2)])
+    arguments = (bench.context, 1, node.encoded, 0, [bench.traced(0, 0, 2)])
     assert checkers[Kind.REDUCE].call("recompute", *arguments) == 0

@@ -66,7 +66,7 @@ def test_each_checker_gives_the_vectors(kind, vectors, traced):
         expected = elements_of(vectors, n, node)
         for element in range(0, node.count, -(-node.count // MOST)):
             openings = opened(bench, node, element, trace)
-            arguments = (bench.context, n, node.to_abi(), element, openings)
+            arguments = (bench.context, n, node.encoded, element, openings)
             assert checker.call("recompute", *arguments) == expected[element], (n, node.name)
             tried += 1
     assert tried

@@ -7,6 +7,7 @@ import pytest
 
 from tests.contracts import court_fixtures as fx
 from tests.contracts.court_fixtures import Game, Transcript
+from worker.commit import LEAF_BYTES
 
 CLOCK = 3_600
 ARITY_BITS = 2
@@ -78,13 +79,13 @@ def some_arguments(honest):
         "revealTrace": (header, NOTHING, NOTHING, [], []),
         "revealChildren": ([NOTHING],),
         "revealTensor": (1, 1, NOTHING),
-        "revealLeaf": (bytes(1024),),
+        "revealLeaf": (bytes(LEAF_BYTES),),
         "descendSteps": ([NOTHING], 0),
         "descend": (0, NOTHING, []),
         "accuseState": (),
-        "proveElement": (claim, header, node, [], bytes(1024), 0, []),
+        "proveElement": (claim, header, node, [], bytes(LEAF_BYTES), 0, []),
         "proveShape": (header, node, []),
-        "provePadding": (bytes(1024), 0),
+        "provePadding": (bytes(LEAF_BYTES), 0),
         "proveState": (header, *output),
         "proveReport": (header, [], 0, *output),
     }
@@ -302,12 +303,12 @@ def test_a_leaf_is_shown_whole(game, solver, court):
             "WrongCount",
             {0: given},
             given=len(given),
-            expected=1024,
+            expected=LEAF_BYTES,
         )
-    attempt(game, "revealLeaf", solver, "DoesNotHash", {0: bytes(1024)})
+    attempt(game, "revealLeaf", solver, "DoesNotHash", {0: bytes(LEAF_BYTES)})
     receipt = game.solver_move()
     (event,) = receipt.decode_logs(court.LeafRevealed)
-    assert (event.index, event.data) == (4, data)
+    assert (event.index, event.data) == (8, data)
     d = game.d
     assert (d.phase, d.solverToMove) == (fx.PROOF, False)
 
@@ -404,7 +405,7 @@ def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challen
     assert (d.phase, d.solverToMove, d.item) == (fx.PROOF, False, 2)
     # What is proven of the trace's tensors is not proven of the state's.
     for name, given in (
-        ("provePadding", (bytes(1024), 0)),
+        ("provePadding", (bytes(LEAF_BYTES), 0)),
         ("proveShape", game.shape_proof()[1]),
     ):
         refuses(game, name, *given, error="WrongPhase", sender=challenger, phase=fx.PROOF)

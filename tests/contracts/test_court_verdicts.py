@@ -12,6 +12,7 @@ from eth_utils import keccak
 
 from tests.contracts import court_fixtures as fx
 from tests.contracts.court_fixtures import Game, Transcript
+from worker.commit import LEAF_BYTES
 from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 from worker.program.records import Node
@@ -87,7 +88,7 @@ def test_a_wrong_element_of_any_node_is_convicted(start, court, honest, verdict,
     cheat = honest.copy()
     tensor = cheat.traces[STEP][node]
     element = random.Random(node).randrange(tensor.count)
-    size = 1024 // tensor.per_leaf
+    size = LEAF_BYTES // tensor.per_leaf
     right = int.from_bytes(tensor.data[element * size :][:size], "little")
     wrong = right ^ 1
     change = wrong.to_bytes(size, "little")
@@ -107,7 +108,7 @@ def test_a_nan_that_is_not_canonical_is_convicted(start, court, honest, verdict)
     convicts(start(cheat), court, verdict, "element")
 
 
-@pytest.mark.parametrize("position", [12, 15, 512, 1023])
+@pytest.mark.parametrize("position", [12, 15, 256, 511])
 def test_padding_that_is_not_zero_is_convicted(start, court, honest, verdict, position):
     cheat = honest.copy()
     cheat.traces[STEP][12] = fx.changed(cheat.traces[STEP][12], position, b"\x80")
@@ -196,7 +197,7 @@ def test_no_element_of_an_honest_trace_is_convicted(start, court, honest, outsid
     leaf = (tensor.count - 1) // tensor.per_leaf
     d = game.walk(node, leaf)
     first = leaf * tensor.per_leaf
-    size = 1024 // tensor.per_leaf
+    size = LEAF_BYTES // tensor.per_leaf
     for position in {0, tensor.count - 1 - first}:
         name, arguments = game.element_proof(position)
         at = (first + position) * size
@@ -296,11 +297,11 @@ def test_an_element_is_tried_as_it_was_committed_and_recorded(start, court, hone
     refuses(court.DoesNotHash, 2, (*node[:5], (0,)))
     refuses(court.DoesNotHash, 3, path[::-1])
     refuses(court.PathLength, 3, path[1:])
-    refuses(court.DoesNotHash, 4, bytes(1024))
-    refuses(court.WrongCount, 4, data[:-1], given=1023, expected=1024)
-    for position in (256, 2**255):
-        refuses(court.NoSuchPart, 5, position, part=position, parts=256)
-    wrong = [openings[0], (*openings[1][:3], openings[1][3][::-1], openings[1][4])]
+    refuses(court.DoesNotHash, 4, bytes(LEAF_BYTES))
+    refuses(court.WrongCount, 4, data[:-1], given=LEAF_BYTES - 1, expected=LEAF_BYTES)
+    for position in (128, 2**255):
+        refuses(court.NoSuchPart, 5, position, part=position, parts=128)
+    wrong = [openings[0], (*openings[1][:3], openings[1][3][::-1], *openings[1][4:])]
     for given in ([], openings[:1], openings[::-1], wrong):
         with ape.reverts():
             court.proveElement.call(game.id, *good[:6], given, sender=outsider)
@@ -463,7 +464,7 @@ def test_the_claim_is_kept_as_its_hash(start, court):
 def test_what_a_dispute_costs(start, court, honest):
     """Most for one move, and for a whole dispute about a map's element."""
     cheat = honest.copy()
-    cheat.traces[STEP][5] = fx.changed(cheat.traces[STEP][5], 4 * 4000, b"\x11\x22")
+    cheat.traces[STEP][5] = fx.changed(cheat.traces[STEP][5], 4 * 2000, b"\x11\x22")
     game = start(cheat)
     game.play()
     most = {}

@@ -69,6 +69,60 @@ def test_inner_nodes_climb_and_children_fold_within_larger_trees(harness):
                     assert climbed == tree.node(top, index)
 
 
+def test_neighbours_climb_together_as_the_twin_says(harness):
+    """Protects rows: of all neighbours in trees of many shapes the path is exactly the twin's, and
+    what stands in memory beyond a word on either side is left alone."""
+    for size in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 17):
+        tree, nodes = Tree(leaves(size)), leaves(size)
+        for index in range(size):
+            for count in range(1, size - index + 1):
+                path, shown = tree.path_together(index, count), nodes[index : index + count]
+                found = harness.call("climbTogether", shown, index, size, path)
+                assert found == (tree.root, (bytes(32), bytes(32))), (size, index, count)
+                longer = [*path, bytes(32)]
+                refuses(harness, "PathLength", "climbTogether", shown, index, size, longer)
+                if path:
+                    refuses(harness, "PathLength", "climbTogether", shown, index, size, path[:-1])
+
+
+def test_neighbours_prove_their_own_place_order_and_number_only(harness):
+    """A single bit of a path, or any other place, order or number gives another root or none."""
+    rng = random.Random(4)
+    for size in (5, 8, 11):
+        tree, nodes = Tree(leaves(size)), leaves(size)
+        for _ in range(60):
+            index = rng.randrange(size)
+            count = rng.randint(1, size - index)
+            path, shown = tree.path_together(index, count), nodes[index : index + count]
+            wrong = [(shown[::-1], index, path)] if count > 1 else []
+            wrong += [(shown, other, path) for other in range(size) if other != index]
+            wrong += [([*shown, bytes(32)], index, path), (shown[1:], index, path)]
+            for at in range(len(path)):
+                bad = (int.from_bytes(path[at], "big") ^ 1 << rng.randrange(256)).to_bytes(
+                    32, "big"
+                )
+                wrong.append((shown, index, [*path[:at], bad, *path[at + 1 :]]))
+            for given, place, way in wrong:
+                try:
+                    found, _ = harness.call("climbTogether", given, place, size, way)
+                except evm.Reverted as reverted:
+                    errors = ("PathLength", 0, 0), ("NoSuchNode", 0, 0), ("NoNodes",)
+                    assert reverted.data[:4] in [harness.error(*e)[:4] for e in errors]
+                else:
+                    assert found != tree.root
+
+
+def test_neighbours_are_within_their_tree(harness):
+    for count, index in ((2, 4), (1, 5), (5, 1)):
+        with pytest.raises(evm.Reverted) as caught:
+            harness.call("climbTogether", leaves(count), index, 5, [])
+        assert caught.value.data == harness.error("NoSuchNode", index + count - 1, 5)
+    with pytest.raises(evm.Reverted):
+        harness.call("climbTogether", leaves(1), 2**256 - 1, 5, [])
+    with pytest.raises(evm.Reverted):
+        harness.call("climbTogether", [], 0, 5, [])
+
+
 def test_a_path_proves_its_own_position_only(harness):
     for size in (2, 5, 7, 8, 11):
         tree = Tree(leaves(size))
@@ -164,7 +218,7 @@ def test_leaves_and_items_hash_as_the_twin_says(harness):
         reports = [rng.randbytes(32) for _ in range(rng.randrange(4))]
         given = harness.call("reportItem", "0x" + owner.hex(), index, item, reports)
         assert given == report_item(owner, index, item, reports)
-    data = rng.randbytes(1024)
+    data = rng.randbytes(512)
     assert harness.call("elementLeaf", data) == sha256(b"\x01" + data).digest()
 
 
@@ -185,6 +239,13 @@ def test_records_and_headers_hash_as_the_twin_says(harness):
         Node(255, 255, 255, (2**32 - 1,) * 9),
     ):
         assert harness.call("nodeItem", node.to_abi()) == node.item
+    # the same record in other bytes, a bit above the width of its kind or of its shape's only size
+    sound = harness.encode("nodeItem", Node(1, 8, 1, (2,)).to_abi())
+    for word in (1, 7 + 1):
+        dirty = bytearray(sound)
+        dirty[4 + 32 * word] ^= 1
+        with pytest.raises(RuntimeError):
+            harness.evm.message_call(evm.CALLER, harness.address, calldata=bytes(dirty))
     header = Header(b"\x01" * 32, 2**32 - 1, b"\x02" * 32, 3, 4)
     assert harness.call("headerRoot", header.to_abi()) == header.root
 

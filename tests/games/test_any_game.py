@@ -34,6 +34,7 @@ from tests.revm import Deployed, RevmChain, address_of
 from tests.tester import TesterChain
 from worker.chain.errors import ContractError
 from worker.chain.types import Status
+from worker.commit import LEAF_BYTES
 
 GAMES = int(os.environ.get("ASSAY_GAMES", "12"))
 SLOW_GAMES = int(os.environ.get("ASSAY_SLOW_GAMES", "0"))
@@ -205,7 +206,7 @@ class Game(RuleBasedStateMachine):
         for move in (
             lambda: court.reveal_roots(dispute, []),
             lambda: court.reveal_children(dispute, [d.disputed]),
-            lambda: court.reveal_leaf(dispute, b"\0" * 1024),
+            lambda: court.reveal_leaf(dispute, b"\0" * LEAF_BYTES),
             lambda: court.descend_steps(dispute, [], 0),
             lambda: court.descend(dispute, 0, d.disputed, []),
             lambda: court.accuse_state(dispute),

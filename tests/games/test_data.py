@@ -120,11 +120,11 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     player.move(court.dispute(dispute))
     court.show_data = honest
     (right,) = given
-    (right_leaf,) = right.leaves
     wrong = {
-        "another leaf": replace(right, leaves=(replace(right_leaf, data=tensors[large].leaf(0)),)),
-        "a short leaf": replace(right, leaves=(replace(right_leaf, data=right_leaf.data[:-1]),)),
-        "no leaf": replace(right, leaves=()),
+        "another leaf": replace(right, leaves=tensors[large].leaf(0)),
+        "a short leaf": replace(right, leaves=right.leaves[:-1]),
+        "no leaf": replace(right, leaves=b""),
+        "another way": replace(right, leaves_path=tensors[large].tree.path(0)),
         "another count": replace(right, count=right.count + 1),
         "no elements": replace(right, count=0),
         "another dtype": replace(right, dtype=2),

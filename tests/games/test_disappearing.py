@@ -22,6 +22,7 @@ from tests.games.players import (
 from tests.games.world import FEE, PRICE, STAKED, World, small_training, training_on_floats
 from worker.chain.errors import ContractError
 from worker.chain.types import Job, Phase, Status
+from worker.commit import LEAF_BYTES
 from worker.dispute import SolverPlayer
 from worker.jobs import Computation, rows_of_step
 from worker.program import Program, Source
@@ -276,7 +277,7 @@ def wrong_tensor(player: SolverPlayer, phase: Phase) -> None:
 
 def wrong_leaf(player: SolverPlayer, phase: Phase) -> None:
     honest = player.court.reveal_leaf
-    player.court.reveal_leaf = lambda d, data: honest(d, GARBAGE * 32)  # type: ignore
+    player.court.reveal_leaf = lambda d, data: honest(d, GARBAGE * (LEAF_BYTES // 32))  # type: ignore
 
 
 def wrong_report(player: SolverPlayer, phase: Phase) -> None:

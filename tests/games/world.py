@@ -29,7 +29,7 @@ ROLES = ("requester", "solver", "verifier", "outsider")
 def small_training() -> tuple[Program, list[Tensor], list[Tensor]]:
     """A perceptron on words, with every kind of node there is, its first state, and a data set.
 
-    Its first layer has more than 256 weights, so that some tensors have several leaves.
+    Its first layer has more than 128 weights, so that some tensors have several leaves.
     """
     torch.manual_seed(1)
     x = torch.randint(0, 9, (50, 5))

@@ -173,12 +173,6 @@ class Claim(Struct):
 
 
 @dataclass(frozen=True)
-class Leaf(Struct):
-    data: bytes
-    path: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
 class Opening(Struct):
     """Elements of one committed tensor, proven to be at their place in a list of tensors."""
 
@@ -186,7 +180,8 @@ class Opening(Struct):
     count: int
     elements: bytes
     path: tuple[bytes, ...]
-    leaves: tuple[Leaf, ...]
+    leaves: bytes
+    leaves_path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tensors: 1024-byte leaves of little-endian elements, dtype and count in the item."""
+"""Tensors: 512-byte leaves of little-endian elements, dtype and count in the item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.commit import native
 from worker.commit.lists import list_root
 from worker.commit.tree import Tree
 
-LEAF_BYTES = 1024
+LEAF_BYTES = 512
 
 # `contracts/court/Codes.sol` is the twin
 DTYPE_CODES: dict[torch.dtype, int] = {

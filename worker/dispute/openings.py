@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from worker.chain.types import Leaf, Opening
+from worker.chain.types import Opening
 from worker.commit import TensorCommitment
+from worker.commit.tensors import element_bytes
 from worker.dispute.commitments import CommittedList
 from worker.jobs import Computation, permute
 from worker.program import Input, Kind, Node, Reduce, Source
@@ -40,11 +41,13 @@ def openings(
 
 def opened(tensor: TensorCommitment, path: Sequence[bytes], first: int, length: int) -> Opening:
     """Elements first .. first + length - 1 of a committed tensor; none for a length of zero."""
-    leaves: tuple[Leaf, ...] = ()
+    leaves, leaves_path = b"", list[bytes]()
     if length:
-        span = range(first // tensor.per_leaf, (first + length - 1) // tensor.per_leaf + 1)
-        leaves = tuple(Leaf(tensor.leaf(k), tuple(tensor.tree.path(k))) for k in span)
-    return Opening(tensor.dtype, tensor.count, tensor.elements, tuple(path), leaves)
+        start, last = first // tensor.per_leaf, (first + length - 1) // tensor.per_leaf
+        leaves = b"".join(tensor.leaf(k) for k in range(start, last + 1))
+        leaves_path = tensor.tree.path_together(start, last - start + 1)
+    tree = tensor.dtype, tensor.count, tensor.elements
+    return Opening(*tree, tuple(path), leaves, tuple(leaves_path))
 
 
 def _source(
@@ -109,5 +112,5 @@ def _mapped(operand: Input, shape: tuple[int, ...], element: int) -> tuple[int, 
 
 
 def _signed(tensor: TensorCommitment, index: int) -> int:
-    size = 1024 // tensor.per_leaf
+    size = element_bytes(tensor.dtype)
     return int.from_bytes(tensor.data[index * size : (index + 1) * size], "little", signed=True)

@@ -1,6 +1,6 @@
 /* The root of a tensor's elements (see worker/commit/tensors.py), with the processor's own SHA-256.
 
-   A leaf is sha256(0x01 | 1024 bytes), a parent sha256(left | right); an odd last node moves up. */
+   A leaf is sha256(0x01 | 512 bytes), a parent sha256(left | right); an odd last node moves up. */
 #include "pool.h"
 
 #include <string.h>
@@ -10,8 +10,9 @@ enum { RAW, F32, BOOL }; /* what is made canonical: NaNs, and the byte of what i
 #if defined(__SHA__) && defined(__SSE4_1__)
 #include <immintrin.h>
 
-#define LEAF 1024
-#define TASK_LEAVES 256
+#define LEAF 512
+#define BLOCKS ((1 + LEAF + 9 + 63) / 64) /* of a leaf's message and its padding */
+#define TASK_LEAVES 512                   /* a power of two: a task's leaves are a subtree's */
 
 static const uint32_t K[64] __attribute__((aligned(16))) = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -85,7 +86,7 @@ typedef struct tensor {
     uint8_t *nodes;
 } tensor;
 
-/* A leaf's message: 0x01, and its bytes with zeros up to 1024. The block's padding is there. */
+/* A leaf's message: 0x01, and its bytes with zeros up to 512. The block's padding is there. */
 static void fill(const tensor *t, int64_t leaf, uint8_t *message) {
     const int64_t left = t->bytes - leaf * LEAF, size = left < LEAF ? left : LEAF;
     uint8_t *body = message + 1;
@@ -102,34 +103,14 @@ static void fill(const tensor *t, int64_t leaf, uint8_t *message) {
         for (int i = 0; i < LEAF; i++) body[i] = body[i] != 0;
 }
 
-static void task(void *context, int64_t index) {
-    const tensor *t = context;
-    const int64_t first = index * TASK_LEAVES, end = first + TASK_LEAVES;
-    uint8_t messages[2][17 * 64] = {{0}}, unused[32];
-    const uint8_t *pair[2] = {messages[0], messages[1]};
-    for (int m = 0; m < 2; m++) {
-        messages[m][0] = 1;
-        pad(messages[m] + 16 * 64, 1, 8 * (1 + LEAF));
-    }
-    for (int64_t leaf = first; leaf < end && leaf < t->leaves; leaf += 2) {
-        const int two = leaf + 1 < t->leaves; /* a task's leaves are even in number, but the last's */
-        for (int m = 0; m <= two; m++) fill(t, leaf + m, messages[m]);
-        uint8_t *digest = t->nodes + 32 * leaf;
-        sha256_pair(pair, 17, (uint8_t *[2]){digest, two ? digest + 32 : unused});
-    }
-}
-
-/* Whether this processor has what it takes. */
-int assay_can_hash(void) { return 1; }
-
-/* nodes: 32 bytes for each of the leaves, which are at least one; the root is left in the first 32. */
-void assay_elements_root(const uint8_t *data, int64_t bytes, int kind, uint8_t *nodes) {
-    tensor t = {data, bytes, (bytes + LEAF - 1) / LEAF, kind, nodes};
-    assay_parallel(task, &t, (t.leaves + TASK_LEAVES - 1) / TASK_LEAVES);
+/* Leaves the ancestor of `width` nodes of one level, in order, in the first one's place. A subtree
+   starts at an even place on every level, so a node without a partner is its level's last: it moves up
+   in the whole tree as well. */
+static void fold(uint8_t *nodes, int64_t width) {
     uint8_t messages[2][2 * 64] = {{0}}, digests[2][32];
     const uint8_t *pair[2] = {messages[0], messages[1]};
     for (int m = 0; m < 2; m++) pad(messages[m] + 64, 0, 8 * 64);
-    for (int64_t width = t.leaves; width > 1; width = (width + 1) / 2) {
+    for (; width > 1; width = (width + 1) / 2) {
         for (int64_t i = 0; i + 1 < width; i += 4) {
             const int two = i + 3 < width;
             for (int m = 0; m <= two; m++) memcpy(messages[m], nodes + 32 * (i + 2 * m), 64);
@@ -138,6 +119,38 @@ void assay_elements_root(const uint8_t *data, int64_t bytes, int kind, uint8_t *
         }
         if (width % 2) memmove(nodes + 16 * (width - 1), nodes + 32 * (width - 1), 32);
     }
+}
+
+static void task(void *context, int64_t index) {
+    const tensor *t = context;
+    const int64_t first = index * TASK_LEAVES, left = t->leaves - first;
+    const int64_t width = left < TASK_LEAVES ? left : TASK_LEAVES;
+    uint8_t messages[2][BLOCKS * 64] = {{0}}, unused[32];
+    const uint8_t *pair[2] = {messages[0], messages[1]};
+    for (int m = 0; m < 2; m++) {
+        messages[m][0] = 1;
+        pad(messages[m] + LEAF, 1, 8 * (1 + LEAF));
+    }
+    uint8_t *nodes = t->nodes + 32 * first;
+    for (int64_t leaf = 0; leaf < width; leaf += 2) {
+        const int two = leaf + 1 < width;
+        for (int m = 0; m <= two; m++) fill(t, first + leaf + m, messages[m]);
+        uint8_t *digest = nodes + 32 * leaf;
+        sha256_pair(pair, BLOCKS, (uint8_t *[2]){digest, two ? digest + 32 : unused});
+    }
+    fold(nodes, width);
+}
+
+/* Whether this processor has what it takes. */
+int assay_can_hash(void) { return 1; }
+
+/* nodes: 32 bytes for each of the leaves, which are at least one; the root is left in the first 32. */
+void assay_elements_root(const uint8_t *data, int64_t bytes, int kind, uint8_t *nodes) {
+    tensor t = {data, bytes, (bytes + LEAF - 1) / LEAF, kind, nodes};
+    const int64_t tasks = (t.leaves + TASK_LEAVES - 1) / TASK_LEAVES;
+    assay_parallel(task, &t, tasks);
+    for (int64_t i = 1; i < tasks; i++) memcpy(nodes + 32 * i, nodes + 32 * i * TASK_LEAVES, 32);
+    fold(nodes, tasks);
 }
 #else
 int assay_can_hash(void) { return 0; }
