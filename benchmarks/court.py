@@ -22,7 +22,7 @@ from benchmarks.disputes import Played, one_step, traced_seconds, whole_segment
 from benchmarks.measure import machine
 from benchmarks.models import gpt, language_loss
 from benchmarks.node import NodeChain, node
-from benchmarks.place import one_place
+from benchmarks.place import one_place, product
 from tests import evm
 from tests.exact import cases, helpers
 from tests.revm import Deployed
@@ -30,12 +30,14 @@ from worker.examples.digits import digits
 from worker.jobs.native import compiled
 from worker.program import Kind, Program, Reduce, Source, capture_training, training_state
 from worker.program.builder import Builder
-from worker.program.codes import BOOL, DTYPE_CODES, F32, Map
+from worker.program.codes import BOOL, DTYPE_CODES, F32, I64, Map
 from worker.program.views import View
 
 ARITY_BITS = 5
 # what a segment and a well-formed program have at most: steps, nodes, leaves of a tensor (of i64)
-STEP_BITS, NODE_BITS, LEAF_BITS = 64, 20, 33
+STEP_BITS, NODE_BITS, LEAF_BITS = 64, 20, 34
+# what the step of `Gpt` has: nodes, and its largest tensors
+GPT_NODES, GPT_SHAPE = 1811, (8, 6, 256, 256)
 ROUNDS = 3  # disputes in which the challenger's time is taken
 SNAPSHOT = Path(__file__).parent / "results" / "court.json"
 
@@ -118,6 +120,33 @@ def proofs(chain: NodeChain) -> Iterator[tuple[str, Played]]:
         element = program.nodes[guilty].count * 2 // 3
         place = (program, state, data, guilty, element)
         yield name, one_step(*place, chain=chain, arity_bits=ARITY_BITS, paid=False)
+    yield "map where in a GPT's step", large_choice(chain)
+
+
+def large_choice(chain: NodeChain) -> Played:
+    """A choice between two of the largest tensors in a step of as many nodes as `Gpt`'s, at a place
+    where all paths are longest: no map's proof reads more."""
+    builder = Builder()
+    x, y = (builder.state(i, F32, GPT_SHAPE) for i in range(2))
+    chosen = builder.map(Map.WHERE, builder.map(Map.LT, x, y, dtype=BOOL), x, y, dtype=F32)
+    for number in range(GPT_NODES - len(builder.nodes)):
+        builder.constant(number, I64)
+    program = Program(tuple(builder.nodes), (x.node, y.node), ("x", "y"))
+    generator = torch.Generator().manual_seed(0)
+    state = [torch.randn(GPT_SHAPE, generator=generator) for _ in range(2)]
+    a, b = state
+    return one_place(
+        program,
+        state,
+        [torch.zeros(1)],
+        chosen.node,
+        a.numel() // 3,
+        known=dict(enumerate([a, b, a < b, torch.where(a < b, a, b)])),
+        chain=chain,
+        bit=20,
+        arity_bits=ARITY_BITS,
+        paid=False,
+    )
 
 
 def functions() -> dict[str, dict[str, int]]:
@@ -218,8 +247,10 @@ class Gpt:
 
     def dispute(self, chain: NodeChain, whole: bool = False) -> Played:
         """whole: the step is computed, by both sides; else the place alone is."""
-        play = one_step if whole else one_place
-        return play(*self.place, chain=chain, bit=20, steps=1000, arity_bits=ARITY_BITS)
+        about: dict[str, Any] = {"chain": chain, "bit": 20, "steps": 1000, "arity_bits": ARITY_BITS}
+        if whole:
+            return one_step(*self.place, **about)
+        return one_place(*self.place, known=product(self.program, self.place[3]), **about)
 
     def moves(self, chain: NodeChain) -> dict[str, Any]:
         return {

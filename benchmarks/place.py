@@ -1,14 +1,14 @@
 """A dispute about one place in a large model, played without computing the model.
 
 What a dispute costs follows from the shapes of its trees and from the bytes at its end. So a step
-of which the two sides know one product and its operands, all of it computed and committed, costs
-what the whole step does: of every other node only the commitment is ever looked at, and here one
-number stands for each. `benchmarks.court` without `--quick` computes the whole step too.
+of which the two sides know one node's output and its operands, all of it computed and committed,
+costs what the whole step does: of every other node only the commitment is ever looked at, and here
+one number stands for each. `benchmarks.court` without `--quick` computes the whole step too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -48,6 +48,7 @@ class OnePlace(OneStep):
 def product(program: Program, node: int) -> dict[int, Tensor]:
     """A DOT node's output and operands, of random numbers, by the numbers of their nodes."""
     record = program.nodes[node]
+    assert record.kind == Kind.DOT, "the place is a product"
     b, m, n, k, bits = record.attributes
     builder = Builder()
     views = [builder.state(i, F32, (b, rows, k)) for i, rows in enumerate((m, n))]
@@ -68,15 +69,18 @@ def one_place(
     node: int,
     element: int,
     *,
+    known: Mapping[int, Tensor],
     chain: NodeChain,
     bit: int,
-    steps: int,
+    steps: int = 1,
     arity_bits: int,
+    paid: bool = True,
 ) -> Played:
-    """A dispute about one element of a product in the middle one of `steps` steps."""
-    assert program.nodes[node].kind == Kind.DOT, "the place is a product"
+    """A dispute about one element of a node in the middle one of `steps` steps.
+
+    known: the outputs of the node and of its operands, by the numbers of their nodes.
+    """
     job, step = long_job(program, data, steps)
-    known = product(program, node)
     right = [known.get(n, torch.tensor([n])) for n in range(len(program.nodes))]
     wrong = list(right)
     wrong[node] = right[node].clone()
@@ -84,4 +88,5 @@ def one_place(
     computation = Computation(job, program, data)
     solver = OnePlace(computation, step, state, "solver", wrong)
     challenger = OnePlace(computation, step, state, "challenger", right)
-    return play_step(solver, challenger, program.split(wrong)[1], node, chain, arity_bits)
+    report = program.split(wrong)[1]
+    return play_step(solver, challenger, report, node, chain, arity_bits, paid)
