@@ -11,6 +11,9 @@ from statistics import median
 import torch
 
 
+PAUSE = 0.02  # seconds until idle threads sleep
+
+
 @dataclass(frozen=True)
 class Row:
     """One comparison: medians in seconds, or what else `unit` says."""
@@ -30,14 +33,16 @@ def compare(
 ) -> Row:
     """Runs both in turn for about `seconds`, at least five times each.
 
-    Of two runs in a row the second counts: threads of PyTorch's that have nothing to do spin for
-    some milliseconds before they sleep, and would take a processor from what runs after them.
+    Threads of PyTorch's that have nothing to do spin for some milliseconds before they sleep, and
+    would take a processor from what runs after them. So each waits for that first, and of two runs
+    in a row, as steps and products come, the second counts.
     """
     mine: list[float] = []
     other: list[float] = []
     end = time.perf_counter() + seconds
     while len(mine) < 5 or time.perf_counter() < end:
         for function, times in ((ours, mine), (theirs, other)):
+            time.sleep(PAUSE)
             function()
             start = time.perf_counter()
             function()

@@ -351,3 +351,14 @@ def test_a_gpu_without_triton_is_told_once(monkeypatch, caplog):
     finally:
         backends.has_triton.cache_clear()
     assert caplog.text.count("slower without Triton") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux moves its threads")
+def test_threads_may_use_all_the_processors_that_the_process_may():
+    """Protects hosts from threads that leave their caller's processor and stay shut out of it."""
+    a, b = torch.randn(300, 200), torch.randn(400, 200)
+    for _ in range(20):  # long enough apart that threads sleep, and are woken where they slept
+        native.dot(a, b, 14)
+        exact.dot(a, b, bits=14, backend="integer")
+    allowed = os.sched_getaffinity(0)
+    assert all(os.sched_getaffinity(int(task)) == allowed for task in os.listdir("/proc/self/task"))

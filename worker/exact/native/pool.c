@@ -34,6 +34,8 @@ static _Atomic(task_function) call_task;
 static _Atomic(void *) call_context;
 static _Atomic uint32_t call_tasks, finished;
 
+static atomic_int caller_processor; /* of the latest call; -1 where nobody can tell */
+
 static _Thread_local int inside;
 
 /* --- the floating-point environment ----------------------------------------------------------- */
@@ -85,6 +87,27 @@ static int64_t nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Where processors share no cache, as those of virtual machines may not, a thread that sleeps is woken
+   where it last ran, though that be where its caller is at work and another processor be idle. */
+static void note_processor(void) {
+#ifdef __linux__
+    atomic_store(&caller_processor, sched_getcpu());
+#endif
+}
+
+static void leave_callers_processor(void) {
+#ifdef __linux__
+    const int here = sched_getcpu();
+    cpu_set_t all, others;
+    if (here < 0 || here != atomic_load(&caller_processor)) return;
+    if (sched_getaffinity(0, sizeof all, &all)) return;
+    others = all;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all); /* it has moved, and may move on */
+#endif
+}
+
 static void *work(void *argument) {
     int index = (int)(intptr_t)argument; /* the caller is thread 0 */
     uint32_t seen = 0;
@@ -109,7 +132,9 @@ static void *work(void *argument) {
             continue;
         }
         seen = (uint32_t)(now >> 32);
-        if (index < assay_threads()) take_tasks();
+        if (index >= assay_threads()) continue;
+        leave_callers_processor();
+        take_tasks();
     }
     return NULL;
 }
@@ -173,6 +198,7 @@ void assay_parallel(task_function task, void *context, int64_t tasks) {
     start_threads(threads);
     uint64_t number = (atomic_load(&ticket) >> 32) + 1;
     atomic_store(&ticket, (number & 0xffffffffu) << 32 | CLOSED);
+    note_processor();
     atomic_store(&call_task, task);
     atomic_store(&call_context, context);
     atomic_store(&call_tasks, (uint32_t)tasks);
@@ -182,6 +208,7 @@ void assay_parallel(task_function task, void *context, int64_t tasks) {
         pthread_mutex_lock(&sleep_lock);
         pthread_cond_broadcast(&wake);
         pthread_mutex_unlock(&sleep_lock);
+        sched_yield(); /* to one that was woken on this processor, so that it leaves */
     }
     take_tasks();
     for (int turns = 0; atomic_load(&finished) != (uint32_t)tasks; turns++) {
