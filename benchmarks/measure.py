@@ -10,7 +10,6 @@ from statistics import median
 
 import torch
 
-
 PAUSE = 0.02  # seconds until idle threads sleep
 
 
