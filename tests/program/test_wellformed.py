@@ -196,7 +196,7 @@ def on_chain(node: Node, index: int = INDEX) -> int | str:
     if checker is None:
         return "no such kind"  # the court has no checker to ask
     try:
-        return checker.call("check", index, node.to_abi())
+        return checker.call("check", index, node.encoded)
     except evm.Reverted as reverted:
         if reverted.data[:4] == checker.error("UnknownFunction", 0, 0)[:4]:
             return "unknown function"
