@@ -82,6 +82,8 @@ def variants():
             found["avx2"] = ("-march=haswell",)
         if "__AVX512BW__" in known:
             found["avx512"] = ("-march=skylake-avx512",)
+        if "__AVX512VNNI__" in known:
+            found["vnni"] = ("-march=cascadelake",)  # which cannot permute bytes
     return found
 
 
