@@ -34,7 +34,7 @@ static _Atomic(task_function) call_task;
 static _Atomic(void *) call_context;
 static _Atomic uint32_t call_tasks, finished;
 
-static atomic_int caller_processor; /* of the latest call; -1 where nobody can tell */
+static atomic_int caller_processor; /* of the latest call, where the system tells */
 
 static _Thread_local int inside;
 
@@ -87,8 +87,8 @@ static int64_t nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Where processors share no cache, as those of virtual machines may not, a thread that sleeps is woken
-   where it last ran, though that be where its caller is at work and another processor be idle. */
+/* On a virtual machine of two processors Linux 6.18 often woke a sleeping thread where its caller was
+   at work, with the other processor idle, and left it there for milliseconds. */
 static void note_processor(void) {
 #ifdef __linux__
     atomic_store(&caller_processor, sched_getcpu());
