@@ -120,12 +120,13 @@ def proofs(chain: NodeChain) -> Iterator[tuple[str, Played]]:
         element = program.nodes[guilty].count * 2 // 3
         place = (program, state, data, guilty, element)
         yield name, one_step(*place, chain=chain, arity_bits=ARITY_BITS, paid=False)
-    yield "map where in a GPT's step", large_choice(chain)
+    yield "map where in a GPT's step", large_choice(chain, paid=False)
+    yield "the same, and the market's verdict", large_choice(chain, paid=True)
 
 
-def large_choice(chain: NodeChain) -> Played:
+def large_choice(chain: NodeChain, paid: bool) -> Played:
     """A choice between two of the largest tensors in a step of as many nodes as `Gpt`'s, at a place
-    where all paths are longest: no map's proof reads more."""
+    where all paths are longest: no map's proof reads more. paid: as of `play`."""
     builder = Builder()
     x, y = (builder.state(i, F32, GPT_SHAPE) for i in range(2))
     chosen = builder.map(Map.WHERE, builder.map(Map.LT, x, y, dtype=BOOL), x, y, dtype=F32)
@@ -145,7 +146,7 @@ def large_choice(chain: NodeChain) -> Played:
         chain=chain,
         bit=20,
         arity_bits=ARITY_BITS,
-        paid=False,
+        paid=paid,
     )
 
 
