@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
 
 from tests.program import test_compiled, test_execute, test_families, test_lowering
-from tests.program.helpers import program_of, same
+from tests.program.helpers import program_of, same, sources
 from tests.program.models import TRAININGS, attention, seeded
+from worker.program import Program, capture_training, training_state
+from worker.program.builder import Builder
+from worker.program.codes import Map
 from worker.program.execute import Moment
+from worker.program.gpu import plan
 from worker.program.gpu.executor import GpuExecutor
 
 EVERY = 1 if torch.cuda.is_available() else 9
@@ -149,3 +154,108 @@ def test_operands_of_another_kind_are_refused(device):
         executor.run([state[0].double(), *state[1:]], batch, Moment())
     with pytest.raises(ValueError, match=r"STATE 0 is .* the program takes"):
         executor.run([state[0].flatten()[:-1], *state[1:]], batch, Moment())
+
+
+def donating():
+    """A training whose first layer is frozen, its state after each of three steps, its batch."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    batch = [torch.randn(5, 6), torch.randint(0, 3, (5,))]
+    program = capture_training(model, nn.CrossEntropyLoss(), optimizer, batch)
+    states = [training_state(model, optimizer)]
+    for _ in range(3):
+        states.append(program.interpret(states[-1], batch)[0])
+    return program, states, batch
+
+
+def test_a_first_state_that_is_donated_is_where_the_next_ones_stand(device):
+    """Protects a worker's memory: what a training starts from is not held a second time."""
+    program, states, batch = donating()
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    there = [t.to(device) for t in batch]
+    current = [t.to(device, copy=True) for t in states[0]]
+    where = [t.data_ptr() for t in current]
+    for expected in states[1:]:
+        current = executor.run(current, there, Moment(), donate=True)[: len(current)]
+        assert same([t.cpu() for t in current], expected)
+        assert [t.data_ptr() for t in current] == where
+
+
+def test_what_is_handed_through_stays_while_it_is_held(device):
+    """Protects frozen weights that were donated from those of another training after it."""
+    program, states, batch = donating()
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    there = [t.to(device) for t in batch]
+    given = [t.to(device, copy=True) for t in states[0]]
+    held = executor.run(given, there, Moment(), donate=True)[: len(given)]
+    others = [t * 2 if t.is_floating_point() else t for t in states[0]]
+    expected = program.interpret(others, batch)[0]
+    found = executor.run([t.to(device, copy=True) for t in others], there, Moment(), donate=True)
+    assert same([t.cpu() for t in found[: len(given)]], expected)
+    assert same([t.cpu() for t in held], states[1])
+    again = executor.run(held, there, Moment())[: len(given)]
+    assert same([t.cpu() for t in again], states[2])
+    assert same([t.cpu() for t in held], states[1])
+
+
+def test_frozen_weights_that_change_places_keep_their_values(device):
+    """Protects what is handed through: two of one shape, each donated where the other stood."""
+    program = program_of(lambda b, v: [b.map(Map.ADD, *v)], [torch.randn(7)] * 2)
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    a, b = torch.randn(7), torch.randn(7)
+    first = [t.to(device, copy=True) for t in (a, b)]
+    x, y = executor.run(first, [], Moment(), donate=True)[:2]
+    for given, expected in (((x, y), (a, b)), ((y, x), (b, a)), ((x, y), (a, b))):
+        found = executor.run(given, [], Moment(), donate=True)
+        assert same([t.cpu() for t in found[:2]], expected)
+        assert same([x.cpu(), y.cpu()], [a, b])
+
+
+def test_memory_that_something_else_shares_is_not_written(device):
+    """Protects what a donated tensor is only a part of, and two states in one memory."""
+    program, states, batch = donating()
+    there = [t.to(device) for t in batch]
+    whole = [torch.stack([t, t]).to(device) for t in states[0]]
+    executor = GpuExecutor(program.nodes, program.outputs, device)
+    found = executor.run([t[0] for t in whole], there, Moment(), donate=True)
+    assert same([t.cpu() for t in found[: len(whole)]], states[1])
+    assert same([t[1].cpu() for t in whole], states[0])
+    builder = Builder()
+    v = sources(builder, [torch.randn(7)] * 2)
+    outputs = (builder.map(Map.NEG, v[0]).node, builder.map(Map.EXP, v[1]).node)
+    twice = Program(tuple(builder.nodes), outputs, ("a", "b"))
+    one = torch.randn(7)
+    executor = GpuExecutor(twice.nodes, twice.outputs, device)
+    expected = twice.interpret([one, one], [])[0]
+    there = one.to(device, copy=True)
+    assert same(
+        [t.cpu() for t in executor.run([there, there], [], Moment(), donate=True)], expected
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 14, 20])
+def test_operands_packed_in_pieces_give_the_same_bits(bits, device, monkeypatch):
+    """Protects large convolutions: windows and plain rows, of one batch and of several, row by row
+    and column by column, the last piece shorter than the others."""
+    monkeypatch.setattr(plan, "LEAST_PIECE", 1)
+    monkeypatch.setattr(plan, "PIECE_SHARE", 1 << 40)
+    monkeypatch.setattr(plan, "TILE", 1)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 2, groups=2), nn.Flatten(),
+        nn.Linear(528, 260, bias=False), nn.Unflatten(1, (2, 130)), nn.Linear(130, 3),
+    )  # fmt: skip
+    batch = [torch.randn(3, 2, 12, 13), torch.randn(3, 2, 3)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    program = capture_training(model, nn.MSELoss(), optimizer, batch, bits=bits)
+    made = GpuExecutor(program.nodes, program.outputs, device)._plan
+    firsts = {
+        (isinstance(side[1], str), piece.first > 0)
+        for key in made.sizes
+        if isinstance(key, tuple) and key[0] == "packed"
+        for _, side, piece in [key]
+    }
+    assert firsts == {(windows, later) for windows in (False, True) for later in (False, True)}
+    ran(program, training_state(model, optimizer), batch, Moment(), device)

@@ -140,9 +140,10 @@ class NativeComputation(Computation):
     ) -> bool:
         batch = [t.to(device) for t in self.batch(step)]
         try:
-            found = self.program.run(
-                [t.to(device) for t in state], batch, seed=self.job.seed, step=step
-            )
+            sent = [t.to(device) for t in state]
+            seed = self.job.seed
+            found = self.program.run(sent, batch, seed=seed, step=step, donate=device.type != "cpu")
+            del sent
         except Exception as error:
             if device.type == "cpu":
                 raise
@@ -152,6 +153,10 @@ class NativeComputation(Computation):
         back = [t.to(CPU) for part in found for t in part]
         if same_bits(back, [*expected[0], *expected[1]]):
             log.debug("step %d is the same on %s and interpreted", step, device)
+            if device.type != "cpu":  # where the next step finds it
+                self._there = [
+                    (t, t._version, a) for t, a in zip(expected[0], found[0], strict=True)
+                ]
             return True
         log.error(
             "native code of program %s on %s gives other bits than the interpreter at step %d; it "

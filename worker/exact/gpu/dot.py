@@ -6,6 +6,7 @@ bit; they were chosen by measurements.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -47,11 +48,23 @@ class Launch:
     stages: int = 3
 
     def __call__(self, *pointers: Any) -> None:
-        self.kernel[self.grid](*pointers, *self.numbers, **self._options)
+        kind = tuple((p.device, p.dtype, p.data_ptr() % 16 == 0) for p in pointers)
+        if (launch := self._compiled.get(kind)) is not None:
+            launch(*pointers, *self.numbers, *(value for _, value in self.constants))
+            return
+        compiled = self.kernel[self.grid](*pointers, *self.numbers, **self._options)
+        if compiled is not None:  # nothing is, under the interpreter
+            self._compiled[kind] = compiled[(*self.grid, 1, 1)[:3]]
 
     def compile(self, *pointers: Any) -> None:
         """Compiles the kernel for such operands, unless that was done; launches nothing."""
         self.kernel.warmup(*pointers, *self.numbers, grid=self.grid, **self._options)
+
+    @cached_property
+    def _compiled(self) -> dict[object, Callable[..., None]]:
+        """Of each kind of operands that a kernel is compiled for, its launch: looking for the
+        kernel takes Triton several times as long as the launch."""
+        return {}
 
     @cached_property
     def _options(self) -> dict[str, Any]:

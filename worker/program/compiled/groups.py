@@ -306,24 +306,6 @@ class Grouping:
         self._place(n, g, row=False)
         return True
 
-    def order(self) -> list[int]:
-        """The groups so that each comes after what it needs."""
-        done: list[int] = []
-        state = [0] * len(self.groups)
-        for root in range(len(self.groups)):
-            stack = [root]
-            while stack:
-                g = stack[-1]
-                if state[g] == 0:
-                    state[g] = 1
-                    stack.extend(h for h in sorted(self.needs[g], reverse=True) if state[h] == 0)
-                    continue
-                stack.pop()
-                if state[g] == 1:
-                    state[g] = 2
-                    done.append(g)
-        return done
-
     def stored(self) -> set[int]:
         """The nodes that must be in memory: outputs, and what another group reads."""
         wanted = {o for o in self.graph.outputs if o in self.home}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.program.codes import Kind, Source
 from worker.program.compiled.arena import Lifetime, place
 from worker.program.compiled.groups import Graph, Grouping, graph_of, is_leaf, itemsize
+from worker.program.compiled.order import ordered
 from worker.program.compiled.products import Rows, dot, gather, scatter
 from worker.program.compiled.text import Kernel
 from worker.program.compiled.walk import kernel
@@ -49,7 +50,7 @@ class _Writer:
         self.graph, self.name = graph, name
         self.grouping = Grouping(graph)
         self.stored = self.grouping.stored()
-        self.order = self.grouping.order()
+        self.order = ordered(self.grouping)
         self.functions: dict[str, str] = {}
         self.leaves: list[int] = []
         self.scratch: list[str] = []

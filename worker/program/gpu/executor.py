@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -27,6 +28,8 @@ from worker.program.gpu.plan import Key, Operand, plan_of
 from worker.program.gpu.walk import MOMENT, WINDOWS
 from worker.program.records import Node
 
+ALIGNMENT = 64
+"""Bytes at whose multiples an output begins."""
 COMPILERS = 16
 """Threads that compile kernels, at most: what takes long there does not hold Python's lock."""
 
@@ -36,7 +39,8 @@ class GpuExecutor:
 
     Operands are copied into memory of its own, and results out of it, so that a state outlives the
     steps after it; a training that goes on from each state to the next may donate them, and nothing
-    is copied. Raises Uncompilable for a program that only the plain executor takes.
+    is copied. If the first state is donated, its memory is what all later ones are written to.
+    Raises Uncompilable for a program that only the plain executor takes.
 
     On the CPU, under Triton's interpreter (TRITON_INTERPRET=1), it computes the same, slowly: for
     tests.
@@ -55,13 +59,18 @@ class GpuExecutor:
         self._lock = threading.Lock()  # the memory serves one run at a time
         self._launches: list[tuple[Launch | None, tuple[Tensor, ...]]] = []
         self._graph: Any = None
-        self._lent: list[weakref.ref[Tensor]] = []  # results that stand in this one's memory
+        # tensors of others that stand in this one's memory: next states, and by their nodes states
+        # that were adopted and are handed through
+        self._lent: list[weakref.ref[Tensor]] = []
+        self._handed: dict[int, weakref.ref[Tensor]] = {}
         self._sources = {
             n: node
             for n, node in enumerate(self.nodes)
             if node.kind == Kind.SOURCE and node.fn in (Source.STATE, Source.BATCH)
         }
         self._made = sorted({n for n in self.outputs if not self._is_source(n)})
+        self._rooms: dict[int, Tensor] = {}  # where they are written, flat
+        self._standing: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._renewed = plan.renewed
 
     @property
@@ -78,16 +87,17 @@ class GpuExecutor:
     ) -> list[Tensor]:
         """The outputs. state: one tensor per state, any shape of the right count, on the device.
 
-        donate: the state's tensors are not read again by who hands them in, and the next state is
-        lent: it stands where it was written. Later runs leave it alone as long as one of the very
-        tensors that were returned is held; views of them change.
+        donate: neither the state's tensors nor their memory are read again by who hands them in,
+        and the next state is lent: it stands where it was written. Later runs leave it alone as
+        long as one of the very tensors that were returned is held; views of them change.
         """
         given = {n: self._taken(node, state, batch) for n, node in self._sources.items()}
         here = torch.cuda.device(self.device) if self._on_gpu else nullcontext()
         with self._lock, here:
             if not self._launches:
-                self._prepare(given)
+                self._prepare(given, donate)
             self._release({id(t) for t in state} if donate else set())
+            self._give_back(given if donate else {})
             self._fill(given, moment)
             try:
                 self._run()
@@ -153,17 +163,25 @@ class GpuExecutor:
                 tensor.data = tensor.clone()
         self._lent = [weakref.ref(t) for t in lent if id(t) in donated]
 
+    def _give_back(self, given: dict[int, Tensor]) -> None:
+        """Moves what is handed through from this memory, unless it is handed in again where it
+        stands."""
+        for n, ref in list(self._handed.items()):
+            tensor = ref()
+            if tensor is None or given.get(n) is not tensor:
+                del self._handed[n]
+                if tensor is not None:
+                    tensor.data = tensor.clone()
+
     def _results(self, given: dict[int, Tensor], lend: bool) -> list[Tensor]:
         """Copies of what the kernels have written, or, to lend, next states where they stand; what
         is a source, as it was given."""
-        written = self._written if lend else self._written.clone()
-        made = {}
-        for n, piece in zip(self._made, written.split(self._written_bytes), strict=True):
-            node = self.nodes[n]
-            dtype = DTYPES[node.dtype]
-            made[n] = piece[: node.count * dtype.itemsize].view(dtype).view(node.shape)
-            if lend and n not in self._renewed:
-                made[n] = made[n].clone()
+        made = {n: room.view(self.nodes[n].shape) for n, room in self._rooms.items()}
+        copied = [n for n in made if not lend or n not in self._renewed]
+        if copied:
+            fresh = self._room_for(copied)
+            torch._foreach_copy_(list(fresh.values()), [self._rooms[n] for n in copied])
+            made |= {n: room.view(self.nodes[n].shape) for n, room in fresh.items()}
         if lend:
             self._lent = [weakref.ref(made[n]) for n in self._renewed]
         for n, source in self._renewed.items():
@@ -180,7 +198,7 @@ class GpuExecutor:
 
     # launches
 
-    def _prepare(self, given: dict[int, Tensor]) -> None:
+    def _prepare(self, given: dict[int, Tensor], donated: bool) -> None:
         """Finds every operand its memory, and compiles the kernels."""
         plan, device = self._plan, self.device
         memory: dict[Key, Tensor] = {}
@@ -188,21 +206,21 @@ class GpuExecutor:
         arena = arena[-arena.data_ptr() % 256 :]
         for key, at in plan.offsets.items():
             memory[key] = self._typed(key, arena[at : at + plan.sizes[key]])
-        sizes = [self.nodes[n].count * DTYPES[self.nodes[n].dtype].itemsize for n in self._made]
-        self._written_bytes = [-(-size // 64) * 64 for size in sizes]
-        self._written = torch.empty(sum(self._written_bytes), dtype=torch.uint8, device=device)
-        at = 0
-        for n, size, whole in zip(self._made, sizes, self._written_bytes, strict=True):
-            memory[n] = self._typed(n, self._written[at : at + size])
-            at += whole
+        adopted = self._adopted(given) if donated else {}
+        self._rooms = {
+            n: adopted[self._renewed[n]] for n in self._made if self._renewed.get(n) in adopted
+        }
+        self._rooms |= self._room_for([n for n in self._made if n not in self._rooms])
+        memory |= {n: self._typed(n, room.view(torch.uint8)) for n, room in self._rooms.items()}
         used = {o.key for call in plan.calls for o in call.operands}
-        standing = {source: memory[n] for n, source in self._renewed.items()}
-        self._inputs = {}
-        for n, value in given.items():
-            if n in used:
-                room = standing.get(n)
-                self._inputs[n] = torch.empty_like(value).reshape(-1) if room is None else room
-        self._standing: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        rooms = adopted | {source: self._rooms[n] for n, source in self._renewed.items()}
+        self._inputs = {
+            n: rooms[n] if n in rooms else torch.empty_like(value).reshape(-1)
+            for n, value in given.items()
+            if n in used
+        }
+        self._standing = {n: (weakref.ref(given[n]), given[n]._version) for n in adopted}
+        self._handed = {n: weakref.ref(given[n]) for n in adopted if n in self.outputs}
         memory |= {n: self._typed(n, t.view(torch.uint8)) for n, t in self._inputs.items()}
         memory |= {n: self._constant(n) for n in plan.leaves}
         self._moment = None
@@ -220,6 +238,36 @@ class GpuExecutor:
         if self._on_gpu:
             compile_all(launches)
         self._launches = launches
+
+    def _adopted(self, given: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Of the tensors that were handed in, the states whose memory can be this executor's: all
+        of it is theirs alone, and it is written as the next state, or never."""
+        where = Counter(t.untyped_storage().data_ptr() for t in given.values())
+        last = set(self._renewed.values())
+        found = {}
+        for n, value in given.items():
+            storage, node = value.untyped_storage(), self.nodes[n]
+            if (
+                node.fn == Source.STATE
+                and (n in last or (n in self.outputs and value.shape == torch.Size(node.shape)))
+                and value.is_contiguous()
+                and storage.nbytes() == value.numel() * value.itemsize
+                and where[storage.data_ptr()] == 1
+                and value.data_ptr() % ALIGNMENT == 0
+            ):
+                found[n] = value.reshape(-1)
+        return found
+
+    def _room_for(self, made: Sequence[int]) -> dict[int, Tensor]:
+        """Memory for nodes' elements, in one piece."""
+        dtypes = [DTYPES[self.nodes[n].dtype] for n in made]
+        sizes = [self.nodes[n].count * d.itemsize for n, d in zip(made, dtypes, strict=True)]
+        rooms = [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]
+        whole = torch.empty(sum(rooms), dtype=torch.uint8, device=self.device)
+        return {
+            n: piece[:size].view(dtype)
+            for n, piece, size, dtype in zip(made, whole.split(rooms), sizes, dtypes, strict=True)
+        }
 
     def _typed(self, key: Key, memory: Tensor) -> Tensor:
         """A buffer's bytes as what the kernels take; bools are bytes there."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from worker.exact.gpu.dot import (
-    Launch,
-    multiplying,
-    packing,
-    packing_integers,
-)
-from worker.program.codes import DTYPES, Kind, Source
+from worker.exact.gpu.dot import Launch, multiplying, packing_integers
+from worker.program.codes import Kind, Source
 from worker.program.compiled.arena import Lifetime, place
-from worker.program.compiled.groups import Graph, Grouping, graph_of
-from worker.program.compiled.products import Rows
-from worker.program.gpu.products import SUMS, gather, scatter, windows
+from worker.program.compiled.groups import Graph, Grouping, graph_of, itemsize
+from worker.program.compiled.order import ordered
+from worker.program.gpu.packed import Packed, Piece, packed
+from worker.program.gpu.products import SUMS, gather, scatter
 from worker.program.gpu.text import HEADER
 from worker.program.gpu.walk import MOMENT, WINDOWS, Kernel, walk
 from worker.program.records import Node
+
+LEAST_PIECE = 1 << 22
+PIECE_SHARE = 16
+"""An operand is packed in pieces where it takes more bytes than the first, and than this part of
+what all nodes in memory take; a convolution's windows are nine times what they are taken from."""
+TILE = 64
+"""Rows and columns of a product that keep one processor busy."""
 
 Key = Hashable
 """A buffer: a node's number, MOMENT, WINDOWS, or what a product packs."""
@@ -78,9 +82,15 @@ class _Planner:
         self.stored = self.grouping.stored()
         self.made = Plan()
         self.names: dict[str, str] = {}
+        self.sides: dict[int, tuple[Packed, Packed]] = {}
+        for n, (a, b) in graph.rows.items():
+            batch, m, count, k, bits = graph.nodes[n].attributes
+            self.sides[n] = packed(a, (batch, m, k), bits), packed(b, (batch, count, k), bits)
+        self.uses = Counter(side.key for sides in self.sides.values() for side in sides)
+        self.most = max(LEAST_PIECE, sum(map(self._bytes, self.stored)) // PIECE_SHARE)
 
     def plan(self) -> Plan:
-        for g in self.grouping.order():
+        for g in ordered(self.grouping):
             group = self.grouping.groups[g]
             if not group.alone:
                 if any(n in self.stored for n in group.members):
@@ -128,40 +138,64 @@ class _Planner:
     def _dot(self, n: int) -> None:
         node = self.graph.nodes[n]
         batch, m, count, k, bits = node.attributes
-        if n in self.graph.rows:
-            left, right = self.graph.rows[n]
-            a = self._packed(left, (batch, m, k), bits)
-            b = self._packed(right, (batch, count, k), bits)
-        else:
+        strides = (m * count, 1, m) if n in self.graph.columns else (m * count, count, 1)
+        if n not in self.graph.rows:
             qa, ea, qb, eb = self.graph.operands[n]
             a = self._packed_integers(qa, ea, (batch, m, k), bits)
             b = self._packed_integers(qb, eb, (batch, count, k), bits)
-        strides = (m * count, 1, m) if n in self.graph.columns else (m * count, count, 1)
-        launch = multiplying((batch, m, count, k), (a[1], b[1]), strides, bits, self.processors)
-        keys = (a[0], b[0], ("scales", a[0]), ("scales", b[0]), n)
-        self.made.calls.append(Call(tuple(Operand(k) for k in keys), launch))
+            self._multiply(n, (batch, m, count, k), (a, b), strides)
+            return
+        sides = self.sides[n]
+        large = max((0, 1), key=lambda side: sides[side].bytes)
+        cut = sides[large]
+        for piece in self._pieces(cut, batch * -(-m // TILE) * -(-count // TILE)):
+            sizes, first, parts = [batch, m, count, k], 0, [sides[0].whole, sides[1].whole]
+            if cut.batch > 1:
+                at, sizes[0] = piece.first // cut.rows, piece.count // cut.rows
+                first = at * strides[0]
+                parts = [side.batches(at, sizes[0]) for side in sides]
+            else:
+                sizes[1 + large] = piece.count
+                first = piece.first * strides[1 + large]
+                parts[large] = piece
+            keys = [self._packed(*of) for of in zip(sides, parts, strict=True)]
+            self._multiply(n, sizes, keys, strides, first)
 
-    def _packed(self, rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[Key, int]:
+    def _multiply(
+        self,
+        n: int,
+        sizes: Sequence[int],
+        packed: Sequence[tuple[Key, int]],
+        strides: tuple[int, int, int],
+        first: int = 0,
+    ) -> None:
+        """The product of packed rows, each a buffer and how many batches it has, from the node's
+        element `first` on."""
+        (a, batch_a), (b, batch_b) = packed
+        batch, m, count, k = sizes
+        bits = self.graph.nodes[n].attributes[4]
+        launch = multiplying(
+            (batch, m, count, k), (batch_a, batch_b), strides, bits, self.processors
+        )
+        read = (a, b, ("scales", a), ("scales", b))
+        self.made.calls.append(Call((*map(Operand, read), Operand(n, first)), launch))
+
+    def _pieces(self, side: Packed, tiles: int) -> list[Piece]:
+        """What of an operand is packed and multiplied at a time: as much as keeps within a share of
+        the step's memory, but gives half the GPU work. What several products read is packed once.
+        """
+        parts = min(-(-side.bytes // self.most), 2 * tiles // self.processors)
+        return [side.whole] if parts <= 1 or self.uses[side.key] > 1 else side.cut(parts)
+
+    def _packed(self, side: Packed, piece: Piece) -> tuple[Key, int]:
         """The buffer of an operand's packed rows, and of how many batches they are."""
-        batch, count, k = sizes
-        if rows.strides is not None:
-            batch = 1 if rows.strides[0] == 0 else batch
-            key: Key = ("packed", rows.node, rows.offset, rows.strides, batch, count, k, bits)
-            if key not in self.made.sizes:
-                launch, size = packing(batch, count, k, rows.strides, bits)
-                self._pack(key, size, batch * count, (Operand(rows.node, rows.offset),), launch)
-            return key, batch
-        if all(found.flat.strides[0] == 0 for _, found in rows.parts[0]) and not any(
-            form.strides[0] for _, found in rows.parts[0] for form, _ in found.bounds
-        ):
-            batch = 1
-        text, grid, warps = windows(rows, (batch, count, k), bits)
-        key = ("packed", rows.node, text)
+        key = ("packed", side.key, piece)
         if key not in self.made.sizes:
-            _, size = packing(batch, count, k, (0, 0, 0), bits)
-            launch = Launch(None, grid, warps=warps)
-            self._pack(key, size, batch * count, (Operand(rows.node),), launch, self._name(text))
-        return key, batch
+            at, launch, text = side.packing(piece)
+            name = None if text is None else self._name(text)
+            read = (Operand(side.node, at),)
+            self._pack(key, side.bytes_of(piece), piece.count, read, launch, name)
+        return key, -(-piece.count // side.rows)
 
     def _packed_integers(
         self, q: int, e: int, sizes: tuple[int, int, int], bits: int
@@ -191,8 +225,7 @@ class _Planner:
     def _place(self) -> None:
         outputs = set(self.graph.outputs)
         for n in self.stored - outputs:
-            node = self.graph.nodes[n]
-            self.made.sizes[n] = node.count * DTYPES[node.dtype].itemsize
+            self.made.sizes[n] = self._bytes(n)
         first: dict[Key, int] = {}
         last: dict[Key, int] = {}
         for moment, key in self._uses():
@@ -249,10 +282,14 @@ class _Planner:
             ):
                 self.made.renewed[n] = source
 
+    def _bytes(self, n: int) -> int:
+        """What a node's elements take."""
+        return self.graph.nodes[n].count * itemsize(self.graph.nodes[n].dtype)
+
     def _alike(self, a: int, b: int) -> bool:
         """Whether two nodes' elements take the same bytes."""
-        x, y = self.graph.nodes[a], self.graph.nodes[b]
-        return x.count == y.count and DTYPES[x.dtype].itemsize == DTYPES[y.dtype].itemsize
+        same = self.graph.nodes[a].count == self.graph.nodes[b].count
+        return same and self._bytes(a) == self._bytes(b)
 
     def _uses(self) -> Iterator[tuple[int, Key]]:
         for moment, call in enumerate(self.made.calls):

@@ -4,6 +4,7 @@ windows of a convolution), GATHER, SCATTER."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 from worker.exact.gpu.dot import pack_block, padded, slices_of
@@ -15,9 +16,24 @@ from worker.program.gpu.walk import Kernel, flat_kernel
 from worker.program.records import Node
 
 
-def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tuple[int, ...], int]:
-    """Packs [batch, rows, k] from where `rows` reads it: the kernel's text (x, packed, scales), its
-    grid and warps. Elements that it reads beyond its operand are the fill."""
+@dataclass(frozen=True)
+class Windows:
+    """The kernel that packs [batch, rows, k] from where `Rows` reads it: elements that it reads
+    beyond its operand are the fill.
+
+    text: of the kernel (x, packed, scales, start, first, size). Its programs from number `start`
+    on are launched; what they pack begins with row `first` of all batches' rows, and a slice of it
+    has `size` bytes. block: rows of a program. blocks: programs of a batch.
+    """
+
+    text: str
+    block: int
+    blocks: int
+    warps: int
+
+
+def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> Windows:
+    """The kernel for an operand that strides cannot describe."""
     assert rows.access is not None
     batch, count, k = sizes
     by_rows = _steps(rows.parts[1]) == 1
@@ -27,9 +43,12 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tu
     blocks = -(-count // r)
     names: dict[tuple[int, int], str] = {}
     lines = [
-        f"r = tl.program_id(0) % {blocks} * {r} + tl.arange(0, {r})",
+        "program = tl.program_id(0) + start",
+        f"r = program % {blocks} * {r} + tl.arange(0, {r})",
         f"c = tl.arange(0, {p})",
-        f"batch = tl.program_id(0) // {blocks}",
+        f"batch = program // {blocks}",
+        f"p1 -= tl.full((), first, tl.int64) * {kp}",
+        "p2 -= first",
     ]
     for which, (name, whole) in enumerate((("batch", batch), ("r", count), ("c", k))):
         loops = [size for size, _ in rows.parts[which]]
@@ -62,12 +81,11 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> tuple[str, tu
         fill = literal(rows.access.fill, F32, 2)
         lines.append(f"x = tl.where({within} & ~({' & '.join(inside)}), {fill}, x)")
     lines.append(f"x = tl.broadcast_to(x, ({r}, {p}))")
-    size = batch * count * kp
     lines.append(
-        f"kernels.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, {size}, {bits}, {slices})"
+        f"kernels.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, size, {bits}, {slices})"
     )
-    text = "@triton.jit\ndef @(p0, p1, p2):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
-    return text, (blocks * batch,), warps
+    head = "@triton.jit\ndef @(p0, p1, p2, start, first, size):\n"
+    return Windows(head + "\n".join(f"    {line}" for line in lines) + "\n", r, blocks, warps)
 
 
 def _steps(part: Part) -> int:
