@@ -42,6 +42,16 @@ def test_products_have_the_bits_of_the_definition(bits, shapes, device):
     assert same([product.dot(turned.to(device), b.to(device), bits).cpu()], [expected])
 
 
+def test_rows_may_begin_anywhere(device):
+    """Protects reads: a kernel found for rows at a multiple of 16 bytes serves none elsewhere."""
+    memory = torch.randn(64 * 48 + 3)
+    there, b = memory.to(device), torch.randn(20, 48)
+    for start in (0, 1, 0, 3, 1):
+        a = memory[start : start + 64 * 48].view(64, 48)
+        found = product.dot(there[start : start + 64 * 48].view(64, 48), b.to(device), 14)
+        assert same([found.cpu()], [exact.dot(a, b, bits=14, backend="fp64")])
+
+
 @pytest.mark.parametrize("bits", [8, 14, 20])
 def test_integers_at_their_limits_overflow_nothing(bits, device):
     """Protects the sums: all elements at the limit, in rows of the greatest length."""

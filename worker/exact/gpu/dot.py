@@ -48,9 +48,10 @@ class Launch:
     stages: int = 3
 
     def __call__(self, *pointers: Any) -> None:
-        kind = tuple((p.device, p.dtype, p.data_ptr() % 16 == 0) for p in pointers)
+        # what a kernel is compiled for, besides its operands' types, which are always the same
+        kind = (pointers[0].get_device(), *[p.data_ptr() % 16 for p in pointers])
         if (launch := self._compiled.get(kind)) is not None:
-            launch(*pointers, *self.numbers, *(value for _, value in self.constants))
+            launch(*pointers, *self._scalars)
             return
         compiled = self.kernel[self.grid](*pointers, *self.numbers, **self._options)
         if compiled is not None:  # nothing is, under the interpreter
@@ -65,6 +66,10 @@ class Launch:
         """Of each kind of operands that a kernel is compiled for, its launch: looking for the
         kernel takes Triton several times as long as the launch."""
         return {}
+
+    @cached_property
+    def _scalars(self) -> tuple[int, ...]:
+        return (*self.numbers, *(value for _, value in self.constants))
 
     @cached_property
     def _options(self) -> dict[str, Any]:

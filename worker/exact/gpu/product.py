@@ -39,8 +39,7 @@ def dot(a: Tensor, b: Tensor, bits: int) -> Tensor:
 
     def pack(x: Tensor) -> Packed:
         batch, rows = x.shape[0], x.shape[1]
-        strides = (x.stride(0), x.stride(1), x.stride(2))
-        launch, size = packing(batch, rows, k, strides, bits)
+        launch, size = packing(batch, rows, k, x.stride(), bits)
         packed, scales = _room(x, size, batch * rows)
         launch(x, packed, scales)
         return packed, scales, batch
@@ -77,7 +76,9 @@ def product(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor
 
 def _multiplied(a: Tensor, b: Tensor, bits: int, pack_a: Pack, pack_b: Pack) -> Tensor:
     (m, k), n = a.shape[-2:], b.shape[-2]
-    lead = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = a.shape[:-2]
+    if lead != b.shape[:-2]:
+        lead = torch.broadcast_shapes(lead, b.shape[:-2])
     out = torch.empty((*lead, m, n), dtype=torch.float32, device=a.device)
     if not out.numel():
         return out
@@ -85,7 +86,8 @@ def _multiplied(a: Tensor, b: Tensor, bits: int, pack_a: Pack, pack_b: Pack) -> 
         a, m, batch = a.reshape(1, -1, k), lead.numel() * m, 1
     else:
         batch = lead.numel()
-    with torch.cuda.device(a.device) if a.is_cuda else nullcontext():
+    elsewhere = a.is_cuda and a.get_device() != torch.cuda.current_device()
+    with torch.cuda.device(a.device) if elsewhere else nullcontext():
         left, right = pack_a(_flat(a, lead)), pack_b(_flat(b, lead))
         launch = multiplying(
             (batch, m, n, k), (left[2], right[2]), (m * n, n, 1), bits, processors(a.device)

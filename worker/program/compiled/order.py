@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from worker.program.codes import Kind, Source
 from worker.program.compiled.groups import Grouping, itemsize
 
 
@@ -11,7 +10,8 @@ def ordered(grouping: Grouping) -> list[int]:
     """The groups so that each comes after what it needs.
 
     One that frees more memory than it takes comes as soon as it can: a weight's gradient before the
-    backward goes on, as the activations that it reads are read no more.
+    backward goes on, as the activations that it reads are read no more. But what makes a state's
+    next value waits for all who read the state, over which it may then be written.
     """
     return _Order(grouping).found()
 
@@ -30,12 +30,22 @@ class _Order:
         self.reads: list[set[int]] = [set() for _ in range(count)]
         self.takes = [0] * count
         for n, g in home.items():
-            self.reads[g] |= {o for o in graph.operands[n] if o in stored and home[o] != g}
             self.takes[g] += self.size.get(n, 0)
-        self.readers: dict[int, set[int]] = {n: set() for n in stored}
-        for g, read in enumerate(self.reads):
-            for n in read:
-                self.readers[n].add(g)
+        states = {
+            graph.outputs[node.attributes[0]]: n
+            for n, node in enumerate(graph.nodes)
+            if node.kind == Kind.SOURCE and node.fn == Source.STATE
+        }
+        self.follows: list[set[int]] = [set() for _ in range(count)]  # states, by who succeeds them
+        for made, state in states.items():
+            if made in home:
+                self.follows[home[made]].add(state)
+        self.readers: dict[int, set[int]] = {n: set() for n in (*stored, *states.values())}
+        for n, g in home.items():
+            for o in graph.operands[n]:
+                if o in self.readers and home.get(o) != g:
+                    self.reads[g].add(o)
+                    self.readers[o].add(g)
         self.waiting = [set(needs) for needs in self.needs]
         self.users: list[list[int]] = [[] for _ in range(count)]
         for g, needs in enumerate(self.needs):
@@ -61,14 +71,15 @@ class _Order:
         for n in self.reads[g]:
             self.readers[n].discard(g)
             near |= self.readers[n]
-        return [h for h in near if h not in self.done and not self.waiting[h] and self._gain(h) > 0]
+        return [h for h in near if h not in self.done and self._can_run(h) and self._gain(h) > 0]
+
+    def _can_run(self, g: int) -> bool:
+        return not self.waiting[g] and all(self.readers[n] <= {g} for n in self.follows[g])
 
     def _gain(self, g: int) -> int:
         """Bytes that are free after the group, of those that were not before it."""
-        return sum(self.size[n] for n in self._last_read_by(g)) - self.takes[g]
-
-    def _last_read_by(self, g: int) -> Iterable[int]:
-        return (n for n in self.reads[g] if len(self.readers[n]) == 1)
+        last = (n for n in self.reads[g] if len(self.readers[n]) == 1)
+        return sum(self.size.get(n, 0) for n in last) - self.takes[g]
 
     def _as_made(self) -> list[int]:
         """The groups as they were made, but each after what it needs."""
