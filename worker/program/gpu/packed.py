@@ -76,7 +76,7 @@ class Packed:
         assert found is not None
         start = batch * found.blocks + row // found.block
         grid = (-(-rows // found.block) * batches,)
-        numbers = (start, piece.first, piece.count * padded(self.k))
+        numbers = (start, piece.first, piece.count * padded(self.k), 0)
         return 0, Launch(None, grid, numbers, warps=found.warps), found.text
 
 

@@ -123,7 +123,7 @@ class _Planner:
     def _generated(self, kernel: Kernel, special: dict[str, Key] | None = None) -> None:
         keys = {MOMENT: MOMENT, WINDOWS: WINDOWS, **(special or {})}
         operands = tuple(Operand(keys[b] if isinstance(b, str) else b) for b in kernel.buffers)
-        launch = Launch(None, kernel.grid, warps=kernel.warps)
+        launch = Launch(None, kernel.grid, (0,), warps=kernel.warps)
         name = self._name(kernel.text)
         self.made.calls.append(Call(operands, launch, name, kernel.written, kernel.plain))
 

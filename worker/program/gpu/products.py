@@ -11,7 +11,7 @@ from worker.exact.gpu.dot import pack_block, padded, slices_of
 from worker.program.codes import BOOL, F32
 from worker.program.compiled.affine import Form
 from worker.program.compiled.products import Part, Rows
-from worker.program.gpu.text import coordinate, linear, literal, total
+from worker.program.gpu.text import ZERO, coordinate, linear, literal, total
 from worker.program.gpu.walk import Kernel, flat_kernel
 from worker.program.records import Node
 
@@ -21,9 +21,9 @@ class Windows:
     """The kernel that packs [batch, rows, k] from where `Rows` reads it: elements that it reads
     beyond its operand are the fill.
 
-    text: of the kernel (x, packed, scales, start, first, size). Its programs from number `start`
-    on are launched; what they pack begins with row `first` of all batches' rows, and a slice of it
-    has `size` bytes. block: rows of a program. blocks: programs of a batch.
+    text: of the kernel (x, packed, scales, start, first, size, zero). Its programs from number
+    `start` on are launched; what they pack begins with row `first` of all batches' rows, and a
+    slice of it has `size` bytes. block: rows of a program. blocks: programs of a batch.
     """
 
     text: str
@@ -84,7 +84,7 @@ def windows(rows: Rows, sizes: tuple[int, int, int], bits: int) -> Windows:
     lines.append(
         f"kernels.store_rows(x, p1, p2, batch, r, c, {count}, {kp}, size, {bits}, {slices})"
     )
-    head = "@triton.jit\ndef @(p0, p1, p2, start, first, size):\n"
+    head = f"@triton.jit\ndef @(p0, p1, p2, start, first, size, {ZERO}):\n"
     return Windows(head + "\n".join(f"    {line}" for line in lines) + "\n", r, blocks, warps)
 
 
@@ -142,5 +142,5 @@ def scatter(nodes: Sequence[Node], operands: Sequence[int], n: int) -> tuple[Ker
 
 
 def _with_sums(kernel: Kernel) -> Kernel:
-    text = kernel.text.replace("):", ", sums):", 1)
+    text = kernel.text.replace(f", {ZERO}):", f", sums, {ZERO}):", 1)
     return Kernel(text, (*kernel.buffers, SUMS), kernel.grid, kernel.warps)

@@ -63,10 +63,21 @@ def expression(node: Node, values: Sequence[str]) -> str:
     return f"scalar.{fn.name.lower()}_f32({', '.join(values)}{more})"
 
 
+ZERO = "zero"
+"""The last operand of every generated kernel: 0, which no compiler knows.
+
+A coordinate's range is known, so LLVM has two of them in one register and adds offsets to both at
+once. ptxas (12.8) was seen to make such an addition a second time, without the offset: a window
+read beyond its edge. Coordinates to which this is added have a register each.
+"""
+
+
 def coordinate(name: str, weight: int, size: int, whole: int) -> str:
     """(name // weight) % size, where `name` is below `whole`."""
     text = f"{name} // {weight}" if weight > 1 else name
-    return f"({text} % {size})" if weight * size < whole else f"({text})"
+    if weight * size < whole:
+        text = f"{text} % {size}"
+    return f"({text} + {ZERO})"
 
 
 def linear(terms: Sequence[tuple[str, int]]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from worker.program.codes import BOOL, F32, I64, Kind, Map, Reduce, Source
 from worker.program.compiled.affine import Access, Form, Loops, access, collapsed, project
 from worker.program.compiled.groups import Graph, Group, Uncompilable, is_random
-from worker.program.gpu.text import TYPES, coordinate, expression, linear, literal, total
+from worker.program.gpu.text import TYPES, ZERO, coordinate, expression, linear, literal, total
 from worker.program.records import Node
 
 BLOCK = 1024
@@ -25,7 +25,7 @@ Buffer = int | str
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel's text, `def @(...)`, and how it is launched.
+    """A kernel's text, `def @(..., zero)`, and how it is launched.
 
     text: the same for groups that do the same. buffers: the operands, nodes or names. written:
     those that it writes. plain: those of which every element is read by the one program that writes
@@ -217,7 +217,7 @@ class _Walk:
         names = [b if isinstance(b, str) else f"p{k}" for k, b in enumerate(self.buffers)]
         # all is read before anything is written
         body = "\n".join(f"    {line}" for line in [*self.lines, *self.stores])
-        text = f"@triton.jit\ndef @({', '.join(names)}):\n{body}\n"
+        text = f"@triton.jit\ndef @({', '.join([*names, ZERO])}):\n{body}\n"
         written = tuple(n for n in self.group.members if n in self.stored)
         plain = frozenset(self.plainly - self.otherwise)
         return Kernel(text, tuple(self.buffers), (grid,), warps, written, plain)
@@ -408,5 +408,7 @@ def flat_kernel(lines: Sequence[str], buffers: Sequence[int], count: int) -> Ker
         f"fm = f < {count}",
         *lines,
     ]
-    text = f"@triton.jit\ndef @({names}):\n" + "\n".join(f"    {line}" for line in body) + "\n"
+    text = (
+        f"@triton.jit\ndef @({names}, {ZERO}):\n" + "\n".join(f"    {line}" for line in body) + "\n"
+    )
     return Kernel(text, tuple(buffers), (-(-count // block),), max(1, min(4, block // 64)))
