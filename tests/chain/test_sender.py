@@ -7,6 +7,7 @@ import json
 
 import pytest
 from eth_account import Account
+from web3.exceptions import Web3RPCError
 
 from tests.chain import chains
 from worker.chain import (
@@ -208,6 +209,111 @@ def test_waiting_in_the_pool_it_is_sent_again_unchanged_and_mined_once(node, out
         assert clients.sender.pending == first
         assert w3.eth.get_transaction_count(account.address, "pending") == 1
         chains.mine(w3)
+    assert clients.sender.reconcile() is not None
+    assert balance(clients) == nonce(clients) == 1
+
+
+def set_base_fee(w3, fee):
+    """Of a block that is mined now; that of the next one is near it."""
+    w3.provider.make_request("anvil_setNextBlockBaseFeePerGas", [hex(fee)])
+    chains.mine(w3)
+
+
+@pytest.fixture
+def outbid(node, outbox):
+    """A call that waits in the pool, below the base fee."""
+    w3, deployment = node
+    account = chains.funded(w3)
+
+    def again():
+        return connect(w3, deployment, account, outbox=outbox, poll=0.02, timeout=0.1)
+
+    with chains.automine_off(w3):
+        clients = again()
+        with pytest.raises(Unconfirmed):
+            clients.token.mint(clients.address, 1)
+        base_fee = w3.eth.get_block("latest")["baseFeePerGas"]
+        set_base_fee(w3, 2 * clients.sender.pending.transaction["maxFeePerGas"])
+        assert nonce(clients) == 0
+        yield clients, again
+        set_base_fee(w3, base_fee)
+
+
+def test_a_call_below_the_base_fee_is_signed_again_and_mined_once(outbid):
+    """Protects a solver's clock from fees that rise while its answer waits."""
+    clients, _ = outbid
+    first = clients.sender.pending
+    with pytest.raises(Unconfirmed):
+        clients.sender.reconcile()
+    second = clients.sender.pending
+    assert (second.nonce, second.others) == (first.nonce, (first.hash,))
+    with pytest.raises(Unconfirmed):
+        clients.sender.reconcile()
+    assert clients.sender.pending == second  # which is dear enough
+    chains.mine(clients.w3)
+    receipt = clients.sender.reconcile()
+    assert "0x" + bytes(receipt["transactionHash"]).hex() == second.hash
+    assert balance(clients) == nonce(clients) == 1
+
+
+def test_killed_before_the_node_sees_the_dearer_one_it_is_mined_once(outbid, monkeypatch):
+    clients, again = outbid
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_the_node_sees_it(patch, clients.w3)
+        clients.sender.reconcile()
+    after = again()
+    assert len(after.sender.pending.others) == 1
+    with pytest.raises(Unconfirmed):
+        after.sender.reconcile()
+    chains.mine(after.w3)
+    assert after.sender.reconcile() is not None
+    assert balance(after) == nonce(after) == 1
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_whichever_is_mined_where_the_node_says_no_to_the_dearer_one(outbid, monkeypatch, arrives):
+    """Protects from a second call: a refusal, even one that is wrong, forgets neither of them."""
+    clients, _ = outbid
+    first = clients.sender.pending
+    broadcast = clients.w3.eth.send_raw_transaction
+
+    def send(raw):
+        if raw == first.raw:
+            return broadcast(raw)
+        if arrives:
+            broadcast(raw)
+        raise Web3RPCError("replacement transaction underpriced")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clients.w3.eth, "send_raw_transaction", send)
+        for _ in range(2):
+            with pytest.raises(Unconfirmed):
+                clients.sender.reconcile()
+        assert clients.sender.pending.hash == first.hash
+        assert len(clients.sender.pending.others) == 1
+        if not arrives:  # and the node has dropped the first one meanwhile
+            set_base_fee(clients.w3, 10**8)
+            with pytest.raises(Unconfirmed):
+                clients.sender.reconcile()
+        chains.mine(clients.w3)
+        assert clients.sender.reconcile() is not None
+    assert balance(clients) == nonce(clients) == 1
+
+
+def test_the_node_is_lost_while_the_dearer_one_is_sent(outbid, monkeypatch):
+    clients, _ = outbid
+    first = clients.sender.pending
+    broadcast = clients.w3.eth.send_raw_transaction
+
+    def send(raw):
+        broadcast(raw)
+        if raw != first.raw:
+            raise ConnectionError("lost")
+
+    with monkeypatch.context() as patch, pytest.raises(Unconfirmed, match="lost"):
+        patch.setattr(clients.w3.eth, "send_raw_transaction", send)
+        clients.sender.reconcile()
+    chains.mine(clients.w3)
     assert clients.sender.reconcile() is not None
     assert balance(clients) == nonce(clients) == 1
 

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,18 @@ log = logging.getLogger(__name__)
 
 GAS_HEADROOM = 1.25  # over the estimate: what a call costs may change until it is mined
 FEE_HEADROOM = 2  # over the base fee, which rises by an eighth a block at most
+RAISE = 8  # nodes take another transaction of a nonce for an eighth more, no less
 KNOWN = ("already known", "known transaction", "already imported", "alreadyknown")
 USED = ("nonce too low", "invalid transaction nonce", "nonce is too low", "oldnonce")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A transaction that has been signed, as the outbox keeps it."""
+    """A transaction that has been signed, as the outbox keeps it.
+
+    transaction: what was signed. others: hashes of the same call with the same nonce and other
+    fees, which may be mined in its stead.
+    """
 
     chain_id: int
     sender: str
@@ -47,6 +53,8 @@ class Sent:
     hash: str
     raw: str
     label: str
+    transaction: dict[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def simulate(w3: Web3, call: TxParams, label: str = "", block: Any = "latest") -> bytes:
@@ -67,9 +75,11 @@ class Sender:
 
     The signed transaction is in the outbox, on disk, before the node sees it, and leaves it when
     its receipt has been seen. After any failure the chain is asked first: a transaction whose nonce
-    is used is over, any other is broadcast again as it was signed. So no call is signed a second
-    time while its first transaction may still be mined. Call `reconcile` before reading the state
-    that a decision rests on; `send` refuses (`Stale`, `Unconfirmed`) rather than act on old state.
+    is used is over, any other is broadcast again. Where fees have risen above what it offers it is
+    signed again with higher ones and the same nonce, of which only one can be mined. So no call is
+    made a second time while its first transaction may still be mined. Call `reconcile` before
+    reading the state that a decision rests on; `send` refuses (`Stale`, `Unconfirmed`) rather than
+    act on old state.
 
     Without an account nothing is ever sent: `send` simulates and raises `DryRun`.
     """
@@ -106,7 +116,7 @@ class Sender:
         if self._outbox is None:
             return self._in_memory
         entry = read_json(self._outbox)
-        return Sent(**entry) if entry else None
+        return Sent(**{**entry, "others": tuple(entry.get("others", ()))}) if entry else None
 
     def send(self, to: str, data: bytes, label: str, value: int = 0) -> TxReceipt:
         """The receipt of the call, once it is mined and has succeeded.
@@ -158,8 +168,10 @@ class Sender:
                         self._forget()
                         return None
                 else:
-                    log.info("broadcasting again", extra=_about(entry))
-                    self._broadcast(entry)
+                    known, entry = entry, self._raised(entry, waited=True)
+                    if entry.hash == known.hash:
+                        log.info("broadcasting again", extra=_about(entry))
+                        self._broadcast(entry, again=True)
             try:
                 return self._settle(entry)
             except Failed as error:  # a fact about the past: whoever reads the chain sees it
@@ -172,15 +184,18 @@ class Sender:
         assert self._account is not None
         latest = self._w3.eth.get_block("latest")
         estimate = self._estimate(call, label)
-        transaction: dict[str, Any] = {
+        return self._signed(label, {
             "to": call["to"],
-            "data": call["data"],
+            "data": "0x" + bytes(call["data"]).hex(),  # type: ignore[arg-type]
             "value": call["value"],
             "chainId": self._chain_id,
             "nonce": self._w3.eth.get_transaction_count(call["from"], "pending"),  # type: ignore[arg-type]
             "gas": min(int(estimate * GAS_HEADROOM), int(latest["gasLimit"])),
             **self._fees(latest.get("baseFeePerGas")),
-        }
+        })  # fmt: skip
+
+    def _signed(self, label: str, transaction: dict[str, Any]) -> Sent:
+        assert self._account is not None
         signed = self._account.sign_transaction(transaction)
         return Sent(
             chain_id=self._chain_id,
@@ -189,6 +204,7 @@ class Sender:
             hash="0x" + bytes(signed.hash).hex(),
             raw="0x" + bytes(signed.raw_transaction).hex(),
             label=label,
+            transaction=transaction,
         )
 
     def _estimate(self, call: TxParams, label: str) -> int:
@@ -215,8 +231,46 @@ class Sender:
             "type": 2,
         }
 
-    def _broadcast(self, entry: Sent) -> None:
-        """Hands the signed transaction to the node. A node that knows it already is as good."""
+    def _raised(self, entry: Sent, waited: bool = False) -> Sent:
+        """The same call with the fees of today where the entry's are below the base fee or, after
+        it has waited, below what others pay: remembered, and handed to the node. The entry itself
+        where that is not so, or where the node refuses the other one.
+        """
+        old = entry.transaction
+        if self._account is None or not old:
+            return entry
+        base_fee = self._w3.eth.get_block("latest").get("baseFeePerGas")
+        most, tip = ("maxFeePerGas", "maxPriorityFeePerGas")
+        if most not in old:
+            most = tip = "gasPrice"
+        fees = self._fees(base_fee if tip != most else None)
+        too_low = base_fee is not None and old[most] < base_fee
+        if not too_low and not (waited and old[tip] < fees[tip]):
+            return entry
+        for name in {most, tip}:
+            fees[name] = max(fees[name], old[name] + -(-old[name] // RAISE))
+        dearer = self._signed(entry.label, {**old, **fees})
+        if dearer.hash in entry.others:  # which the node has refused
+            return entry
+        dearer = replace(dearer, others=(*entry.others, entry.hash))
+        self._remember(dearer)
+        try:
+            self._w3.eth.send_raw_transaction(dearer.raw)  # type: ignore[arg-type]
+        except Exception as error:
+            if not isinstance(error, Web3RPCError) and not is_tester_failure(error):
+                raise self._unconfirmed(dearer, error) from error
+            log.warning("higher fees were refused: %s", error, extra=_about(entry))
+            kept = replace(entry, others=(*entry.others, dearer.hash))
+            self._remember(kept)
+            return kept
+        log.info("sent again with higher fees", extra={**_about(dearer), **fees})
+        return dearer
+
+    def _broadcast(self, entry: Sent, again: bool = False) -> None:
+        """Hands the signed transaction to the node. A node that knows it already is as good.
+
+        again: a node may have taken it before. Then a refusal of this one does not end it.
+        """
         try:
             self._w3.eth.send_raw_transaction(entry.raw)  # type: ignore[arg-type]
         except Exception as error:
@@ -233,14 +287,20 @@ class Sender:
                         f"{entry.label} was not sent: its nonce {entry.nonce} is used"
                     ) from error
             elif isinstance(error, Web3RPCError) or is_tester_failure(error):
-                if self._receipt(entry) is not None:
+                if self._receipt(entry) is not None or (again and self._is_in_pool(entry)):
                     return
+                if again:
+                    raise self._unconfirmed(entry, error) from error
                 self._forget()
                 raise Refused(f"the node does not take {entry.label}: {error}") from error
-            raise Unconfirmed(
-                f"{entry.label} ({entry.hash}) may or may not have reached the node: {error}; it "
-                "stays in the outbox and is sent again, unchanged, when the node answers"
-            ) from error
+            raise self._unconfirmed(entry, error) from error
+
+    @staticmethod
+    def _unconfirmed(entry: Sent, error: Exception) -> Unconfirmed:
+        return Unconfirmed(
+            f"{entry.label} ({entry.hash}) may or may not have reached the node: {error}; it stays "
+            "in the outbox and is sent again when the node answers"
+        )
 
     def _settle(self, entry: Sent) -> TxReceipt:
         """Waits for the receipt and takes the entry out of the outbox."""
@@ -251,10 +311,11 @@ class Sender:
                     f"{entry.label} ({entry.hash}) was not mined within {self._timeout:g} s; it "
                     "stays in the outbox. Nonce "
                     f"{entry.nonce}, the chain is at {self._nonce()}: where the chain's is lower, "
-                    "earlier transactions of this key are missing; where it is equal, the fee may "
-                    "be too low"
+                    "earlier transactions of this key are missing; where it is equal, blocks are "
+                    "full of dearer ones, or the node keeps it to itself"
                 )
             time.sleep(self._poll)
+            entry = self._raised(entry)
         self._forget()
         if self._on_receipt:
             self._on_receipt(entry.label, receipt)
@@ -270,11 +331,21 @@ class Sender:
         return receipt
 
     def _receipt(self, entry: Sent) -> TxReceipt | None:
-        try:
-            receipt = self._w3.eth.get_transaction_receipt(entry.hash)  # type: ignore[arg-type]
-        except TransactionNotFound:
-            return None
-        return receipt if receipt.get("blockNumber") is not None else None
+        for known in (entry.hash, *entry.others):
+            try:
+                receipt = self._w3.eth.get_transaction_receipt(known)  # type: ignore[arg-type]
+            except TransactionNotFound:
+                continue
+            if receipt.get("blockNumber") is not None:
+                return receipt
+        return None
+
+    def _is_in_pool(self, entry: Sent) -> bool:
+        for known in (entry.hash, *entry.others):
+            with suppress(TransactionNotFound):
+                self._w3.eth.get_transaction(known)  # type: ignore[arg-type]
+                return True
+        return False
 
     def _nonce(self) -> int:
         return self._w3.eth.get_transaction_count(self.address, "latest")  # type: ignore[arg-type]
