@@ -233,8 +233,8 @@ class TestFee:
         world.books_balance()
 
     def test_a_token_that_does_not_move_stops_no_verdict(self, world):
-        """Protects the game: whoever can freeze a token cannot keep a cheat from being condemned. It
-        is punished when tokens move again."""
+        """Protects the game: whoever can freeze a token cannot keep a cheat from being condemned,
+        and it is punished when tokens move again."""
         world.act(world.stranger, world.token, "setFee", 2**256 - 1)
         world.act(world.stranger, world.court, "decide", 0, True)
         assert world.task(0).status == CONDEMNED

@@ -315,8 +315,8 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def the_market_holds_what_it_owes(self):
-        """Its balance is the escrow of live tasks and of condemned ones that nobody has punished, the
-        bonds of challenges that are open or condemned these, and credit."""
+        """Its balance is the escrow of live tasks and of condemned ones that nobody has punished,
+        the bonds of challenges that are open or condemned these, and credit."""
         tasks = self.world.tasks()
         waiting = {task for task, _, _ in self.upheld.values()}
         assert waiting == self.world.unpunished()
@@ -349,8 +349,8 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def disputes_are_counted(self):
-        """A task counts the challenges whose bond it holds: open ones, and the one that condemned it
-        until it is punished. A final task has none, unless it is Condemned."""
+        """A task counts the challenges whose bond it holds: open ones, and the one that condemned
+        it until it is punished. A final task has none, unless it is Condemned."""
         for number, task in enumerate(self.world.tasks()):
             held = [*self.open.values(), *self.upheld.values()]
             count = sum(about == number for about, _, _ in held)

@@ -255,14 +255,14 @@ MISPLACED = keccak(text="MalformedRecord(bytes32)")[:4] + b"encoding".ljust(32, 
 
 
 def test_a_record_has_one_encoding(harness):
-    """Protects the hash of a record: the same record with its arrays anywhere but where `abi.encode` puts
-    them, behind a gap, in another order or one on another, is refused."""
+    """Protects the hash of a record: the same record with its arrays anywhere but where
+    `abi.encode` puts them, behind a gap, in another order or upon each other, is refused."""
     inputs = (Input(3, 1, (4, 5), (0, 1, 2, 3), 7), Input(2, 4, ()), Input(1, 2, (6,), (5, 4)))
     node = Node(1, 8, 1, (2, 3), inputs, (9, 8))
     call = harness.encode("nodeItem", node.to_abi())
     assert call[36:] == node.encoded[32:]
     words = [call[i : i + 32] for i in range(4, len(call), 32)]
-    # the struct stands at word 1; of its six words three are distances, and so are those of the inputs
+    # the struct stands at word 1; of its six words three are distances, as are the inputs' first
     first = 1 + int.from_bytes(words[5], "big") // 32 + 1
     offsets = {4: 1, 5: 1, 6: 1} | {first + i: first for i in range(3)}
     for i in range(3):

@@ -285,8 +285,8 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def the_market_holds_what_it_owes(self):
-        """The market's balance is the escrow of tasks that are live or condemned and not punished, the
-        bonds of challenges that are not paid out, and what it has credited."""
+        """The market's balance is the escrow of tasks that are live or condemned and not punished,
+        the bonds of challenges that are not paid out, and what it has credited."""
         arena = self.arena
         arena.read_news()
         waiting = arena.condemned.keys() - arena.punished

@@ -105,8 +105,8 @@ class Desk:
         return did
 
     def attempt(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
-        """Does what anyone may do, so that somebody else may have been faster: the call is simulated
-        first, and False says that it was refused."""
+        """Does what anyone may do, so that somebody else may have been faster: the call is
+        simulated first, and False says that it was refused."""
         try:
             receipt = call(*arguments)
         except (ContractError, Failed) as error:
