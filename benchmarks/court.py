@@ -38,6 +38,8 @@ ARITY_BITS = 5
 STEP_BITS, NODE_BITS, LEAF_BITS = 64, 20, 34
 # what the step of `Gpt` has: nodes, and its largest tensors
 GPT_NODES, GPT_SHAPE = 1811, (8, 6, 256, 256)
+GPT_SHAPE_5 = (8, 6, 8, 32, 256)  # the same elements
+FILL, FILL_BITS = float("-inf"), 0xFF800000
 ROUNDS = 3  # disputes in which the challenger's time is taken
 SNAPSHOT = Path(__file__).parent / "results" / "court.json"
 
@@ -120,29 +122,53 @@ def proofs(chain: NodeChain) -> Iterator[tuple[str, Played]]:
         element = program.nodes[guilty].count * 2 // 3
         place = (program, state, data, guilty, element)
         yield name, one_step(*place, chain=chain, arity_bits=ARITY_BITS, paid=False)
-    yield "map where in a GPT's step", large_choice(chain, paid=False)
-    yield "the same, and the market's verdict", large_choice(chain, paid=True)
+    yield "map where in a GPT's step", large_choice(chain, GPT_SHAPE, paid=False)
+    yield "map where in a GPT's step, on the market", large_choice(chain, GPT_SHAPE, paid=True)
+    for shape in (GPT_SHAPE, GPT_SHAPE_5):
+        name = f"map where of padded operands, rank {len(shape)}, on the market"
+        yield name, large_choice(chain, shape, paid=True, padded=True)
 
 
-def large_choice(chain: NodeChain, paid: bool) -> Played:
+def large_choice(
+    chain: NodeChain, shape: Sequence[int], paid: bool, padded: bool = False
+) -> Played:
     """A choice between two of the largest tensors in a step of as many nodes as `Gpt`'s, at a place
-    where all paths are longest: no map's proof reads more. paid: as of `play`."""
+    where all paths are longest: no map's proof reads more. paid: as of `play`.
+
+    padded: every operand is one smaller on every axis, and read through a map that fills it up: of
+    what the lowering makes no record is longer.
+    """
     builder = Builder()
-    x, y = (builder.state(i, F32, GPT_SHAPE) for i in range(2))
-    chosen = builder.map(Map.WHERE, builder.map(Map.LT, x, y, dtype=BOOL), x, y, dtype=F32)
+    less = int(padded)
+    own = tuple(n - less for n in shape)
+    before, after = (less,) * len(shape), (0,) * len(shape)
+    x, y = (builder.state(i, F32, own) for i in range(2))
+    views = [builder.map(Map.LT, x, y, dtype=BOOL), x, y]
+    if padded:
+        fills = (1, FILL_BITS, FILL_BITS)
+        views = [v.pad(before, after, fill) for v, fill in zip(views, fills, strict=True)]
+    chosen = builder.map(Map.WHERE, *views, dtype=F32)
     for number in range(GPT_NODES - len(builder.nodes)):
         builder.constant(number, I64)
     program = Program(tuple(builder.nodes), (x.node, y.node), ("x", "y"))
     generator = torch.Generator().manual_seed(0)
-    state = [torch.randn(GPT_SHAPE, generator=generator) for _ in range(2)]
+    state = [torch.randn(own, generator=generator) for _ in range(2)]
     a, b = state
+
+    def wide(tensor: Tensor, fill: float | bool) -> Tensor:
+        return torch.nn.functional.pad(tensor, (less, 0) * len(shape), value=fill)
+
+    result = torch.where(wide(a < b, True), wide(a, FILL), wide(b, FILL))
+    element = 0  # within the bounds of every operand, and no leaf near the last
+    for n in shape:
+        element = element * n + 2 * n // 3
     return one_place(
         program,
         state,
         [torch.zeros(1)],
         chosen.node,
-        a.numel() // 3,
-        known=dict(enumerate([a, b, a < b, torch.where(a < b, a, b)])),
+        element,
+        known=dict(enumerate([a, b, a < b])) | {chosen.node: result},
         chain=chain,
         bit=20,
         arity_bits=ARITY_BITS,
@@ -316,6 +342,7 @@ def longest(every: Sequence[Played]) -> dict[str, int]:
         "court.revealTensor": 1,
         "court.revealLeaf": 1,
         "court.proveElement": 1,
+        "market.punish": 1,
     }
     gas = {"solver": 0, "challenger": 0}
     for label, count in times.items():

@@ -25,7 +25,7 @@ from worker.simulation import WrongElement
 
 @dataclass
 class Played:
-    """One dispute, from the challenge to the verdict."""
+    """One dispute, from the challenge to the verdict and, in a market, the punishment."""
 
     node: str
     sent: list[Sent]
@@ -41,11 +41,13 @@ class Played:
     @property
     def rounds(self) -> int:
         """Answers of the challenger to what the solver shows; the last is the proof."""
-        return sum(s.sender != self.solver for s in self.sent) - 1  # the challenge is none
+        # neither the challenge nor the punishment is one
+        moves = [s for s in self.sent if s.label.startswith("court.") and s.label != "court.open"]
+        return sum(s.sender != self.solver for s in moves)
 
     @property
     def proof(self) -> Sent:
-        return self.sent[-1]
+        return next(s for s in reversed(self.sent) if s.label.startswith("court.prove"))
 
     def summary(self) -> dict[str, Any]:
         moves: dict[str, dict[str, int]] = {}
@@ -117,9 +119,8 @@ def play(
 
     guilty: the node at which the solver cheats. Raises WrongPlace where another is convicted.
 
-    paid: the client is a market with stakes, bonds and an escrow, whose payments belong to the last
-    transaction. Otherwise it is a contract that writes the verdict down, so that the court alone is
-    measured.
+    paid: the client is a market with stakes, bonds and an escrow, which punishes in a
+    transaction of its own, after the verdict. Otherwise it is a contract that only writes it down.
     """
     program = solver.computation.program
     system = Deployed(arity_bits, chain=chain)
@@ -159,6 +160,8 @@ def play(
     assert verdict is not None and verdict.solver_guilty, "the cheat was not convicted"
     if (found := program.nodes[place]) is not guilty:
         raise WrongPlace(f"{guilty.name} was wrong, and {found.name} was convicted")
+    if paid:
+        clients["challenger"][0].punish(dispute)
     node = f"{guilty.name} {list(guilty.shape)}"
     return Played(node, chain.sent[before:], accounts["solver"], seconds)
 

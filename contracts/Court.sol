@@ -89,7 +89,7 @@ contract Court is ICourt {
         d.hi = claim.lastStep;
         d.firstStep = claim.firstStep;
         d.lastStep = claim.lastStep;
-        d.claim = keccak256(abi.encode(claim));
+        d.claim = _hashOf(claim);
         d.loState = claim.firstState;
         d.program = claim.program;
         d.disputed = claim.lastState;
@@ -275,7 +275,7 @@ contract Court is ICourt {
         Opening[] calldata openings
     ) external {
         Dispute storage d = _placeProven(id, false);
-        if (keccak256(abi.encode(claim)) != d.claim) revert WrongClaim();
+        if (_hashOf(claim) != d.claim) revert WrongClaim();
         bytes memory record = _checkRecord(d, claim.program, header, node, nodePath);
         if (!_hasShape(d, node)) revert NotTheShape(node.dtype, Records.countOf(node.shape));
         _tryElement(id, claim, node.kind, record, data, position, openings);
@@ -485,7 +485,16 @@ contract Court is ICourt {
         if (computed != expected) revert DoesNotHash(computed, expected);
     }
 
-    function _checkHeader(bytes32 program, Header calldata header) private pure {
+    /// keccak256(abi.encode(claim)): the struct is static, so calldata holds its encoding.
+    function _hashOf(Claim calldata claim) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            calldatacopy(at, claim, 0x180)
+            hash := keccak256(at, 0x180)
+        }
+    }
+
+    function _checkHeader(bytes32 program, Header calldata header) private view {
         if (Merkle.headerRoot(header) != program) revert WrongProgram();
     }
 
@@ -499,7 +508,7 @@ contract Court is ICourt {
         bytes32[] calldata path
     ) private view returns (bytes memory record) {
         _checkHeader(program, header);
-        record = abi.encode(node);
+        record = Records.encodingOf(node);
         _expect(Merkle.listRoot(d.item, Merkle.nodeItem(record), header.nodeCount, path), header.nodes);
     }
 

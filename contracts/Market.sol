@@ -24,10 +24,14 @@ import {Draw} from "./lib/Draw.sol";
 ///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
 ///     Assigned -------- too late --> Expired     escrow and a part of the stake to the requester
 ///     Assigned, Committed,
-///     Verifying --- found guilty --> Condemned   escrow to the requester, the stake divided
+///     Verifying --- found guilty --> Condemned   what `punish` does, by anyone, at any later time:
+///                                                escrow to the requester, the stake divided
 ///     Verifying ---- window over --> Settled     escrow divided
 ///
-/// Nothing that a verdict does can fail because of a recipient: burned tokens too are only credited.
+/// A verdict of guilt moves no money, so that the proof it belongs to stays cheap and no token can stop
+/// it. It fixes who gets what: out of Condemned no status leads, so price, stake and vouching stay as
+/// they are, and the stake is locked until `punish` divides it. Nothing that this does can fail because
+/// of a recipient: burned tokens too are only credited.
 contract Market is IMarket, ReentrancyGuardTransient {
     using EnumerableSet for EnumerableSet.AddressSet;
     using SafeCast for uint256;
@@ -66,11 +70,17 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint96 price;
     }
 
+    enum Standing {
+        Ended, // its bond has been paid out
+        Open,
+        Upheld // it has condemned its task, which nobody has punished yet
+    }
+
     /// A challenge in one slot; its bond is the same for all.
     struct Accusation {
         uint64 task;
         uint16 segment;
-        bool open;
+        Standing standing;
         address challenger;
     }
 
@@ -299,7 +309,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         Claim memory claim = _claim(id, record.solver, job, index);
         dispute = data ? ICourt(court).demand(claim, word) : ICourt(court).open(claim);
         // No truncation: a task costs a transaction, and a segment's index is below MOST_SEGMENTS.
-        _accusations[dispute] = Accusation(uint64(id), uint16(index), true, msg.sender);
+        _accusations[dispute] = Accusation(uint64(id), uint16(index), Standing.Open, msg.sender);
         emit Challenged(id, index, msg.sender, dispute, _bond);
 
         _pull(_bond);
@@ -310,21 +320,34 @@ contract Market is IMarket, ReentrancyGuardTransient {
     // than Condemned, as no other way out is taken with a dispute open.
     function onVerdict(uint256 dispute, bool solverGuilty) external nonReentrant {
         if (msg.sender != court) revert NotCourt(msg.sender);
-        (Accusation memory accusation, Record storage record) = _endChallenge(dispute);
-        (uint256 id, address challenger) = (accusation.task, accusation.challenger);
+        Accusation storage accusation = _inStanding(dispute, Standing.Open);
+        uint256 id = accusation.task;
+        Record storage record = _records[id];
 
         bool moot = record.status == Status.Condemned;
         emit ChallengeEnded(id, dispute, solverGuilty, moot);
-        _credit(moot || solverGuilty ? challenger : record.solver, id, _bond);
-        if (solverGuilty && !moot) _condemn(id, record, challenger, accusation.segment);
+        if (solverGuilty && !moot) {
+            accusation.standing = Standing.Upheld;
+            record.status = Status.Condemned;
+            emit Condemned(id, dispute);
+        } else {
+            _payBond(accusation, record, moot ? accusation.challenger : record.solver);
+        }
+    }
+
+    /// @inheritdoc IMarket
+    function punish(uint256 dispute) external nonReentrant {
+        Accusation storage accusation = _inStanding(dispute, Standing.Upheld);
+        _punish(accusation.task, accusation, _records[accusation.task]);
     }
 
     /// @inheritdoc IMarket
     function dismiss(uint256 dispute) external nonReentrant {
-        (Accusation memory accusation, Record storage record) = _endChallenge(dispute);
+        Accusation storage accusation = _inStanding(dispute, Standing.Open);
+        Record storage record = _records[accusation.task];
         if (record.status != Status.Condemned) revert NotMoot(dispute);
         emit ChallengeEnded(accusation.task, dispute, false, true);
-        _credit(accusation.challenger, accusation.task, _bond);
+        _payBond(accusation, record, accusation.challenger);
 
         ICourt(court).dismiss(dispute);
     }
@@ -466,7 +489,15 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function challengeOf(uint256 dispute) external view returns (Challenge memory) {
         Accusation memory accusation = _accusations[dispute];
         if (accusation.challenger == address(0)) revert UnknownChallenge(dispute);
-        return Challenge(accusation.task, accusation.segment, accusation.challenger, _bond, accusation.open);
+        Standing standing = accusation.standing;
+        return Challenge(
+            accusation.task,
+            accusation.segment,
+            accusation.challenger,
+            _bond,
+            standing == Standing.Open,
+            standing == Standing.Upheld
+        );
     }
 
     /// @inheritdoc IMarket
@@ -701,28 +732,35 @@ contract Market is IMarket, ReentrancyGuardTransient {
         claim.journal = _segments[id][index].journal;
     }
 
-    function _endChallenge(uint256 dispute) private returns (Accusation memory accusation, Record storage record) {
+    function _inStanding(uint256 dispute, Standing standing) private view returns (Accusation storage accusation) {
         accusation = _accusations[dispute];
-        if (!accusation.open) revert UnknownChallenge(dispute);
-        _accusations[dispute].open = false;
-        record = _records[accusation.task];
-        --record.openDisputes;
+        if (accusation.standing == standing) return accusation;
+        if (standing == Standing.Upheld) revert NotUpheld(dispute);
+        revert UnknownChallenge(dispute);
     }
 
-    function _condemn(uint256 id, Record storage record, address challenger, uint256 convicted) private {
-        (address solver, address requester, address verifier) = (record.solver, record.requester, record.verifier);
+    /// The last that becomes of a challenge.
+    function _payBond(Accusation storage accusation, Record storage record, address account) private {
+        accusation.standing = Standing.Ended;
+        --record.openDisputes;
+        _credit(account, accusation.task, _bond);
+    }
+
+    function _punish(uint256 id, Accusation storage accusation, Record storage record) private {
+        (address solver, address verifier) = (record.solver, record.verifier);
         uint256 stake = solverStake(record.price, record.segments, record.checks);
-        record.status = Status.Condemned;
         uint256 toChallenger = stake * _challengerBps / BPS; // rounded down: what is left is burned
         uint256 toRequester = stake * _requesterBps / BPS;
         uint256 burned = stake - toChallenger - toRequester;
-        emit Condemned(id, solver, stake, toChallenger, toRequester, burned);
+        emit Punished(id, solver, stake, toChallenger, toRequester, burned);
+        address challenger = accusation.challenger;
+        _payBond(accusation, record, challenger);
         _credit(challenger, id, toChallenger);
-        _credit(requester, id, toRequester + record.maxPrice + record.verifierFee);
+        _credit(record.requester, id, toRequester + record.maxPrice + record.verifierFee);
 
         uint256 penalty;
         uint256 bailed = verifierStake(record.verifierFee);
-        if (record.attested && _checked(record) >> convicted & 1 == 1) {
+        if (record.attested && _checked(record) >> accusation.segment & 1 == 1) {
             // A solver can lose a dispute on purpose, about work that was right, and so frame a
             // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
             // more than what the solver has burned: framing brings nothing and costs as much.

@@ -19,7 +19,7 @@ from web3.types import TxReceipt
 from scripts.deploy import deploy
 from scripts.post import prepare
 from worker.chain import Clients, Deployment, Status, connect
-from worker.chain.events import Condemned, CourtEvent, ElementTried, Posted
+from worker.chain.events import CourtEvent, ElementTried, Posted, Punished
 from worker.examples.digits import digits
 from worker.jobs import TrainingJob
 from worker.program import Kind, Program
@@ -262,14 +262,14 @@ def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
     events = mine.court.events(number_of)
     turns = [type(e).__name__ for e in events]
     tried = next(e for e in events if isinstance(e, ElementTried))
-    condemned = next(e for e in mine.market.task_events(number) if isinstance(e, Condemned))
+    punished = next(e for e in mine.market.task_events(number) if isinstance(e, Punished))
     stage.say(
         f"the court recomputes element {tried.element} of node {tried.node}: "
         f"{shown(tried.recomputed)}, not {shown(tried.committed)}: "
         f"[b]{stage.name_of(task.solver)}[/b] is guilty"
     )
     stage.say(
-        f"{condemned.slashed / UNIT:g} tokens are slashed, the requester has its escrow back, "
+        f"{punished.slashed / UNIT:g} tokens are slashed, the requester has its escrow back, "
         f"[b]{stage.name_of(task.verifier)}[/b] its bond and a reward"
     )
     return {
@@ -282,10 +282,10 @@ def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
         "element": tried.element,
         "committed": shown(tried.committed),
         "recomputed": shown(tried.recomputed),
-        "slashed": condemned.slashed,
-        "to_challenger": condemned.to_challenger,
-        "to_requester": condemned.to_requester,
-        "burned": condemned.burned,
+        "slashed": punished.slashed,
+        "to_challenger": punished.to_challenger,
+        "to_requester": punished.to_requester,
+        "burned": punished.burned,
     }
 
 

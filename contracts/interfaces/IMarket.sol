@@ -13,7 +13,7 @@ interface IMarket is ICourtClient {
         Committed, // every segment is committed; waits for the draw
         Verifying, // the drawn verifier attests, anyone challenges, until `windowEnds`
         Settled, // solver paid
-        Condemned, // solver slashed, requester refunded
+        Condemned, // found guilty; `punish` slashes the solver and refunds the requester
         Expired, // solver too late, requester refunded
         Cancelled // nobody eligible bid, requester refunded
     }
@@ -49,7 +49,7 @@ interface IMarket is ICourtClient {
         Status status;
         uint32 segments;
         uint32 committed; // segments committed so far
-        uint32 openDisputes;
+        uint32 openDisputes; // challenges whose bond is not paid out: undecided, or upheld and not punished
         uint32 checks;
         uint128 maxPrice;
         uint128 verifierFee;
@@ -82,7 +82,8 @@ interface IMarket is ICourtClient {
         uint32 segment;
         address challenger;
         uint128 bond;
-        bool open;
+        bool open; // undecided
+        bool upheld; // decided: anyone may `punish`
     }
 
     event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
@@ -97,7 +98,9 @@ interface IMarket is ICourtClient {
     );
     event ChallengeEnded(uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot);
     event Settled(uint256 indexed task, address indexed solver, uint128 price);
-    event Condemned(
+    /// By this dispute; nothing has been paid yet.
+    event Condemned(uint256 indexed task, uint256 indexed dispute);
+    event Punished(
         uint256 indexed task,
         address indexed solver,
         uint256 slashed,
@@ -145,6 +148,7 @@ interface IMarket is ICourtClient {
     error NotCourt(address caller);
     error UnknownChallenge(uint256 dispute);
     error NotMoot(uint256 dispute);
+    error NotUpheld(uint256 dispute);
     error AlreadyEnlisted(address worker);
     error NotEnlisted(address worker);
     error StillGood(address worker);
@@ -182,6 +186,10 @@ interface IMarket is ICourtClient {
     function settle(uint256 task) external;
     /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.
     function expire(uint256 task) external;
+    /// After a verdict of guilt: divides the solver's stake, refunds the requester, pays the challenger its
+    /// share and its bond, and fines a verifier that vouched for what was wrong. Anyone may call, once; no
+    /// delay changes who gets what.
+    function punish(uint256 dispute) external;
     /// Returns the bond of a dispute whose solver another dispute has condemned. Anyone may call.
     function dismiss(uint256 dispute) external;
     /// Offers the caller as a verifier; it must have named this market as a locker of its stake.

@@ -189,15 +189,25 @@ library Merkle {
         }
     }
 
-    /// A record's item. `record` is `abi.encode` of the decoded struct, so that no bytes hash to it but
-    /// those that decode to exactly this record.
-    function nodeItem(bytes memory record) internal pure returns (bytes32) {
-        return sha256(record);
+    /// A record's item. `record` is `Records.encodingOf` the struct, so that no bytes hash to it but those
+    /// that decode to exactly this record.
+    function nodeItem(bytes memory record) internal view returns (bytes32 item) {
+        assembly ("memory-safe") {
+            if iszero(staticcall(gas(), 2, add(record, 0x20), mload(record), 0x00, 0x20)) { revert(0, 0) }
+            item := mload(0x00)
+        }
     }
 
-    /// A program's root.
-    function headerRoot(Header calldata header) internal pure returns (bytes32) {
-        return sha256(abi.encodePacked(bytes1(0x04), abi.encode(header)));
+    /// sha256(0x04 | abi.encode(header)): a program's root. Static structs stand in calldata as
+    /// `abi.encode` writes them; what is wider than its type is refused where it is read.
+    function headerRoot(Header calldata header) internal view returns (bytes32 root) {
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            mstore8(at, 0x04)
+            calldatacopy(add(at, 1), header, 0xa0)
+            if iszero(staticcall(gas(), 2, at, 0xa1, 0x00, 0x20)) { revert(0, 0) }
+            root := mload(0x00)
+        }
     }
 
     /// sha256(0x05 | owner | step u64 | salt | reports): a step's item in a journal.

@@ -3,7 +3,8 @@ pragma solidity ^0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// Keeps a fee of every transfer, one unit unless told otherwise: less arrives than was sent.
+/// Keeps a fee of every transfer, one unit unless told otherwise: less arrives than was sent. While the
+/// fee is the greatest of numbers, no token moves.
 contract FeeToken is ERC20 {
     uint256 public fee = 1;
 
@@ -18,6 +19,7 @@ contract FeeToken is ERC20 {
     }
 
     function _update(address from, address to, uint256 value) internal override {
+        require(fee != type(uint256).max, "frozen");
         if (from == address(0) || to == address(0) || value < fee) {
             super._update(from, to, value);
             return;

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Header, Node} from "../interfaces/Types.sol";
 import {Merkle} from "../lib/Merkle.sol";
+import {Records} from "../lib/Records.sol";
 import {Sampling} from "../lib/Sampling.sol";
 
 /// Merkle and Sampling, to be called from tests.
@@ -63,11 +64,11 @@ contract MerkleHarness {
         return Merkle.elementLeaf(data);
     }
 
-    function nodeItem(Node calldata node) external pure returns (bytes32) {
-        return Merkle.nodeItem(abi.encode(node));
+    function nodeItem(Node calldata node) external view returns (bytes32) {
+        return Merkle.nodeItem(Records.encodingOf(node));
     }
 
-    function headerRoot(Header calldata header) external pure returns (bytes32) {
+    function headerRoot(Header calldata header) external view returns (bytes32) {
         return Merkle.headerRoot(header);
     }
 

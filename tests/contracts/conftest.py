@@ -228,6 +228,18 @@ def accuse(market, court, challenger, make_job):
 
 
 @pytest.fixture
+def convict(market, court, outsider, accuse):
+    """Condemns a task and has it punished; gives the transactions of verdict and punishment."""
+
+    def convict(task, *about, **in_job):
+        dispute = accuse(task, *about, **in_job)
+        verdict = court.decide(dispute, True, sender=outsider)
+        return verdict, market.punish(dispute, sender=outsider)
+
+    return convict
+
+
+@pytest.fixture
 def holdings(token, stakes, market):
     """What the contracts hold: no money moves without a change here."""
     return lambda: (token.balanceOf(market), token.balanceOf(stakes))

@@ -58,7 +58,8 @@ class Hostile(World):
         """What the market owes: escrow, bonds, credit."""
         tasks = self.tasks()
         accounts = [*self.people, self.bad, "0x000000000000000000000000000000000000dead"]
-        escrow = sum(t.maxPrice + t.verifierFee for t in tasks if t.status in LIVE)
+        held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in self.unpunished()]
+        escrow = sum(t.maxPrice + t.verifierFee for t in held)
         bonds = BOND * sum(t.openDisputes for t in tasks)
         return escrow + bonds + sum(self.credit(account) for account in accounts)
 
@@ -81,10 +82,10 @@ def hostile() -> Hostile:
     return world
 
 
-OUTER = ("challenge", "demand", "verdict", "withdraw", "silent verifier")
+OUTER = ("challenge", "demand", "punishment", "withdraw", "silent verifier")
 GUARDED = (
     "post", "bid", "close", "draw", "challenge", "demand", "dismiss", "settle", "expire",
-    "withdrawFor", "decide", "onVerdict",
+    "withdrawFor", "decide", "onVerdict", "punish",
 )  # fmt: skip
 UNGUARDED = ("attest", "commitSegment", "enlist", "delist", "evict")
 
@@ -99,6 +100,7 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
         "challenge": (0, job, 0),
         "demand": (0, job, 0, 7),
         "dismiss": (2,),
+        "punish": (1,),  # which within a punishment is the same once more
         "withdrawFor": (world.solver,),
         "onVerdict": (2, True),
         "commitSegment": (0, 0, *WORK),
@@ -114,8 +116,10 @@ def outer_call(world: Hostile, name: str) -> None:
         world.as_token(world.market, "challenge", 0, world.job(2), 0)
     elif name == "demand":
         world.as_token(world.market, "demand", 0, world.job(2), 0, 5)
-    elif name == "verdict":  # slashes, which pays the market
+    elif name == "punishment":  # slashes, which pays the market; the verdict pays nobody
         world.act(world.stranger, world.court, "decide", 1, True)
+        assert world.token.call("attempts") == 0
+        world.act(world.stranger, world.market, "punish", 1)
     elif name == "withdraw":
         world.act(world.stranger, world.market, "withdrawFor", world.solver)
     else:  # a settlement, which slashes the verifier
@@ -174,7 +178,7 @@ def test_what_is_not_guarded_finds_the_books_already_written(undisturbed, outer,
     outer_call(world, outer)
     assert world.token.call("attempts") == 1
     assert outcome(world) == undisturbed[outer]
-    over = outer in ("verdict", "silent verifier")
+    over = outer in ("punishment", "silent verifier")
     if inner == "attest":  # a verifier cannot vouch for what is being decided
         assert world.token.call("succeeded") != over
     if inner == "commitSegment":
@@ -182,13 +186,13 @@ def test_what_is_not_guarded_finds_the_books_already_written(undisturbed, outer,
     world.books_balance()
 
 
-def test_a_verdict_within_a_verdict_is_refused_and_comes_later():
+def test_a_verdict_within_a_punishment_is_refused_and_comes_later():
     """Protects the other disputes of a task: the one that was tried in a callback is decided on its
     own, and pays its challenger the bond."""
     world = hostile()
     contract, data = inner_call(world, "decide")
     world.act(world.stranger, world.token, "arm", contract.address, data)
-    outer_call(world, "verdict")
+    outer_call(world, "punishment")
     assert world.task(0).status == CONDEMNED
     before = world.credit(world.requester)
     world.act(world.stranger, world.court, "decide", 2, True)
@@ -228,12 +232,28 @@ class TestFee:
         assert world.court.call("disputes") == disputes
         world.books_balance()
 
+    def test_a_token_that_does_not_move_stops_no_verdict(self, world):
+        """Protects the game: whoever can freeze a token cannot keep a cheat from being condemned,
+        and it is punished when tokens move again."""
+        world.act(world.stranger, world.token, "setFee", 2**256 - 1)
+        world.act(world.stranger, world.court, "decide", 0, True)
+        assert world.task(0).status == CONDEMNED
+        with pytest.raises(evm.Reverted):
+            world.act(world.stranger, world.market, "punish", 0)
+        world.books_balance()
+        world.act(world.stranger, world.token, "setFee", 0)
+        world.act(world.stranger, world.market, "punish", 0)
+        assert world.stake(world.solver)[1] == 0
+        world.books_balance()
+
     def test_no_verdict_fails_and_only_what_moves_is_short(self, world):
         """Protects the game: a dispute that was open is decided all the same. The stake arrives at
         the market less the fee, and whoever withdraws receives less the fee: a token that may take
         one is no token for a market, and no contract can pay what did not arrive."""
         world.act(world.stranger, world.court, "decide", 0, True)
         assert world.task(0).status == CONDEMNED
+        world.books_balance()
+        world.act(world.stranger, world.market, "punish", 0)
         assert world.balance(world.market.address) == world.owed() - 1
         credit, had = world.credit(world.stranger), world.balance(world.stranger)
         world.act(world.stranger, world.market, "withdraw")

@@ -53,6 +53,7 @@ class Game(RuleBasedStateMachine):
         self.world = World(PEOPLE)
         self.jobs = {}
         self.open = {}  # dispute -> (task, segment, challenger)
+        self.upheld = {}  # the same, of those that condemned and nobody has punished
         self.held = {}  # what everyone has in stake, by the last look
 
     # --- what people do ------------------------------------------------------------------------
@@ -238,17 +239,34 @@ class Game(RuleBasedStateMachine):
         self.world.act(self.world.people[0], self.world.court, "decide", dispute, guilty)
 
         convicted = guilty and found.status != CONDEMNED
-        vouched = found.attested and found.checked >> segment & 1
-        may_lose = {found.solver.lower()} if convicted else set()
-        may_lose |= {found.verifier.lower()} if convicted and vouched else set()
-        for worker, before in stakes.items():
-            lost = before - sum(self.world.stake(worker))
-            assert (lost > 0) == (worker in may_lose)
+        if convicted:
+            self.upheld[dispute] = (task, segment, challenger)
+        assert self.all_stakes() == stakes, "a verdict moves no stake"
         assert (self.world.task(task).status == CONDEMNED) == (
             convicted or found.status == CONDEMNED
         )
-        if guilty or found.status == CONDEMNED:
-            assert self.world.credit(challenger) >= credit + BOND
+        won = found.status == CONDEMNED  # what a conviction brings comes with the punishment
+        assert self.world.credit(challenger) == credit + (BOND if won else 0) or not guilty
+
+    @rule(dispute=disputes, person=people)
+    def some_punishment(self, dispute, person):
+        self.punish(dispute, person)
+
+    def punish(self, dispute, person):
+        if dispute not in self.upheld:
+            assert not self.on_market(person, "punish", dispute)
+            return
+        task, segment, challenger = self.upheld.pop(dispute)
+        found = self.world.task(task)
+        stakes, credit = self.all_stakes(), self.world.credit(challenger)
+        self.world.act(self.world.people[person], self.world.market, "punish", dispute)
+        vouched = found.attested and found.checked >> segment & 1
+        may_lose = {found.solver.lower()}
+        may_lose |= {found.verifier.lower()} if vouched else set()
+        for worker, before in stakes.items():
+            lost = before - sum(self.world.stake(worker))
+            assert (lost > 0) == (worker in may_lose)
+        assert self.world.credit(challenger) >= credit + BOND
 
     @rule(dispute=disputes, person=people)
     def dismiss(self, dispute, person):
@@ -297,13 +315,18 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def the_market_holds_what_it_owes(self):
-        """Its balance is the escrow of live tasks, the bonds of open challenges, and credit."""
+        """Its balance is the escrow of live tasks and of condemned ones that nobody has punished,
+        the bonds of challenges that are open or condemned these, and credit."""
         tasks = self.world.tasks()
-        escrow = sum(t.maxPrice + t.verifierFee for t in tasks if t.status in LIVE)
+        waiting = {task for task, _, _ in self.upheld.values()}
+        assert waiting == self.world.unpunished()
+        held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in waiting]
+        escrow = sum(t.maxPrice + t.verifierFee for t in held)
         accounts = [*self.world.people, "0x000000000000000000000000000000000000dead"]
         credit = sum(self.world.credit(account) for account in accounts)
-        held = self.world.balance(self.world.market.address)
-        assert held == escrow + BOND * len(self.open) + credit
+        has = self.world.balance(self.world.market.address)
+        bonds = BOND * (len(self.open) + len(self.upheld))
+        assert has == escrow + bonds + credit
 
     @invariant()
     def the_vault_holds_what_it_owes(self):
@@ -312,21 +335,25 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def locks_belong_to_tasks(self):
-        """A worker's locked stake is that of the live tasks it solves and verifies."""
+        """A worker's locked stake is that of the tasks it solves and verifies which are live, or
+        condemned and not punished."""
         due = dict.fromkeys(self.world.people, 0)
-        for task in self.world.tasks():
-            if task.status in (ASSIGNED, COMMITTED, VERIFYING):
+        waiting = self.world.unpunished()
+        for number, task in enumerate(self.world.tasks()):
+            if task.status in (ASSIGNED, COMMITTED, VERIFYING) or number in waiting:
                 due[task.solver.lower()] += task.solverStake
-            if task.status == VERIFYING and task.verifierStake:
+            if (task.status == VERIFYING or number in waiting) and task.verifierStake:
                 due[task.verifier.lower()] += task.verifierStake
         for person in self.world.people:
             assert self.world.stake(person)[1] == due[person]
 
     @invariant()
     def disputes_are_counted(self):
-        """A task counts its open challenges; a final one has none, unless it is Condemned."""
+        """A task counts the challenges whose bond it holds: open ones, and the one that condemned
+        it until it is punished. A final task has none, unless it is Condemned."""
         for number, task in enumerate(self.world.tasks()):
-            count = sum(about == number for about, _, _ in self.open.values())
+            held = [*self.open.values(), *self.upheld.values()]
+            count = sum(about == number for about, _, _ in held)
             assert task.openDisputes == count
             if task.status in (SETTLED, EXPIRED, CANCELLED):
                 assert count == 0
@@ -339,6 +366,8 @@ class Game(RuleBasedStateMachine):
         for dispute in list(self.open):
             self.open.pop(dispute)
             world.act(stranger, world.court, "decide", dispute, False)
+        for dispute in list(self.upheld):
+            self.punish(dispute, 0)
         for number, task in enumerate(world.tasks()):
             if task.status == OPEN:
                 world.reach(task.bidUntil + 1)

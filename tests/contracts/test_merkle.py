@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from eth_utils import keccak
 from merkletools import MerkleTools
 
 from tests import evm
@@ -244,10 +245,46 @@ def test_records_and_headers_hash_as_the_twin_says(harness):
     for word in (1, 7 + 1):
         dirty = bytearray(sound)
         dirty[4 + 32 * word] ^= 1
-        with pytest.raises(RuntimeError):
-            harness.evm.message_call(evm.CALLER, harness.address, calldata=bytes(dirty))
+        found = harness.evm.message_call(evm.CALLER, harness.address, calldata=bytes(dirty))
+        assert bytes(found) != Node(1, 8, 1, (2,)).item
     header = Header(b"\x01" * 32, 2**32 - 1, b"\x02" * 32, 3, 4)
     assert harness.call("headerRoot", header.to_abi()) == header.root
+
+
+MISPLACED = keccak(text="MalformedRecord(bytes32)")[:4] + b"encoding".ljust(32, b"\0")
+
+
+def test_a_record_has_one_encoding(harness):
+    """Protects the hash of a record: the same record with its arrays anywhere but where
+    `abi.encode` puts them, behind a gap, in another order or upon each other, is refused."""
+    inputs = (Input(3, 1, (4, 5), (0, 1, 2, 3), 7), Input(2, 4, ()), Input(1, 2, (6,), (5, 4)))
+    node = Node(1, 8, 1, (2, 3), inputs, (9, 8))
+    call = harness.encode("nodeItem", node.to_abi())
+    assert call[36:] == node.encoded[32:]
+    words = [call[i : i + 32] for i in range(4, len(call), 32)]
+    # the struct stands at word 1; of its six words three are distances, as are the inputs' first
+    first = 1 + int.from_bytes(words[5], "big") // 32 + 1
+    offsets = {4: 1, 5: 1, 6: 1} | {first + i: first for i in range(3)}
+    for i in range(3):
+        at = first + int.from_bytes(words[first + i], "big") // 32
+        offsets |= {at + 2: at, at + 3: at}
+    assert len(offsets) == 12
+    for place in offsets:
+        # every array behind it a word further, and every other distance as it was
+        for change in (-32, 32, 1 << 255):
+            value = (int.from_bytes(words[place], "big") + change) % (1 << 256)
+            moved = [*words[:place], value.to_bytes(32, "big"), *words[place + 1 :], bytes(64)]
+            assert refused(harness, call[:4] + b"".join(moved)) == MISPLACED
+    # decodes to the same record: the shape moved behind all the rest
+    elsewhere = [*words, *words[7:10]]
+    elsewhere[4] = (32 * (len(words) - 1)).to_bytes(32, "big")
+    assert refused(harness, call[:4] + b"".join(elsewhere)) == MISPLACED
+
+
+def refused(harness, call):
+    with pytest.raises(RuntimeError) as error:
+        harness.evm.message_call(evm.CALLER, harness.address, calldata=call, gas=10**7)
+    return evm._revert_data(error.value)
 
 
 # --- sampling ---

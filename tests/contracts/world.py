@@ -113,6 +113,11 @@ class World:
     def tasks(self) -> list[Task]:
         return [self.task(i) for i in range(self.market.call("tasks"))]
 
+    def unpunished(self) -> set[int]:
+        """The condemned tasks whose money nobody has moved yet."""
+        found = (self.market.call("challengeOf", i) for i in range(self.court.call("disputes")))
+        return {task for task, *_, upheld in found if upheld}
+
     def balance(self, holder: str) -> int:
         return self.token.call("balanceOf", holder)
 

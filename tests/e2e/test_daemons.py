@@ -17,7 +17,7 @@ from web3 import Web3
 from scripts.post import prepare
 from tests.chain import chains
 from worker.chain import Clients, Deployment, Status, connect
-from worker.chain.events import Condemned, Posted
+from worker.chain.events import Posted, Punished
 from worker.commit import state_root
 from worker.examples.digits import digits
 from worker.jobs import Computation, TrainingJob
@@ -282,7 +282,7 @@ def test_a_cheat_is_condemned_by_a_process_that_only_staked(place):
     place.until(lambda: place.task(number).status == Status.CONDEMNED, "the verdict")
     for worker in (cheat, verifier):
         assert worker.end(signal.SIGTERM) == 0
-    found = [e for e in market.task_events(number) if isinstance(e, Condemned)]
+    found = [e for e in market.task_events(number) if isinstance(e, Punished)]
     assert [e.solver for e in found] == [cheat.account.address]
     assert place.wealth(cheat.clients) == WEALTH - found[0].slashed
     assert place.wealth(verifier.clients) == WEALTH + found[0].to_challenger

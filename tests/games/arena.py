@@ -20,6 +20,7 @@ from worker.chain.events import (
     Decided,
     Drawn,
     Posted,
+    Punished,
     VerifierPenalised,
 )
 from worker.chain.scan import read_events
@@ -96,7 +97,8 @@ class Arena:
         self.decided: dict[int, bool] = {}
         self.penalised: dict[int, int] = {}  # by task
         self.bonds: dict[int, tuple[str, int, bool]] = {}  # to whom, how much, if it was moot
-        self._condemned: set[int] = set()
+        self.condemned: dict[int, int] = {}  # by task, the dispute that did it
+        self.punished: set[int] = set()
         self._read_until = self._block = chain.eth.block_number
         self._reads: dict[tuple[str, Any], Any] = {}
         for person, account in enumerate(accounts):
@@ -321,18 +323,21 @@ class Arena:
         """Writes verdicts, penalties and bonds down."""
         names = {self.system.court: "Court", self.system.market: "Market"}
         tip = self.chain.eth.block_number
-        ended: ChallengeEnded | None = None
+        ended: tuple[int, bool] | None = None
         for event in read_events(self.markets[STRANGER]._w3, names, self._read_until + 1, tip):
             if isinstance(event, Decided):
                 self.decided[event.dispute] = event.solver_guilty
             if isinstance(event, VerifierPenalised):
                 self.penalised[event.task] = event.slashed
-            if isinstance(event, Condemned):
-                self._condemned.add(event.task)
             if isinstance(event, ChallengeEnded):
-                is_moot, ended = event.task in self._condemned, event
+                ended = event.dispute, event.task in self.condemned
+            if isinstance(event, Condemned):
+                self.condemned[event.task], ended = event.dispute, None
+            if isinstance(event, Punished):
+                self.punished.add(event.task)
+                ended = self.condemned[event.task], False
             if isinstance(event, Credited) and ended:  # the credit that follows is the bond
-                self.bonds[ended.dispute] = (event.account, event.amount, is_moot)
+                self.bonds[ended[0]] = (event.account, event.amount, ended[1])
                 ended = None
         self._read_until = tip
 

@@ -258,6 +258,16 @@ class Game(RuleBasedStateMachine):
             return
         assert moot and running
 
+    @rule(dispute=disputes, person=people)
+    def punish(self, dispute, person):
+        upheld = self.arena.markets[person].challenge_of(dispute).upheld
+        try:
+            self.arena.markets[person].punish(dispute)
+        except ContractError:
+            assert not upheld
+            return
+        assert upheld
+
     @rule(person=people)
     def withdraw(self, person):
         account, market = self.arena.people[person], self.arena.markets[STRANGER]
@@ -275,18 +285,21 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def the_market_holds_what_it_owes(self):
-        """The market's balance is the escrow of live tasks, the bonds of open challenges, and what
-        it has credited."""
+        """The market's balance is the escrow of tasks that are live or condemned and not punished,
+        the bonds of challenges that are not paid out, and what it has credited."""
         arena = self.arena
+        arena.read_news()
+        waiting = arena.condemned.keys() - arena.punished
         tasks = [arena.task(i) for i in range(len(arena.tasks))]
-        escrow = sum(t.max_price + t.verifier_fee for t in tasks if t.status in LIVE)
+        held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in waiting]
+        escrow = sum(t.max_price + t.verifier_fee for t in held)
         bonds = BOND * sum(t.open_disputes for t in tasks)
         credit = sum(arena.credit(a) for a in [*arena.people, BURNED])
         assert arena.balance(arena.system.market) == escrow + bonds + credit
 
     @invariant()
     def an_honest_solver_never_loses_stake(self):
-        """A stake shrinks by what a condemned cheat, a cheat that is late, and a penalised verifier
+        """A stake shrinks by what a punished cheat, a cheat that is late, and a penalised verifier
         lose, and by nothing else."""
         arena = self.arena
         arena.read_news()
@@ -295,7 +308,7 @@ class Game(RuleBasedStateMachine):
             task = arena.task(number)
             if task.status == Status.CONDEMNED:
                 assert not a.is_honest, "an honest solver was condemned"
-                lost[a.solver] += task.solver_stake
+                lost[a.solver] += task.solver_stake if number in arena.punished else 0
             if task.status == Status.EXPIRED:
                 assert not a.is_honest, "an honest solver was late"
                 lost[a.solver] += task.solver_stake * 1_000 // 10_000
@@ -387,7 +400,10 @@ class Game(RuleBasedStateMachine):
             if arena.dispute(dispute).phase.is_running:
                 assert arena.task(q.task).status == Status.CONDEMNED
                 market.dismiss(dispute)
+            if market.challenge_of(dispute).upheld:
+                market.punish(dispute)
         arena.read_news()
+        assert arena.punished == arena.condemned.keys()
         for number, a in enumerate(arena.tasks):
             task = arena.task(number)
             assert task.status.is_over

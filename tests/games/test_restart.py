@@ -150,6 +150,7 @@ def test_a_verifier_that_dies_after_every_move_still_wins(cheat):
     world.play(solver, verifier)
     assert world.task(0).status == Status.CONDEMNED
     assert verdicts(world) == [cheat]
+    assert not world.desks["outsider"].market.challenge_of(0).upheld, "nobody punished it"
     assert verifier.deaths >= 3 and solver.deaths >= 2
     assert settle_all(world)["verifier"] > 0
 
@@ -165,6 +166,7 @@ def test_a_volunteer_that_dies_after_every_move_still_wins():
     world.play(solver, volunteer)
     assert world.task(0).status == Status.CONDEMNED
     assert world.desks["outsider"].court.disputes() == 1
+    assert not world.desks["outsider"].market.challenge_of(0).upheld, "nobody punished it"
     assert settle_all(world)["outsider"] > 0
 
 

@@ -258,6 +258,10 @@ class Market(Contract):
     def expire(self, task: int) -> Receipt:
         return self._write("expire", task)
 
+    def punish(self, dispute: int) -> Receipt:
+        """Pays out what a verdict of guilt has decided."""
+        return self._write("punish", dispute)
+
     def dismiss(self, dispute: int) -> Receipt:
         return self._write("dismiss", dispute)
 

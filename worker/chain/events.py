@@ -128,6 +128,12 @@ class Settled(MarketEvent):
 @dataclass(frozen=True, kw_only=True)
 class Condemned(MarketEvent):
     task: int
+    dispute: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Punished(MarketEvent):
+    task: int
     solver: str
     slashed: int
     to_challenger: int

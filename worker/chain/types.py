@@ -250,6 +250,7 @@ class Challenge(Struct):
     challenger: str
     bond: int
     open: bool
+    upheld: bool  # it has condemned its task, and nobody has punished yet
 
 
 @dataclass(frozen=True)

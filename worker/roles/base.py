@@ -10,8 +10,8 @@ from typing import Protocol
 from torch import Tensor
 from web3 import Web3
 
-from worker.chain.contracts import Court, Market, Stakes, Token
-from worker.chain.errors import ChainError, ContractError
+from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
+from worker.chain.errors import ChainError, ContractError, Failed
 from worker.chain.types import Job, Task
 from worker.jobs import Computation, Progress
 from worker.program import Program
@@ -103,6 +103,17 @@ class Desk:
         if failed is not None and not did:
             raise failed
         return did
+
+    def attempt(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
+        """Does what anyone may do, so that somebody else may have been faster: the call is
+        simulated first, and False says that it was refused."""
+        try:
+            receipt = call(*arguments)
+        except (ContractError, Failed) as error:
+            self.log.debug("%s %s was refused: %s", what, arguments, error)
+            return False
+        self.log.info("%s %s", what, arguments, extra={"gas": receipt.gas})
+        return True
 
     def job(self, task: int) -> Job:
         """The job that the task was posted with; read once, as it never changes."""

@@ -225,6 +225,10 @@ class Verifier:
             self.desk.log.info("dispute %d: %s", id_, said)
             did = True
             dispute = court.dispute(id_)
+        market = self.desk.market
+        if not dispute.phase.is_running and market.challenge_of(id_).upheld:
+            # the verdict has moved no money yet, and what it brings is this worker's
+            did = self.desk.attempt("punish", market.punish, id_) or did
         return did
 
     def _player(self, number: int, task: Task, challenge: Challenged) -> ChallengerPlayer:
