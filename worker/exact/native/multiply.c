@@ -22,6 +22,9 @@ typedef struct tile {
     int64_t run;        /* lines that an accumulator holds */
     int one_run;        /* whether one takes all of k, in one pass */
     int direct;         /* whether one run would take all, and every f32 scale of a result is normal */
+    const char *ahead;  /* the row panel to come, and the pass's first line of it: while `shares` */
+    int64_t ahead_from; /* tiles are made, each has its share of these lines brought nearer, since */
+    int64_t share, shares; /* at a panel's beginning the processor's own guesses start anew */
     char *totals;
     float *out;
     int64_t out_row;
@@ -72,18 +75,36 @@ ASSAY_INLINE void less_own(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const
     }
 }
 
-/* acc += the products of `run` lines of pairs, an even number. */
-ASSAY_INLINE void sum_pairs(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const int32_t *row,
-                            const char *lane, int64_t stride, int64_t run, const int R,
-                            const int W) {
-    for (; run; run -= 2, row += 32, lane += 128) {
+/* Lines to multiply: as many of the row panel to come are asked for meanwhile, bit by bit. */
+typedef struct lines {
+    const int32_t *row;
+    const char *lane, *ahead;
+    int64_t count;
+} lines;
+
+/* `count` lines of a pass, from line `at` of all of the panel's lines on; `ahead_at`: the same of the
+   panel to come. */
+ASSAY_INLINE lines lines_of(const tile *t, int64_t at, int64_t ahead_at, int64_t count) {
+    const int64_t head = sizeof(assay_head);
+    return (lines){.row = (const int32_t *)(t->rows + head + at * 64) + t->first,
+                   .lane = t->lanes + head + at * 64,
+                   .ahead = t->ahead + head + (ahead_at + count * t->share / t->shares) * 64,
+                   .count = count};
+}
+
+/* acc += the products of lines of pairs, an even number. */
+ASSAY_INLINE void sum_pairs(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const tile *t, lines l,
+                            const int R, const int W) {
+    const int64_t stride = t->panel_bytes, step = 128 / t->shares;
+    for (; l.count; l.count -= 2, l.row += 32, l.lane += 128, l.ahead += step) {
         assay_i32s b[MOST_PANELS * PARTS], next[MOST_PANELS * PARTS];
+        __builtin_prefetch(l.ahead, 0, 2);
         for (int w = 0; w < W * PARTS; w++) {
-            b[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
-            next[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR + 64);
+            b[w] = assay_load(l.lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
+            next[w] = assay_load(l.lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR + 64);
         }
         for (int r = 0; r < R; r++) {
-            const assay_i32s a = assay_all(row[r]), after = assay_all(row[16 + r]);
+            const assay_i32s a = assay_all(l.row[r]), after = assay_all(l.row[16 + r]);
             for (int w = 0; w < W * PARTS; w++)
                 if (ASSAY_SUMS)
                     acc[r][w] = assay_pairs(acc[r][w], assay_add_pairs(a, next[w]),
@@ -94,16 +115,17 @@ ASSAY_INLINE void sum_pairs(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], cons
     }
 }
 
-/* acc += the products of `run` lines of fours. */
-ASSAY_INLINE void sum_quads(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const int32_t *row,
-                            const char *lane, int64_t stride, int64_t run, const int R,
-                            const int W) {
-    for (; run; run--, row += 16, lane += 64) {
+/* acc += the products of lines of fours. */
+ASSAY_INLINE void sum_quads(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], const tile *t, lines l,
+                            const int R, const int W) {
+    const int64_t stride = t->panel_bytes, step = 64 / t->shares;
+    for (; l.count; l.count--, l.row += 16, l.lane += 64, l.ahead += step) {
         assay_i32s b[MOST_PANELS * PARTS];
+        __builtin_prefetch(l.ahead, 0, 2);
         for (int w = 0; w < W * PARTS; w++)
-            b[w] = assay_load(lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
+            b[w] = assay_load(l.lane + w / PARTS * stride + w % PARTS * ASSAY_VECTOR);
         for (int r = 0; r < R; r++) {
-            const assay_i32s a = assay_all(row[r]);
+            const assay_i32s a = assay_all(l.row[r]);
             for (int w = 0; w < W * PARTS; w++) acc[r][w] = assay_quads(acc[r][w], b[w], a);
         }
     }
@@ -111,9 +133,6 @@ ASSAY_INLINE void sum_quads(assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS], cons
 
 ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
-    const int32_t *row = (const int32_t *)(t->rows + sizeof(assay_head)) + t->first;
-    const char *lane = t->lanes + sizeof(assay_head);
-    const int64_t stride = t->panel_bytes;
     int64_t from = t->from, to;
     clear(acc, R, W);
     for (int r = 0; r < R && from; r++)
@@ -122,7 +141,7 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     do {
         to = t->to - from < t->run ? t->to : from + t->run;
         less_own(acc, t, 0, from, to, R, W);
-        sum_pairs(acc, row + 16 * from, lane + 64 * from, stride, to - from, R, W);
+        sum_pairs(acc, t, lines_of(t, from, t->ahead_from + from - t->from, to - from), R, W);
         if (!t->direct && to < t->lines)
             for (int r = 0; r < R; r++)
                 for (int w = 0; w < W * PARTS; w++) {
@@ -136,7 +155,7 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
     } while (from < t->to);
     const float *row_scale = ((const assay_head *)t->rows)->scale + t->first;
     for (int w = 0; w < W; w++) {
-        const float *lane_scale = ((const assay_head *)(t->lanes + w * stride))->scale;
+        const float *lane_scale = ((const assay_head *)(t->lanes + w * t->panel_bytes))->scale;
         for (int r = 0; r < R; r++) {
             float *out = t->out + r * t->out_row + w * 16;
             char *low = t->totals + r * TOTAL_BYTES + w * 64;
@@ -201,14 +220,11 @@ ASSAY_INLINE void put_together(const int32_t *high, const int32_t *across, const
 ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
     enum { HIGH, ACROSS, LOW }; /* as a panel's parts follow one another */
     int32_t sums[3][MOST_ROWS][MOST_PANELS * 16];
-    const int64_t stride = t->panel_bytes, run = t->to - t->from;
     const int order[3] = {LOW, HIGH, ACROSS};
     for (int i = 0; i < 3; i++) {
         assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
         const int part = order[i], fours = ASSAY_QUADS && part == LOW;
-        const int64_t from = part * t->lines + (fours ? t->from / 2 : t->from);
-        const int32_t *row = (const int32_t *)(t->rows + sizeof(assay_head)) + t->first + 16 * from;
-        const char *lane = t->lanes + sizeof(assay_head) + 64 * from;
+        const int64_t start = part * t->lines; /* of the part's lines */
         clear(acc, R, W);
         for (int r = 0; r < R && part == ACROSS; r++) /* (hi + lo)(hi' + lo') has these two too */
             for (int w = 0; w < W * PARTS; w++)
@@ -217,16 +233,18 @@ ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
                     (assay_u32s)assay_load(sums[LOW][r] + w * ASSAY_WIDTH));
         if (part != LOW) less_own(acc, t, part, t->from, t->to, R, W);
         if (fours)
-            sum_quads(acc, row, lane, stride, run / 2, R, W);
+            sum_quads(acc, t, lines_of(t, start + t->from / 2, start + t->ahead_from / 2,
+                                       (t->to - t->from) / 2), R, W);
         else
-            sum_pairs(acc, row, lane, stride, run, R, W);
+            sum_pairs(acc, t, lines_of(t, start + t->from, start + t->ahead_from, t->to - t->from),
+                      R, W);
         for (int r = 0; r < R; r++)
             for (int w = 0; w < W * PARTS; w++)
                 assay_store(sums[part][r] + w * ASSAY_WIDTH, acc[r][w]);
     }
     const float *row_scale = ((const assay_head *)t->rows)->scale + t->first;
     for (int w = 0; w < W; w++) {
-        const float *lane_scale = ((const assay_head *)(t->lanes + w * stride))->scale;
+        const float *lane_scale = ((const assay_head *)(t->lanes + w * t->panel_bytes))->scale;
         for (int r = 0; r < R; r++) {
             double *total = (double *)(t->totals + r * TOTAL_BYTES) + w * 16;
             float *out = t->out + r * t->out_row + w * 16;
@@ -293,26 +311,24 @@ static int64_t longest_run(const assay_head *row, const char *lanes, int64_t pan
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* A pass of one row panel, `rows` of it, by `lanes` lanes of at most MOST_PANELS panels. */
-static void panel_by_tile(const char *row_panel, int64_t rows, const char *lane_panels,
-                          int64_t lanes, int64_t k, int bits, int64_t from, int64_t to,
-                          char *totals, float *c, int64_t c_row, int64_t c_lane) {
-    const assay_head *row_head = (const assay_head *)row_panel;
-    const int64_t panels = (lanes + 15) / 16, panel_bytes = assay_panel_bytes(k, bits);
+/* Tiles of one row panel, `rows` of it, by `lanes` lanes of at most MOST_PANELS panels; what they have
+   in common is in `t`. */
+static void panel_by_tile(tile t, int64_t rows, int64_t lanes, int bits, float *c, int64_t c_row,
+                          int64_t c_lane) {
+    const assay_head *row_head = (const assay_head *)t.rows;
+    const int64_t panels = (lanes + 15) / 16;
     const int plain = c_lane == 1 && lanes == panels * 16, wide = assay_wide(bits);
-    tile t = {.rows = row_panel, .lanes = lane_panels, .panel_bytes = panel_bytes,
-              .lines = assay_lines(k), .from = from, .to = to, .own = assay_own_start(k, bits),
-              .own_bytes = assay_own_bytes(k)};
+    char *totals = t.totals;
     int32_t least = 0, most = 0; /* no panel's bounds exclude 0 */
     for (int64_t p = 0; p < panels; p++) {
-        const assay_head *head = (const assay_head *)(lane_panels + p * panel_bytes);
+        const assay_head *head = (const assay_head *)(t.lanes + p * t.panel_bytes);
         if (head->least < least) least = head->least;
         if (head->most > most) most = head->most;
     }
-    if (!wide) t.run = longest_run(row_head, lane_panels, panels, panel_bytes, t.lines);
-    t.one_run = t.run >= t.lines && from == 0 && to == t.lines;
+    if (!wide) t.run = longest_run(row_head, t.lanes, panels, t.panel_bytes, t.lines);
+    t.one_run = t.run >= t.lines && t.from == 0 && t.to == t.lines;
     t.direct = t.run >= t.lines && row_head->least + least >= -126 && row_head->most + most <= 127;
-    for (int r = 0; r < rows;) {
+    for (int r = 0; r < rows; t.share++) {
         float edge[MOST_ROWS * MOST_PANELS * 16];
         float *target = c + r * c_row;
         int size = 0; /* the logarithm */
@@ -322,7 +338,7 @@ static void panel_by_tile(const char *row_panel, int64_t rows, const char *lane_
         t.out = plain ? target : edge;
         t.out_row = plain ? c_row : panels * 16;
         (wide ? wide_tiles : tiles)[size][panels - 1](&t);
-        if (!plain && to == t.lines)
+        if (!plain && t.to == t.lines)
             for (int y = 0; y < 1 << size; y++)
                 for (int64_t x = 0; x < lanes; x++)
                     target[y * c_row + x * c_lane] = edge[y * panels * 16 + x];
@@ -335,24 +351,33 @@ static void block_by_block(const char *row_panels, int64_t rows, const char *lan
                            int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
                            int64_t c_lane) {
     char totals[BLOCK_PANELS * BLOCK_PANELS * 16 * 16 * 8] __attribute__((aligned(64)));
-    const int64_t panel_bytes = assay_panel_bytes(k, bits), width = 16 * MOST_PANELS;
-    const int64_t lines = assay_lines(k);
+    const int64_t width = 16 * MOST_PANELS;
+    tile t = {.panel_bytes = assay_panel_bytes(k, bits), .lines = assay_lines(k),
+              .own = assay_own_start(k, bits), .own_bytes = assay_own_bytes(k),
+              .shares = (lanes + width - 1) / width * (16 / MOST_ROWS)};
     int64_t pass = NARROW_PASS;
     if (assay_wide(bits)) { /* as few runs as there may be, as long as one another */
-        const int64_t runs = (lines + ASSAY_WIDE_RUN - 1) / ASSAY_WIDE_RUN;
-        pass = runs ? ((lines + runs - 1) / runs + 15) / 16 * 16 : ASSAY_WIDE_RUN;
+        const int64_t runs = (t.lines + ASSAY_WIDE_RUN - 1) / ASSAY_WIDE_RUN;
+        pass = runs ? ((t.lines + runs - 1) / runs + 15) / 16 * 16 : ASSAY_WIDE_RUN;
     }
-    int64_t from = 0;
     do { /* once if k is 0 */
-        const int64_t to = from + pass < lines ? from + pass : lines;
-        char *next = totals;
-        for (int64_t i = 0; i < rows; i += 16)
-            for (int64_t j = 0; j < lanes; j += width, next += 16 * TOTAL_BYTES)
-                panel_by_tile(row_panels + i / 16 * panel_bytes, smaller(rows - i, 16),
-                              lane_panels + j / 16 * panel_bytes, smaller(lanes - j, width), k,
-                              bits, from, to, next, c + i * c_row + j * c_lane, c_row, c_lane);
-        from = to;
-    } while (from < lines);
+        t.to = smaller(t.from + pass, t.lines);
+        t.totals = totals;
+        for (int64_t i = 0; i < rows; i += 16) {
+            t.rows = row_panels + i / 16 * t.panel_bytes;
+            t.ahead = t.rows + t.panel_bytes; /* whatever follows the last may be asked for too */
+            t.ahead_from = t.from;
+            if (i + 16 >= rows) t.ahead_from = t.to < t.lines ? t.to : 0;
+            if (i + 16 >= rows && t.to < t.lines) t.ahead = row_panels;
+            for (int64_t j = 0; j < lanes; j += width, t.totals += 16 * TOTAL_BYTES) {
+                t.lanes = lane_panels + j / 16 * t.panel_bytes;
+                t.share = j / width * (16 / MOST_ROWS);
+                panel_by_tile(t, smaller(rows - i, 16), smaller(lanes - j, width), bits,
+                              c + i * c_row + j * c_lane, c_row, c_lane);
+            }
+        }
+        t.from = t.to;
+    } while (t.from < t.lines);
 }
 
 void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lane_panels,
