@@ -99,7 +99,7 @@ def test_long_rows_at_their_greatest():
     """Protects the accumulators: no run of products may overflow, whatever its signs, and what
     several runs add up to must not be rounded before the end."""
     generator = torch.Generator().manual_seed(5)
-    for k in (480, 481, 484, 512, 1025, 4095, 4096):  # 480: the longest run at 20 bits
+    for k in (480, 481, 484, 512, 1025, 4095, 4096):
         row = torch.full((k,), 1 - 2.0**-24)
         signs = torch.randint(0, 2, (k,), generator=generator) * 2.0 - 1
         halves = torch.where(torch.arange(k) < k // 2, row, -row)

@@ -7,9 +7,12 @@
 
 /* A tile is made in passes along k, which all tiles of a block take before the next: what they read
    of the panels stays in the cache meanwhile, and their sums so far wait in `totals`. */
-#define NARROW_PASS 512 /* lines, for 32 KB of a panel; at 20 bits a pass is a run: 38 KB */
-#define BLOCK_PANELS 8  /* of rows, and of lanes: a pass of the latter and the totals fill half of L2 */
+#define PASS 512       /* lines, for 32 KB of a panel, or 80 KB where integers are cut */
+#define BLOCK_PANELS 8 /* of rows, and of lanes, or half as many: with totals they fill half of L2 */
+_Static_assert(PASS % 256 == 0, "a pass begins within a run whose squares are known");
 #define TOTAL_BYTES (MOST_PANELS * 16 * 8) /* of a row of a tile */
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 typedef struct tile {
     const char *rows;   /* head of the row panel */
@@ -139,7 +142,7 @@ ASSAY_INLINE void compute(const tile *t, const int R, const int W) {
         for (int w = 0; w < W * PARTS; w++)
             acc[r][w] = assay_load(t->totals + r * TOTAL_BYTES + w * ASSAY_VECTOR);
     do {
-        to = t->to - from < t->run ? t->to : from + t->run;
+        to = smaller(from + t->run, t->to);
         less_own(acc, t, 0, from, to, R, W);
         sum_pairs(acc, t, lines_of(t, from, t->ahead_from + from - t->from, to - from), R, W);
         if (!t->direct && to < t->lines)
@@ -184,7 +187,7 @@ ASSAY_INLINE void put_together(const int32_t *high, const int32_t *across, const
                                double *total, const int first, const int last, float row,
                                const float *lane, float *out) {
 #if ASSAY_VECTOR == 64
-    /* In 32 bits as much as these hold: a run of fewer than 2^9 elements leaves room for this. */
+    /* In 32 bits as much as these hold: longest_run and ASSAY_WIDE_RUN leave room for this. */
     const __m512i x = _mm512_loadu_si512(across);
     const __m512i upper = _mm512_add_epi32(_mm512_loadu_si512(high), _mm512_srai_epi32(x, 8));
     const __m512i between = _mm512_and_si512(_mm512_slli_epi32(x, 8), _mm512_set1_epi32(0xffff));
@@ -216,28 +219,29 @@ ASSAY_INLINE void put_together(const int32_t *high, const int32_t *across, const
 #endif
 }
 
-/* The product of integers that are cut: see packed.h. A pass is a run. */
-ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
+/* The product of integers that are cut (see packed.h), over the lines [from, to). */
+ASSAY_INLINE void run_wide(const tile *t, int64_t from, int64_t to, const int R, const int W) {
     enum { HIGH, ACROSS, LOW }; /* as a panel's parts follow one another */
     int32_t sums[3][MOST_ROWS][MOST_PANELS * 16];
     const int order[3] = {LOW, HIGH, ACROSS};
     for (int i = 0; i < 3; i++) {
         assay_i32s acc[MOST_ROWS][MOST_PANELS * PARTS];
-        const int part = order[i], fours = ASSAY_QUADS && part == LOW;
+        const int part = order[i], halves = ASSAY_QUADS && part == LOW ? 2 : 1;
         const int64_t start = part * t->lines; /* of the part's lines */
+        const int64_t at = start + from / halves, count = (to - from) / halves;
+        const lines l = lines_of(t, at, at + (t->ahead_from - t->from) / halves, count);
         clear(acc, R, W);
         for (int r = 0; r < R && part == ACROSS; r++) /* (hi + lo)(hi' + lo') has these two too */
             for (int w = 0; w < W * PARTS; w++)
                 acc[r][w] = (assay_i32s)(
                     -(assay_u32s)assay_load(sums[HIGH][r] + w * ASSAY_WIDTH) -
                     (assay_u32s)assay_load(sums[LOW][r] + w * ASSAY_WIDTH));
-        if (part != LOW) less_own(acc, t, part, t->from, t->to, R, W);
-        if (fours)
-            sum_quads(acc, t, lines_of(t, start + t->from / 2, start + t->ahead_from / 2,
-                                       (t->to - t->from) / 2), R, W);
-        else
-            sum_pairs(acc, t, lines_of(t, start + t->from, start + t->ahead_from, t->to - t->from),
-                      R, W);
+        if (halves == 1) {
+            less_own(acc, t, part, from, to, R, W);
+            sum_pairs(acc, t, l, R, W);
+        } else {
+            sum_quads(acc, t, l, R, W);
+        }
         for (int r = 0; r < R; r++)
             for (int w = 0; w < W * PARTS; w++)
                 assay_store(sums[part][r] + w * ASSAY_WIDTH, acc[r][w]);
@@ -249,9 +253,18 @@ ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
             double *total = (double *)(t->totals + r * TOTAL_BYTES) + w * 16;
             float *out = t->out + r * t->out_row + w * 16;
             put_together(sums[HIGH][r] + w * 16, sums[ACROSS][r] + w * 16, sums[LOW][r] + w * 16,
-                         total, t->from == 0, t->to == t->lines, row_scale[r], lane_scale, out);
+                         total, from == 0, to == t->lines, row_scale[r], lane_scale, out);
         }
     }
+}
+
+ASSAY_INLINE void compute_wide(const tile *t, const int R, const int W) {
+    int64_t from = t->from, to;
+    do { /* once if k is 0 */
+        to = smaller(from + t->run, t->to);
+        run_wide(t, from, to, R, W);
+        from = to;
+    } while (from < t->to);
 }
 
 #define TILE(R, W) \
@@ -293,8 +306,9 @@ static void (*const wide_tiles[][MOST_PANELS])(const tile *) = {ALL_OF(wide)};
    squares are known, one after another. */
 static int64_t longest_run(const assay_head *row, const char *lanes, int64_t panels,
                            int64_t panel_bytes, int64_t lines) {
-    /* The sums of squares were rounded by far less, and 2^15 may remain of the run before. */
-    const float most = 0x1p62f * 0.999f;
+    /* The sums of squares were rounded by far less; 2^15 may remain of the run before, or 2^23 be
+       added when the parts of integers that are cut are put together. */
+    const float most = 0x1p62f * 0.99f;
     int64_t best = 16, run = 16;
     for (int level = 0; level < ASSAY_LEVELS; level++, run *= 4) {
         float squares = 0;
@@ -308,8 +322,6 @@ static int64_t longest_run(const assay_head *row, const char *lanes, int64_t pan
     }
     return best;
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Tiles of one row panel, `rows` of it, by `lanes` lanes of at most MOST_PANELS panels; what they have
    in common is in `t`. */
@@ -325,7 +337,8 @@ static void panel_by_tile(tile t, int64_t rows, int64_t lanes, int bits, float *
         if (head->least < least) least = head->least;
         if (head->most > most) most = head->most;
     }
-    if (!wide) t.run = longest_run(row_head, t.lanes, panels, t.panel_bytes, t.lines);
+    t.run = longest_run(row_head, t.lanes, panels, t.panel_bytes, t.lines);
+    if (wide) t.run = smaller(t.run, ASSAY_WIDE_RUN);
     t.one_run = t.run >= t.lines && t.from == 0 && t.to == t.lines;
     t.direct = t.run >= t.lines && row_head->least + least >= -126 && row_head->most + most <= 127;
     for (int r = 0; r < rows; t.share++) {
@@ -355,13 +368,8 @@ static void block_by_block(const char *row_panels, int64_t rows, const char *lan
     tile t = {.panel_bytes = assay_panel_bytes(k, bits), .lines = assay_lines(k),
               .own = assay_own_start(k, bits), .own_bytes = assay_own_bytes(k),
               .shares = (lanes + width - 1) / width * (16 / MOST_ROWS)};
-    int64_t pass = NARROW_PASS;
-    if (assay_wide(bits)) { /* as few runs as there may be, as long as one another */
-        const int64_t runs = (t.lines + ASSAY_WIDE_RUN - 1) / ASSAY_WIDE_RUN;
-        pass = runs ? ((t.lines + runs - 1) / runs + 15) / 16 * 16 : ASSAY_WIDE_RUN;
-    }
     do { /* once if k is 0 */
-        t.to = smaller(t.from + pass, t.lines);
+        t.to = smaller(t.from + PASS, t.lines);
         t.totals = totals;
         for (int64_t i = 0; i < rows; i += 16) {
             t.rows = row_panels + i / 16 * t.panel_bytes;
@@ -383,7 +391,8 @@ static void block_by_block(const char *row_panels, int64_t rows, const char *lan
 void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lane_panels,
                            int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
                            int64_t c_lane) {
-    const int64_t panel_bytes = assay_panel_bytes(k, bits), most = BLOCK_PANELS * 16;
+    const int64_t panel_bytes = assay_panel_bytes(k, bits);
+    const int64_t most = (assay_wide(bits) ? BLOCK_PANELS / 2 : BLOCK_PANELS) * 16;
     const int64_t down = (rows + most - 1) / most, across = (lanes + most - 1) / most;
     /* The longer side passes through the cache once, the other stays in it. */
     for (int64_t n = 0; n < down * across; n++) {

@@ -89,7 +89,8 @@ ASSAY_INLINE void sums_add(sums *s, const char *line, int lines) {
             v = assay_load(line + i * 64 + 64 + p * ASSAY_VECTOR);
             odd = assay_pairs(odd, v, v);
         }
-        s->open[0][p] = __builtin_convertvector(even + odd, assay_f32s);
+        even = (assay_i32s)((assay_u32s)even + (assay_u32s)odd); /* a NaN's row may hold anything */
+        s->open[0][p] = __builtin_convertvector(even, assay_f32s);
     }
     int64_t runs = ++s->runs;
     for (int level = 0; level < s->levels; level++, runs /= 4) {
@@ -146,10 +147,8 @@ ASSAY_INLINE void add_own(char **own, const char *line, int lines) {
 ASSAY_INLINE void note_lines(target *at, const char *high, const char *sum, int lines, sums *s,
                              const int wide) {
     add_own(&at->own_high, high, lines);
-    if (wide)
-        add_own(&at->own_sum, sum, lines);
-    else
-        sums_add(s, high, lines);
+    if (wide) add_own(&at->own_sum, sum, lines);
+    sums_add(s, high, lines);
 }
 
 /* --- one element, for processors without code of their own ------------------------------------ */

@@ -23,18 +23,18 @@
 #include "dot.h"
 #include "lanes.h"
 
-/* Sums of squares are kept for every run of 32 * 4^level elements. Two rows' products over such a
-   run stay below 2^31 if their sums of squares multiply to less than 2^62 (Cauchy-Schwarz), and so
-   need no wider accumulator. A run of 32 is always short enough: 32 * 8191^2 < 2^31. */
+/* Sums of squares, of hi where integers are cut, are kept for every run of 32 * 4^level elements. Two
+   rows' products over such a run stay below 2^31 if their sums of squares multiply to less than 2^62
+   (Cauchy-Schwarz), and so need no wider accumulator. A run of 32 is always short enough:
+   32 * 8191^2 < 2^31. */
 #define ASSAY_LEVELS 9
 
 #define ASSAY_NARROW_BITS 14
-/* At 20 bits hi is in [-2048, 2048], so this many lines of hi hi' stay below 2^31, and those of
-   lo lo' and of hi lo' + lo hi' all the more. That of (hi + lo)(hi' + lo') may wrap: what the other
-   two leave of it does not. */
-#define ASSAY_WIDE_RUN 240
-_Static_assert(ASSAY_WIDE_RUN * 2 * 2048LL * 2048LL < 1LL << 31, "a run overflows");
-_Static_assert(ASSAY_WIDE_RUN % 16 == 0, "a run ends where own products have no sum");
+/* At 20 bits hi is in [-2048, 2048], so over this many lines hi lo' + lo hi' and lo lo' stay below 2^31
+   whatever the rows; hi hi' does where their squares say so. (hi + lo)(hi' + lo') may wrap: what the
+   others leave of it does not. */
+#define ASSAY_WIDE_RUN 1024
+_Static_assert(ASSAY_WIDE_RUN * 2 * 2048LL * (255 + 128) < 1LL << 31, "a run overflows");
 /* Which side of a product a panel is packed for: what is added before its integers are cut. */
 #define ASSAY_FOR_ROWS 128
 #define ASSAY_FOR_LANES 0
@@ -42,7 +42,7 @@ ASSAY_INLINE int assay_wide(int bits) { return bits > ASSAY_NARROW_BITS; }
 
 typedef struct assay_head {
     float scale[ASSAY_LANES]; /* 2^(e-bits+1); NaN for a row that is not finite; 1 for zero rows */
-    float squares[ASSAY_LEVELS]; /* the greatest sum of squares over a run, of any row; not if wide */
+    float squares[ASSAY_LEVELS]; /* the greatest sum of squares over a run, of any row */
     int32_t least, most;         /* bounds of the finite scales' exponents, 2^least <= scale */
     int32_t unused[5];
 } assay_head; /* 128 bytes */
