@@ -84,6 +84,7 @@ def variants():
             found["avx512"] = ("-march=skylake-avx512",)
         if "__AVX512VNNI__" in known:
             found["vnni"] = ("-march=cascadelake",)  # which cannot permute bytes
+            found["sums"] = ("-march=cascadelake", "-DASSAY_SUMS=1")  # as AMD's newer ones
     return found
 
 
@@ -98,17 +99,21 @@ def test_long_rows_at_their_greatest():
     """Protects the accumulators: no run of products may overflow, whatever its signs, and what
     several runs add up to must not be rounded before the end."""
     generator = torch.Generator().manual_seed(5)
-    for k in (508, 511, 512, 513, 4095, 4096):  # 508: the longest run at 20 bits
+    for k in (480, 481, 484, 512, 1025, 4095, 4096):
         row = torch.full((k,), 1 - 2.0**-24)
         signs = torch.randint(0, 2, (k,), generator=generator) * 2.0 - 1
         halves = torch.where(torch.arange(k) < k // 2, row, -row)
         late = torch.where(torch.arange(k) < k - 40, 0.0, row)  # short runs would be needed late
         # 128 products of 0.55 at 14 bits are between 2^31 and 2^31.5, the least that overflow
         near = torch.full((k,), 0.55)
+        # and 256 or 384 of these: runs are also made of two or three that are known to fit
+        nears = [torch.full((k,), 0.55 * n**-0.5) for n in (2, 3)]
+        nears = [torch.where(torch.arange(k) == k - 1, 0.75, x) for x in nears]
         fourth = torch.where(torch.arange(k) % 4 == 1, near, 0.0)
         normal = torch.randn(k, generator=generator)
         parts = torch.full((k,), 524159 / 524288)  # at 20 bits 256 * 2047 + 127: the greatest parts
         a = torch.stack([row, -row, row * signs, halves, late, near, fourth, normal, parts, -parts])
+        a = torch.cat([a, torch.stack(nears)])
         for bits in (8, 13, 14, 15, 20):
             expected = exact.dot(a, a, bits=bits, backend="integer")
             assert same(native.dot(a, a, bits), expected)

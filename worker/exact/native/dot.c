@@ -8,6 +8,7 @@
 #include "skinny.h"
 
 #define BLOCK_BYTES (256 << 10) /* of packed rows that a task keeps in its second-level cache */
+#define OWN_BYTES (4 << 20) /* of packed rows that a task keeps for itself at most */
 #define KEPT_BYTES ((size_t)32 << 20)
 
 typedef struct side {
@@ -142,7 +143,7 @@ static void batch_task(void *context, int64_t batch) {
 static void cut(call *c, side *s) {
     c->blocked = s;
     int64_t wanted = 4 * (int64_t)c->threads;
-    int64_t block = BLOCK_BYTES / c->panel_bytes;
+    int64_t block = smaller(OWN_BYTES / c->panel_bytes, 8);
     block = smaller(block, c->batch * s->panels / wanted);
     if (s == &c->lanes) block = block / ASSAY_TILE_PANELS * ASSAY_TILE_PANELS;
     int64_t least = s == &c->lanes ? ASSAY_TILE_PANELS : 1;

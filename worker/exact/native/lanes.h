@@ -64,6 +64,26 @@ ASSAY_INLINE assay_i32s assay_pairs(assay_i32s total, assay_i32s a, assay_i32s b
 #endif
 }
 
+/* Whether products are fewer and sums more: see packed.h. AMD's processors since Zen 4 add vectors at
+   twice the rate at which they multiply (compilers that do not know them say Zen 3 with VNNI); those
+   with one rate for both lose by it. Tests ask for it anywhere. */
+#ifndef ASSAY_SUMS
+#if defined(ASSAY_PORTABLE) || \
+    (ASSAY_VECTOR == 64 && defined(__AVX512VNNI__) && \
+     (defined(__znver3__) || defined(__znver4__) || defined(__znver5__)))
+#define ASSAY_SUMS 1
+#else
+#define ASSAY_SUMS 0
+#endif
+#endif
+
+typedef uint16_t assay_u16s __attribute__((vector_size(ASSAY_VECTOR)));
+
+/* Sums of 16-bit halves. */
+ASSAY_INLINE assay_i32s assay_add_pairs(assay_i32s a, assay_i32s b) {
+    return (assay_i32s)((assay_u16s)a + (assay_u16s)b);
+}
+
 /* total + the sum of u[i] * s[i] over the four unsigned bytes of u and signed ones of s; where
    ASSAY_QUADS says that the processor has this, at twice the elements of assay_pairs. */
 #if ASSAY_VECTOR == 64 && defined(__AVX512VNNI__)

@@ -86,11 +86,11 @@ ASSAY_INLINE void sums_add(sums *s, const char *line, int lines) {
         for (int i = 0; i < lines; i += 2) {
             assay_i32s v = assay_load(line + i * 64 + p * ASSAY_VECTOR);
             even = assay_pairs(even, v, v);
-            if (i + 1 == lines) break;
             v = assay_load(line + i * 64 + 64 + p * ASSAY_VECTOR);
             odd = assay_pairs(odd, v, v);
         }
-        s->open[0][p] = __builtin_convertvector(even + odd, assay_f32s);
+        even = (assay_i32s)((assay_u32s)even + (assay_u32s)odd); /* a NaN's row may hold anything */
+        s->open[0][p] = __builtin_convertvector(even, assay_f32s);
     }
     int64_t runs = ++s->runs;
     for (int level = 0; level < s->levels; level++, runs /= 4) {
@@ -109,14 +109,19 @@ static void sums_end(sums *s, assay_head *head) {
     }
 }
 
-/* Where a panel's parts are written next: the lines of hi, or of all; of hi + lo; of lo. */
+/* Where a panel's parts are written next: the lines of hi, or of all; of hi + lo; of lo. And their
+   own products' sums. */
 typedef struct target {
-    char *high, *sum, *low;
+    char *high, *sum, *low, *own_high, *own_sum;
 } target;
 
-static target target_of(char *panel, int64_t k) {
-    char *lines = panel + sizeof(assay_head);
-    return (target){lines, lines + assay_line_bytes(k), lines + 2 * assay_line_bytes(k)};
+static target target_of(char *panel, int64_t k, int bits) {
+    char *lines = panel + sizeof(assay_head), *own = panel + assay_own_start(k, bits);
+    target at = {lines, lines + assay_line_bytes(k), lines + 2 * assay_line_bytes(k), own,
+                 own + assay_own_bytes(k)};
+    if (ASSAY_SUMS) memset(at.own_high, 0, 64);
+    if (ASSAY_SUMS && assay_wide(bits)) memset(at.own_sum, 0, 64);
+    return at;
 }
 
 /* By an even number of lines. */
@@ -124,6 +129,26 @@ ASSAY_INLINE void advance(target *t, int lines) {
     t->high += lines * 64;
     t->sum += lines * 64;
     t->low += lines * (ASSAY_QUADS ? 32 : 64);
+}
+
+/* Takes up to 16 lines, an even number, that were just written. */
+ASSAY_INLINE void add_own(char **own, const char *line, int lines) {
+    if (!ASSAY_SUMS) return;
+    for (int p = 0; p < ASSAY_PARTS; p++, line += ASSAY_VECTOR) {
+        assay_i32s total = assay_load(*own + p * ASSAY_VECTOR);
+        for (int i = 0; i < lines; i += 2)
+            total = assay_pairs(total, assay_load(line + i * 64), assay_load(line + i * 64 + 64));
+        assay_store(*own + 64 + p * ASSAY_VECTOR, total);
+    }
+    *own += 64;
+}
+
+/* What is known of up to 16 lines that were just written. */
+ASSAY_INLINE void note_lines(target *at, const char *high, const char *sum, int lines, sums *s,
+                             const int wide) {
+    add_own(&at->own_high, high, lines);
+    if (wide) add_own(&at->own_sum, sum, lines);
+    sums_add(s, high, lines);
 }
 
 /* --- one element, for processors without code of their own ------------------------------------ */
@@ -285,7 +310,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
     for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
         if (rows == 16 && k - i >= 32) {
             pack_block(x + i, stride, factor, most, use, NULL, &at, 16, wide);
-            if (!wide) sums_add(s, at.high, 16);
+            note_lines(&at, at.high, at.sum, 16, s, wide);
             continue;
         }
         uint32_t columns = k - i >= 32 ? 0xffffffff : (1u << (k - i)) - 1;
@@ -294,9 +319,9 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
             some[2 * r] = r < rows ? (__mmask16)columns : 0;
             some[2 * r + 1] = r < rows ? (__mmask16)(columns >> 16) : 0;
         }
-        int lines = k - i >= 32 ? 16 : (int)(k - i + 1) / 2;
+        int lines = k - i >= 32 ? 16 : (int)assay_lines(k - i);
         pack_block(x + i, stride, factor, most, use, some, &at, lines, wide);
-        if (!wide) sums_add(s, at.high, lines);
+        note_lines(&at, at.high, at.sum, lines, s, wide);
     }
 }
 #else
@@ -317,7 +342,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
                              const int wide) {
     const float limit = (float)most;
     for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
-        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (columns + 1) / 2;
+        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (int)assay_lines(columns);
         int16_t high[16][32], sum[16][32], low[16][32];
         uint8_t low_bytes[16][32];
         for (int r = 0; r < 16; r++) {
@@ -351,7 +376,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
                 else if (p % 2 == 0)
                     memcpy(at.low + p * 32 + r * 4, &low_bytes[r][2 * p], 4);
             }
-        if (!wide) sums_add(s, at.high, lines);
+        note_lines(&at, at.high, at.sum, lines, s, wide);
     }
 }
 #endif
@@ -369,11 +394,11 @@ static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, 
         largest_of_rows(x, stride, rows, k, largest);
         set_scales(largest, bits, head, factor);
     }
-    sums_begin(&s, (k + 1) / 2);
+    sums_begin(&s, assay_lines(k));
     if (assay_wide(bits))
-        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k), &s, 1);
+        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k, bits), &s, 1);
     else
-        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k), &s, 0);
+        pack_parts(x, stride, rows, k, factor, most, use, target_of(panel, k, bits), &s, 0);
     sums_end(&s, head);
 }
 
@@ -397,15 +422,15 @@ ASSAY_INLINE __m512i pairs(__m512i even, __m512i odd) {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
 }
 
-/* Elements 0 and 1 of sixteen rows, and 2 and 3: as many of them as are no NULL. */
+/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
 ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
                           const target *at, const int wide) {
     const __m512 f = _mm512_loadu_ps(factor);
-    __m512i rests[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i rests[2];
     for (int p = 0; p < 2; p++) {
         const float *even = x[2 * p], *odd = x[2 * p + 1];
-        if (!even) break;
-        __m512i a = rounded(_mm512_loadu_ps(even), f), b = _mm512_setzero_si512();
+        __m512i a = _mm512_setzero_si512(), b = a;
+        if (even) a = rounded(_mm512_loadu_ps(even), f);
         if (odd) b = rounded(_mm512_loadu_ps(odd), f);
         if (!wide) {
             a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
@@ -463,7 +488,7 @@ ASSAY_INLINE assay_i32s pairs(assay_i32s even, assay_i32s odd) {
     return (even & 0xffff) | (assay_i32s)((assay_u32s)odd << 16);
 }
 
-/* Elements 0 and 1 of sixteen rows, and 2 and 3: as many of them as are no NULL. */
+/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
 ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
                           const target *at, const int wide) {
     for (int part = 0; part < ASSAY_PARTS; part++) {
@@ -471,8 +496,8 @@ ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limi
         assay_i32s bytes = {0};
         for (int p = 0; p < 2; p++) {
             const float *even = x[2 * p], *odd = x[2 * p + 1];
-            if (!even) break;
-            assay_i32s a = quantised_lanes(even, factor, part, limit), b = {0};
+            assay_i32s a = {0}, b = {0};
+            if (even) a = quantised_lanes(even, factor, part, limit);
             if (odd) b = quantised_lanes(odd, factor, part, limit);
             if (!wide) {
                 assay_store(at->high + p * 64 + place, pairs(a, b));
@@ -512,13 +537,13 @@ ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int r
             take_scales(scales + g * 16, rows - g * 16 < 16 ? rows - g * 16 : 16, head, factor[g]);
         else
             set_scales(largest[g], bits, head, factor[g]);
-        sums_begin(&s[g], (k + 1) / 2);
-        at[g] = target_of((char *)head, k);
+        sums_begin(&s[g], assay_lines(k));
+        at[g] = target_of((char *)head, k, bits);
     }
     for (int64_t i = 0; i < k; i += 32) {
         const int columns = k - i >= 32 ? 32 : (int)(k - i);
-        const char *first[MOST_GROUP];
-        for (int g = 0; g < panels; g++) first[g] = at[g].high;
+        target first[MOST_GROUP];
+        for (int g = 0; g < panels; g++) first[g] = at[g];
         for (int j = 0; j < columns; j += 4) {
             const float *line = x + (i + j) * stride;
             for (int g = 0; g < panels; g++, line += 16) {
@@ -528,8 +553,8 @@ ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int r
                 advance(&at[g], 2);
             }
         }
-        if (wide) continue;
-        for (int g = 0; g < panels; g++) sums_add(&s[g], first[g], (columns + 1) / 2);
+        for (int g = 0; g < panels; g++)
+            note_lines(&at[g], first[g].high, first[g].sum, (int)assay_lines(columns), &s[g], wide);
     }
     for (int g = 0; g < panels; g++) sums_end(&s[g], (assay_head *)(panel + g * panel_bytes));
 }
