@@ -28,11 +28,17 @@ from worker.program.wellformed import DOT_BITS
 SEGMENT = 50  # steps between two checkpoints, as in the examples
 
 
-def product(name: str, left: tuple[int, ...], right: tuple[int, ...], bits: int) -> Row:
+def product(
+    name: str,
+    left: tuple[int, ...],
+    right: tuple[int, ...],
+    bits: int,
+    backend: str | None = None,
+) -> Row:
     """One product of random rows."""
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(left, generator=generator), torch.randn(right, generator=generator)
-    return compare(name, lambda: exact.dot(a, b, bits=bits), lambda: a @ b.mT)
+    return compare(name, lambda: exact.dot(a, b, bits=bits, backend=backend), lambda: a @ b.mT)
 
 
 SIZES = (
@@ -48,10 +54,12 @@ SIZES = (
 
 
 def dots(bits: int) -> Iterator[Row]:
-    """Single and batched products."""
+    """Single and batched products; and as on a host with neither a C compiler nor VNNI."""
     for m, n, k in SIZES:
         yield product(f"dot {m}x{n}x{k}", (m, k), (n, k), bits)
     yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64), bits)
+    for n in (256, 512, 1024, 2048, 4096):
+        yield product(f"dot {n}x{n}x{n} through fp64", (n, n), (n, n), bits, "fp64")
 
 
 def wholes(bits: int) -> Iterator[Row]:

@@ -12,9 +12,11 @@ Shapes: M, N rows of length K, `B` leading batch axes, equal or broadcast as in 
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -29,6 +31,11 @@ GPU = "triton"
 """The backend that only GPUs have; it needs Triton, which PyTorch's GPU builds bring."""
 INT8_SPLIT = 1 << 17
 """Longest K for one int8 product: 127 * 127 * 2^17 < 2^31, so no int32 accumulator overflows."""
+
+ROWS_AT_ONCE = 1 << 20
+"""Elements of a block of rows that `fp64` converts and multiplies."""
+MOST_KEPT = 1 << 26
+"""Bytes that each thread keeps for that."""
 
 Product = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 """`(qa [B,M,K], sa [B,M], qb [B,N,K], sb [B,N], bits) -> f32 [B,M,N]`.
@@ -57,6 +64,8 @@ def fp64(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor, bits: int) -> Tensor:
         raise ValueError(f"fp64 cannot hold products of {bits=}")
     if bound(k, bits) < F64_EXACT:
         # Powers of two commute with exact sums, so they go in with the operands: one pass less.
+        if qa.device.type == "cpu" and qa.dim() == qb.dim() == 2 and qa.is_floating_point():
+            return _by_rows(qa, sa, qb, sb)
         total = torch.matmul(_rescaled(qa, sa), _rescaled(qb, sb).mT)
         return total.add_(0.0).to(torch.float32)  # a zero sum is +0
     step = (F64_EXACT - 1) // bound(1, bits)
@@ -126,6 +135,44 @@ def backend(name: str) -> Product:
 
 
 # --- their parts --------------------------------------------------------------------------------
+
+
+class _Room(threading.local):
+    """f64 that a thread keeps from one product to the next."""
+
+    kept: Tensor = torch.empty(0, dtype=torch.float64)
+
+    def take(self, *shapes: tuple[int, int]) -> list[Tensor]:
+        """Memory for matrices of these shapes; more than MOST_KEPT is not kept."""
+        sizes = [prod(shape) for shape in shapes]
+        room = self.kept
+        if room.numel() < sum(sizes):
+            room = torch.empty(sum(sizes), dtype=torch.float64)
+            if room.nbytes <= MOST_KEPT:
+                self.kept = room
+        pieces = room[: sum(sizes)].split(sizes)
+        return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+_room = _Room()
+
+
+def _by_rows(qa: Tensor, sa: Tensor, qb: Tensor, sb: Tensor) -> Tensor:
+    """`fp64` of matrices on a CPU, some rows at a time in memory that is kept: a page that is new
+    costs as much as 2,000 multiply-adds, and megabytes go back to the system when they are freed.
+    """
+    (m, k), n = qa.shape, qb.shape[0]
+    rows = max(1, min(m, max(64, ROWS_AT_ONCE // max(k, n, 1))))
+    b, a, total = _room.take((n, k), (rows, k), (rows, n))
+    b.copy_(qb.mul_(sb.unsqueeze(-1)))
+    out = torch.empty((m, n), dtype=torch.float32)
+    for first in range(0, m, rows):
+        last = min(first + rows, m)
+        part, sums = a[: last - first], total[: last - first]
+        part.copy_(qa[first:last].mul_(sa[first:last].unsqueeze(-1)))
+        torch.matmul(part, b.mT, out=sums)
+        out[first:last] = sums.add_(0.0)  # a zero sum is +0
+    return out
 
 
 def _rescaled(q: Tensor, s: Tensor) -> Tensor:
