@@ -156,7 +156,12 @@ EQUIVALENT = {
         "a >= b ? a : b": "of equals either",
         "a <= b ? a : b": "of equals either",
     },
-    "Records": {": (false, 1)": "the place of what is outside is not read"},
+    "Records": {
+        ": (false, 1)": "the place of what is outside is not read",
+        "record := mload(0x41)": "further up in memory that nothing uses",
+        "mstore(0x3f, add(record": "memory goes on further up",
+        "add(record, add(end, 0x41))": "a byte to spare",
+    },
     "Elements": {
         "sub(mload(0x40), 0x20)": SPARE,
         "add(mload(0x40), 0x1f)": SPARE,
