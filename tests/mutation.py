@@ -191,6 +191,7 @@ EQUIVALENT = {
         "mload(0x41)": "further up in memory that nothing uses",
         ", 0x21))": "the precompile returns 32 bytes",
         "nodes.offset, shl(6, count)": "more is copied than is read",
+        "header, 0xa1": "more is copied than is read",
     },
 }  # fmt: skip
 # Functions, or a checker and tests of it, that are likeliest to notice.

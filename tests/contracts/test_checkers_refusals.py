@@ -132,8 +132,8 @@ def with_input(record, place, /, **changes):
 
 @pytest.mark.parametrize("value", [2**32, 2**32 + 6, 2**255, 2**256 - 1])
 def test_a_number_wider_than_its_type_is_refused(checkers, value):
-    """Protects the element count: eight sizes of 32 bits fit a word, wider ones might not. The court
-    hands records over as they stand, and of a reach too only those that fit pass."""
+    """Protects the element count: eight sizes of 32 bits fit a word, wider ones might not. The
+    court hands records over as they stand, and of a reach too only those that fit pass."""
     checker = checkers[MUL.kind]
     word = lambda n: n.to_bytes(32, "big")  # noqa: E731
     shapes = word(1) + word(6)
