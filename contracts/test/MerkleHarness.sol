@@ -68,6 +68,13 @@ contract MerkleHarness {
         return Merkle.nodeItem(Records.encodingOf(node));
     }
 
+    /// A record as it is copied, and what is put behind it in memory.
+    function encodingOf(Node calldata node) external pure returns (bytes memory record, bytes memory behind) {
+        record = Records.encodingOf(node);
+        behind = new bytes(32);
+        behind[0] = 0xff;
+    }
+
     function headerRoot(Header calldata header) external view returns (bytes32) {
         return Merkle.headerRoot(header);
     }

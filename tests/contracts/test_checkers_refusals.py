@@ -130,6 +130,28 @@ def with_input(record, place, /, **changes):
     return replace(record, inputs=tuple(inputs))
 
 
+@pytest.mark.parametrize("value", [2**32, 2**32 + 6, 2**255, 2**256 - 1])
+def test_a_number_wider_than_its_type_is_refused(checkers, value):
+    """Protects the element count: eight sizes of 32 bits fit a word, wider ones might not. The
+    court hands records over as they stand, and of a reach too only those that fit pass."""
+    checker = checkers[MUL.kind]
+    word = lambda n: n.to_bytes(32, "big")  # noqa: E731
+    shapes = word(1) + word(6)
+    assert MUL.encoded.count(shapes) == 3  # of the output and of either operand
+    at = -1
+    for _ in range(3):
+        at = MUL.encoded.index(shapes, at + 1)
+        record = MUL.encoded[: at + 32] + word(value) + MUL.encoded[at + 64 :]
+        assert refusal(checker, "check", INDEX, record) == ("MalformedRecord", "size")
+    if value == 2**256 - 1:  # -1 is a reach
+        return
+    same = word(2) + word(0) + word(1)
+    for place in (32, 64):
+        at = MUL.encoded.index(same) + place
+        record = MUL.encoded[:at] + word(value + 2**40) + MUL.encoded[at + 32 :]
+        assert refusal(checker, "check", INDEX, record) == ("MalformedRecord", "reach")
+
+
 HUGE = (2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1)
 MALFORMED = [
     # what all kinds have

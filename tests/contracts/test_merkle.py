@@ -240,6 +240,8 @@ def test_records_and_headers_hash_as_the_twin_says(harness):
         Node(255, 255, 255, (2**32 - 1,) * 9),
     ):
         assert harness.call("nodeItem", node.to_abi()) == node.item
+        behind = b"\xff" + bytes(31)
+        assert harness.call("encodingOf", node.to_abi()) == (node.encoded, behind)
     # the same record in other bytes, a bit above the width of its kind or of its shape's only size
     sound = harness.encode("nodeItem", Node(1, 8, 1, (2,)).to_abi())
     for word in (1, 7 + 1):
