@@ -243,9 +243,11 @@ class Sender:
         most, tip = ("maxFeePerGas", "maxPriorityFeePerGas")
         if most not in old:
             most = tip = "gasPrice"
-        fees = self._fees(base_fee if tip != most else None)
         too_low = base_fee is not None and old[most] < base_fee
-        if not too_low and not (waited and old[tip] < fees[tip]):
+        if not too_low and not waited:
+            return entry
+        fees = self._fees(base_fee if tip != most else None)
+        if not too_low and fees[tip] <= old[tip]:
             return entry
         for name in {most, tip}:
             fees[name] = max(fees[name], old[name] + -(-old[name] // RAISE))
