@@ -316,20 +316,20 @@ def test_a_host_without_a_compiler_computes_with_torch(monkeypatch, caplog, fres
 
 def test_a_library_is_made_once_and_whole(monkeypatch, tmp_path):
     """Protects against half a file: processes that race all load the same finished library."""
-    monkeypatch.setenv(build.CACHE_ENVIRONMENT, str(tmp_path))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     texts = [f"int assay_number(void) {{ return {i}; }}" for i in (1, 2)]
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda i: build.library([texts[i % 2]]).assay_number(), range(8)))
     assert made == [1, 2] * 4
     files = sorted(path.name for path in tmp_path.iterdir())
     assert sorted(name[-2:] for name in files) == [".o", ".o", "so", "so"]
-    monkeypatch.setattr(build, "_make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(build, "_run", lambda *_: pytest.fail("made again"))
     assert build.library([texts[0]]).assay_number() == 1
 
 
 def test_a_wrong_source_is_told_apart_from_a_missing_compiler(monkeypatch, tmp_path):
     """Protects whoever generates C: the compiler's own words reach them."""
-    monkeypatch.setenv(build.CACHE_ENVIRONMENT, str(tmp_path))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
     with pytest.raises(build.CompileError, match="unknown_name"):
         build.library(["int assay_number(void) { return unknown_name; }"])
     assert list(tmp_path.iterdir()) == []
@@ -341,7 +341,7 @@ def test_a_compiler_that_fails_costs_speed_alone(monkeypatch, caplog, fresh_comp
     broken.write_text('#!/bin/sh\ncase "$*" in *" -c "*) echo no intrinsic >&2; exit 1;; esac\n')
     broken.chmod(0o755)
     monkeypatch.setenv("CC", str(broken))
-    monkeypatch.setenv(build.CACHE_ENVIRONMENT, str(tmp_path / "cache"))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     assert "native" not in backends.candidates(torch.device("cpu"), 64, 14)
     assert "no intrinsic" in caplog.text
     assert exact.dot(torch.ones(2, 3), torch.ones(2, 3)).tolist() == [[3.0] * 2] * 2

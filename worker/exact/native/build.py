@@ -1,8 +1,7 @@
 """Shared libraries made of C by the host's compiler, once per machine, and kept in a cache.
 
-A library's name is a digest of everything that its code depends on: sources, headers, flags, the
-compiler and the processor's features as the compiler sees them. Whoever finds the name uses it;
-whoever makes it renames it into place, so processes may race.
+A library's key is a digest of everything that its code depends on: sources, headers, flags, the
+compiler and the processor's features as the compiler sees them. `kept` keeps it under that key.
 """
 
 import ctypes
@@ -20,9 +19,9 @@ from functools import cache
 from pathlib import Path
 
 from worker.exact.native import coefficients
+from worker.exact.native.kept import kept
 
 HERE = Path(__file__).parent
-CACHE_ENVIRONMENT = "ASSAY_CACHE"
 FLAGS = (
     "-O3",
     # Each rounding is part of the result: no fused multiply-add, and never -ffast-math or a part of
@@ -61,15 +60,6 @@ class Compiler:
     """Its version and all that it knows of the target, the processor's features among it."""
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept: ASSAY_CACHE, or assay/native in the user's cache folder."""
-    named = os.environ.get(CACHE_ENVIRONMENT)
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "assay" / "native"
-
-
 @cache
 def compiler() -> Compiler:
     """The compiler in CC, or else cc, gcc or clang. Raises `NoCompiler` if none of them works."""
@@ -101,44 +91,42 @@ def library(
 
     If `shared`, libraries loaded later may call what this one defines. `flags` come after `FLAGS`;
     without `native` the code runs on any processor of its kind. Raises `NoCompiler`,
-    `CompileError`, or OSError if the cache folder cannot be written.
+    `CompileError`, or OSError where nothing can be written at all.
     """
     chosen = compiler()
     command = [*chosen.command, *FLAGS, *([chosen.native] if native else []), *flags]
     texts = [s.read_text() if isinstance(s, Path) else s for s in sources]
     headers = "".join(path.read_text() for path in sorted(HERE.glob("*.h"))) + coefficients.header()
     base = (chosen.identity, shlex.join(command), headers)
-    objects = [cache_folder() / f"{_digest(*base, text)}.o" for text in texts]
-    whole = cache_folder() / f"{_digest(*(path.name for path in objects))}.so"
-    if not whole.exists():
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        missing = [(t, path) for t, path in zip(texts, objects, strict=True) if not path.exists()]
+    keys = [_digest(*base, text) for text in texts]
+
+    def link(target: Path) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda pair: _compile(command, *pair), missing))
-        _make([*command, *LINK, *map(str, objects), "-lm"], whole)
+            objects = pool.map(lambda pair: _object(command, *pair), zip(keys, texts, strict=True))
+            _run([*command, *LINK, *map(str, objects), "-lm", "-o", str(target)])
+
+    whole = kept(_digest(*keys), ".so", link)
     return ctypes.CDLL(str(whole), ctypes.RTLD_GLOBAL if shared else ctypes.RTLD_LOCAL)
 
 
-def _compile(command: list[str], text: str, target: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source.c"
-        source.write_text(text)
-        (Path(folder) / coefficients.NAME).write_text(coefficients.header())
-        _make([*command, "-I", folder, "-I", str(HERE), "-c", str(source)], target)
+def _object(command: list[str], key: str, text: str) -> Path:
+    """The object file of a C text."""
+
+    def compile_to(target: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "source.c"
+            source.write_text(text)
+            (Path(folder) / coefficients.NAME).write_text(coefficients.header())
+            include = ["-I", folder, "-I", str(HERE)]
+            _run([*command, *include, "-c", str(source), "-o", str(target)])
+
+    return kept(key, ".o", compile_to)
 
 
-def _make(command: list[str], target: Path) -> None:
-    """Runs the compiler for a file beside `target`, and renames it when it is whole."""
-    descriptor, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
-    os.close(descriptor)
-    try:
-        made = subprocess.run([*command, "-o", name], capture_output=True, text=True)
-        if made.returncode != 0:
-            raise CompileError(f"{shlex.join(command)}:\n{made.stderr.strip()[:4000]}")
-        os.replace(name, target)
-    finally:
-        if os.path.exists(name):
-            os.unlink(name)
+def _run(command: list[str]) -> None:
+    made = subprocess.run(command, capture_output=True, text=True)
+    if made.returncode != 0:
+        raise CompileError(f"{shlex.join(command)}:\n{made.stderr.strip()[:4000]}")
 
 
 def _digest(*parts: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import sys
 import threading
 import weakref
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from worker.exact.gpu.constants import window_table
 from worker.exact.gpu.dot import Launch
-from worker.exact.native.build import cache_folder
+from worker.exact.native.kept import kept
 from worker.program.codes import BOOL, DTYPES, Kind, Source
 from worker.program.execute import Moment, constant_of
 from worker.program.gpu.plan import Key, Operand, plan_of
@@ -321,12 +320,7 @@ def module_of(text: str) -> ModuleType:
     name = f"assay_gpu_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    path = cache_folder() / f"{name}.py"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-        part.write_text(text)
-        part.replace(path)
+    path = kept(name, ".py", lambda file: file.write_text(text))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
