@@ -16,6 +16,7 @@ from worker.jobs.journal import Entry, Journal
 from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
+from worker.jobs.speed import Speed, measured
 
 __all__ = [
     "Computation",
@@ -32,11 +33,13 @@ __all__ = [
     "Progress",
     "Replay",
     "SegmentResult",
+    "Speed",
     "TrainingJob",
     "TrainingRecipe",
     "changed",
     "in_order",
     "interior",
+    "measured",
     "output_names",
     "permute",
     "rows_of_step",
