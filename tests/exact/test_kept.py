@@ -40,9 +40,9 @@ def in_a_process_of_its_own(text: str, **environment: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-@pytest.mark.parametrize("left", [0, 100, 5000])
+@pytest.mark.parametrize("left", [0, 5000])
 def test_a_file_that_was_cut_short_is_made_again(folder, caplog, left):
-    """Protects from SIGBUS at every start: a disk that was full, or lost its power while writing."""
+    """Protects from SIGBUS at every start, after a disk was full or lost its power."""
     text = "int assay_number(void) { return 7; }"
     cache = str(folder)
     assert in_a_process_of_its_own(text, ASSAY_CACHE=cache)[0] == "7"

@@ -1,5 +1,6 @@
 """Whatever is read from a store is what its address commits to, or an error."""
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,16 @@ import torch
 
 from tests.chain.chains import ROOT, environment
 from worker.commit import state_root
-from worker.store import Corrupt, Missing, Store, store
+from worker.store import (
+    Corrupt,
+    Missing,
+    Store,
+    TooLarge,
+    Unreadable,
+    Unwritable,
+    store,
+    stored_size,
+)
 
 
 def digest(data):
@@ -242,7 +252,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(store, "_flush", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(Unwritable, match="no space left on device; make room"):
         artifacts.put_bytes("journal", digest(b"old"), b"new")
     assert artifacts.get_bytes("journal", digest(b"old"), digest) == b"old"
     assert len(files_below(tmp_path)) == 1
@@ -299,3 +309,79 @@ def test_a_filesystem_without_whole_files_gets_a_rename(tmp_path, monkeypatch):
     assert artifacts.get_bytes("journal", digest(b"x"), digest) == b"x"
     folder = artifacts._fs._parent(artifacts.path("journal", digest(b"x")))
     assert len(artifacts._fs.ls(folder)) == 1
+
+
+def test_what_others_are_to_read_has_the_mode_of_a_new_file(tmp_path):
+    """Protects verifiers under another user: no artifact is for its owner's eyes alone."""
+    artifacts = Store(str(tmp_path))
+    before = os.umask(0o022)
+    try:
+        artifacts.put_tensors("state", [torch.ones(3)])
+        artifacts.put_bytes("journal", digest(b"x"), b"x")
+    finally:
+        os.umask(before)
+    assert [oct(p.stat().st_mode & 0o777) for p in files_below(tmp_path)] == ["0o644", "0o644"]
+
+
+def test_a_store_that_takes_nothing_is_enough_where_all_is_there(tmp_path, monkeypatch):
+    """Protects workers whose store has become read-only: they go on with what is published."""
+    artifacts = Store(str(tmp_path))
+    root = artifacts.put_tensors("state", [torch.ones(3)])
+    artifacts.put_bytes("journal", digest(b"x"), b"x")
+
+    def read_only(path, *_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(store.os, "makedirs", read_only)
+    monkeypatch.setattr(store.os, "open", read_only)
+    assert artifacts.put_tensors("state", [torch.ones(3)], ["other name"]) == root
+    artifacts.put_bytes("journal", digest(b"x"), b"x")
+    with pytest.raises(Unwritable, match=f"cannot be written to {tmp_path}: Read-only file system"):
+        artifacts.put_tensors("state", [torch.zeros(3)])
+    with pytest.raises(Unwritable, match="Read-only"):
+        artifacts.put_bytes("journal", digest(b"x"), b"y")
+
+
+def test_a_file_that_may_not_be_read_is_told_as_such(artifacts, monkeypatch):
+    """Protects whole roles from one file's mode, and from whatever a far store's library raises."""
+    artifacts.put_bytes("journal", digest(b"x"), b"x")
+    for error, said in (
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset"),
+        (RuntimeError("503 Slow Down"), "RuntimeError: 503 Slow Down"),
+    ):
+
+        def refused(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(type(artifacts._fs), "open", refused)
+        with pytest.raises(Unreadable, match=f"journal .* cannot be read from .*{said}; let this"):
+            artifacts.get_bytes("journal", digest(b"x"), digest)
+
+
+def test_nothing_is_read_beyond_what_was_asked_for(artifacts, monkeypatch):
+    """Protects memory: a stranger's file is as long as it likes, and is not read to its end."""
+    root = artifacts.put_tensors("state", [torch.ones(300), torch.zeros(5)])
+    most = stored_size(305 * 4, 2)
+    assert len(artifacts.get_tensors("state", root, most)) == 2
+    spoil(artifacts, "state", root, lambda data: data + bytes(1 << 20))
+    with pytest.raises(TooLarge, match=f"more than {most} bytes.*it is not read"):
+        artifacts.get_tensors("state", root, most)
+    artifacts.put_bytes("journal", digest(b"x" * 100), b"x" * 100)
+    with pytest.raises(TooLarge):
+        artifacts.get_bytes("journal", digest(b"x" * 100), digest, most=99)
+    assert artifacts.get_bytes("journal", digest(b"x" * 100), digest, most=100) == b"x" * 100
+
+
+def test_a_cache_that_takes_nothing_costs_time_alone(far, monkeypatch, caplog):
+    """Protects workers whose cache is full: what they need is fetched, and used."""
+    cached, behind = far
+    behind.put_bytes("journal", digest(b"x"), b"x")
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "_flush", full)
+    for _ in range(2):
+        assert cached.get_bytes("journal", digest(b"x"), digest) == b"x"
+    assert caplog.text.count("not kept in the cache") == 2

@@ -56,6 +56,35 @@ class Corrupt(StoreError):
         self.computed = computed
 
 
+class TooLarge(StoreError):
+    """What is stored at an address is larger than anything that was asked for there can be."""
+
+    def __init__(self, kind: str, address: bytes, url: str, most: int) -> None:
+        super().__init__(
+            f"what is stored as {kind} {address.hex()} in {url} has more than {most} bytes, which "
+            f"is more than a {kind} that is asked for here may have; it is not read"
+        )
+        self.kind = kind
+        self.address = address
+
+
+class Unreadable(StoreError):
+    """The store does not hand out what it has: a file's mode, a server that does not answer."""
+
+
+class Unwritable(StoreError):
+    """The store does not take what it is given, and does not have it already."""
+
+
+def stored_size(elements: int, tensors: int) -> int:
+    """The most bytes that an artifact of so many tensors may have.
+
+    elements: bytes of all their elements. The rest is what safetensors says of them: names, types
+    and shapes, 2 KiB a tensor, and 64 KiB.
+    """
+    return elements + 2048 * tensors + (1 << 16)
+
+
 class Store:
     """Artifacts at `<url>/<kind>/<first two digits>/<address>`.
 
@@ -94,12 +123,20 @@ class Store:
 
     def put_bytes(self, kind: str, address: bytes, data: bytes) -> None:
         """Stores `data`. It is up to the caller that `address` is what it commits to."""
-        self._write(self.path(kind, address), data)
+        path = self.path(kind, address)
+        try:
+            self._write(path, data)
+        except Exception as error:
+            self._unwritten(kind, address, error, lambda: self._holds(kind, address, data))
 
-    def get_bytes(self, kind: str, address: bytes, verify: Verify) -> bytes:
+    def get_bytes(
+        self, kind: str, address: bytes, verify: Verify, most: int | None = None
+    ) -> bytes:
         """The bytes for which `verify` computes `address`.
 
-        Raises `Missing`, or `Corrupt` when `verify` computes another address or raises ValueError.
+        most: bytes that are read at all; who stored them is a stranger. Raises `Missing`,
+        `TooLarge`, `Unreadable`, or `Corrupt` when `verify` computes another address or raises
+        ValueError.
         """
 
         def checked(data: bytes) -> bytes:
@@ -111,7 +148,7 @@ class Store:
                 raise Corrupt(kind, address, computed)
             return data
 
-        return self._get(kind, address, checked)
+        return self._get(kind, address, checked, most)
 
     # --- tensors ---------------------------------------------------------------------------------
 
@@ -134,17 +171,25 @@ class Store:
         prepared = _without_shared_memory(names, tensors)
         # safetensors orders by size: the metadata keeps the order of the list.
         metadata = {"names": json.dumps(names)}
-        if self._is_local:
-            self._replace(path, lambda temporary: _save(prepared, temporary, metadata))
-        else:
-            self._write(path, safetensors.torch.save(prepared, metadata))
+        try:
+            if self._is_local:
+                self._replace(path, lambda temporary: _save(prepared, temporary, metadata))
+            else:
+                self._write(path, safetensors.torch.save(prepared, metadata))
+        except Exception as error:
+            self._unwritten(kind, address, error, lambda: self.get_tensors(kind, address))
         return address
 
-    def get_tensors(self, kind: str, root: bytes) -> list[torch.Tensor]:
-        """The tensors whose list root is `root`, in order; `Missing` or `Corrupt` otherwise."""
-        return list(self.get_named_tensors(kind, root).values())
+    def get_tensors(self, kind: str, root: bytes, most: int | None = None) -> list[torch.Tensor]:
+        """The tensors whose list root is `root`, in order; another `StoreError` otherwise.
 
-    def get_named_tensors(self, kind: str, root: bytes) -> dict[str, torch.Tensor]:
+        most: bytes that are read at all, see `stored_size`.
+        """
+        return list(self.get_named_tensors(kind, root, most).values())
+
+    def get_named_tensors(
+        self, kind: str, root: bytes, most: int | None = None
+    ) -> dict[str, torch.Tensor]:
         """The same, by the names they were stored under. Names are no part of a commitment."""
 
         def checked(data: bytes) -> dict[str, torch.Tensor]:
@@ -157,26 +202,61 @@ class Store:
                 raise Corrupt(kind, root, computed)
             return tensors
 
-        return self._get(kind, root, checked)
+        return self._get(kind, root, checked, most)
 
     # --- reading and writing ---------------------------------------------------------------------
 
-    def _get(self, kind: str, address: bytes, checked: Callable[[bytes], Any]) -> Any:
+    def _get(
+        self, kind: str, address: bytes, checked: Callable[[bytes], Any], most: int | None
+    ) -> Any:
         if self._cache is not None:
             try:
-                return self._cache._get(kind, address, checked)
+                return self._cache._get(kind, address, checked, most)
             except Missing:
                 pass
-            except Corrupt as error:
-                log.warning("the cache is damaged, fetching again", extra={"error": str(error)})
-        try:
-            data = self._fs.cat_file(self.path(kind, address))
-        except FileNotFoundError:
-            raise Missing(kind, address, self.url) from None
+            except StoreError as error:
+                log.warning("the cache does not serve, fetching again", extra={"error": str(error)})
+        data = self._read(kind, address, most)
         value = checked(data)
         if self._cache is not None:
-            self._cache.put_bytes(kind, address, data)
+            try:
+                self._cache.put_bytes(kind, address, data)
+            except Unwritable as error:
+                log.warning("not kept in the cache", extra={"error": str(error)})
         return value
+
+    def _read(self, kind: str, address: bytes, most: int | None) -> bytes:
+        path = self.path(kind, address)
+        try:
+            with self._fs.open(path, "rb") as file:
+                data: bytes = file.read() if most is None else file.read(most + 1)
+        except FileNotFoundError:
+            raise Missing(kind, address, self.url) from None
+        except Exception as error:  # whatever a filesystem's library raises
+            raise Unreadable(
+                f"{kind} {address.hex()} cannot be read from {self.url}: {_told(error)}; let this "
+                "user read it, or see why the store does not answer"
+            ) from error
+        if most is not None and len(data) > most:
+            raise TooLarge(kind, address, self.url, most)
+        return data
+
+    def _holds(self, kind: str, address: bytes, data: bytes) -> None:
+        """Raises StoreError where other bytes than `data`, or none, are stored at the address."""
+        if self._read(kind, address, len(data)) != data:
+            raise Corrupt(kind, address, None, "other bytes are stored there")
+
+    def _unwritten(
+        self, kind: str, address: bytes, error: Exception, look: Callable[[], Any]
+    ) -> None:
+        """What a failed write comes to: nothing, where the same is stored there already."""
+        try:
+            look()
+        except StoreError:
+            raise Unwritable(
+                f"{kind} {address.hex()} cannot be written to {self.url}: {_told(error)}; make "
+                "room there, let this user write, or name another store"
+            ) from error
 
     def _write(self, path: str, data: bytes) -> None:
         if self._is_local:
@@ -196,13 +276,25 @@ class Store:
         os.makedirs(folder, exist_ok=True)
         temporary = _beside(path)
         try:
+            # others read it, under other users: its mode is a new file's, whatever `write` makes
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            mode = os.fstat(handle).st_mode
+            os.close(handle)
             write(temporary)
+            os.chmod(temporary, mode)
             _flush(temporary)
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
                 os.unlink(temporary)
         _flush(folder)
+
+
+def _told(error: Exception) -> str:
+    """An error of some library in words: what the system says of it, else its own."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _beside(path: str) -> str:
