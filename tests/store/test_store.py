@@ -332,8 +332,7 @@ def test_a_store_that_takes_nothing_is_enough_where_all_is_there(tmp_path, monke
     def read_only(path, *_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(store.os, "makedirs", read_only)
-    monkeypatch.setattr(store.os, "open", read_only)
+    monkeypatch.setattr(Store, "_replace", read_only)
     assert artifacts.put_tensors("state", [torch.ones(3)], ["other name"]) == root
     artifacts.put_bytes("journal", digest(b"x"), b"x")
     with pytest.raises(Unwritable, match=f"cannot be written to {tmp_path}: Read-only file system"):
