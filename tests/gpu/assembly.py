@@ -17,7 +17,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from tests.program.test_lowering import programs
+from tests.program.cases import programs
 from worker.exact.gpu import OPTIONS
 from worker.exact.gpu.dot import Launch
 from worker.program import Program

@@ -8,7 +8,7 @@ from torch import nn
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch's builds for GPUs")
 
-from tests.program import test_compiled, test_execute, test_families, test_lowering
+from tests.program import cases, test_compiled, test_execute, test_families
 from tests.program.helpers import program_of, same, sources
 from tests.program.models import TRAININGS, attention, seeded
 from worker.program import Program, capture_training, training_state
@@ -43,7 +43,7 @@ def test_every_function_on_special_values_through_maps_that_lead_out_of_bounds(d
 
 def test_every_operator_gives_the_interpreters_bits(device):
     """Protects solvers: whatever PyTorch operator a step holds."""
-    for name, program, state in test_lowering.programs(EVERY):
+    for name, program, state in cases.programs(EVERY):
         try:
             ran(program, state, [], Moment(7, 3), device)
         except AssertionError as error:

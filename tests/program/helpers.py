@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from worker import exact
 from worker.exact.backends import ENVIRONMENT
 from worker.program import Program
 from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES, Kind
-from worker.program.lower import lower_graph
+from worker.program.decompositions import table
+from worker.program.lower import RULES, lower_graph
 from worker.program.views import View
 from worker.program.wellformed import DOT_BITS
 
@@ -45,8 +47,9 @@ def lowered(
 ) -> tuple[Program, list]:
     """A program of one ATen operator, and its state: the tensors among the arguments.
 
-    results: which of several results the program reports; None where the operator has one. The
-    state begins with a tensor of its own, so that operators without operands have one too.
+    One without a rule is decomposed as capture does it. results: which of several results the
+    program reports; None where the operator has one. The state begins with a tensor of its own, so
+    that operators without operands have one too.
     """
     graph = fx.Graph()
     tensors = [torch.zeros(1)]
@@ -66,7 +69,14 @@ def lowered(
         else [graph.call_function(operators.getitem, (call, k)) for k in results]
     )
     graph.output([*places, *taken])
-    return finished(graph, tensors), tensors
+    return finished(graph if operator in RULES else decomposed(graph, tensors), tensors), tensors
+
+
+def decomposed(graph: fx.Graph, tensors: Sequence[Tensor]) -> fx.Graph:
+    """A graph without the operators that have no rule, as capture's second pass makes it."""
+    whole = fx.GraphModule(torch.nn.Module(), graph)
+    again = torch.func.functionalize(whole)
+    return make_fx(again, decomposition_table=table(), tracing_mode="fake")(*tensors).graph
 
 
 def finished(graph: fx.Graph, tensors: Sequence[Tensor]) -> Program:

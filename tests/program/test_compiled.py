@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from tests.program import test_execute, test_families, test_lowering
+from tests.program import cases, test_execute, test_families
 from tests.program.helpers import program_of, same, threads
 from tests.program.models import TRAININGS, attention, seeded
 from tests.program.reference_run import reference_run
@@ -31,7 +31,7 @@ def ran(program: Program, executor: CompiledExecutor, state, batch, moment: Mome
 def test_every_operator_gives_the_interpreters_bits():
     """Protects solvers: whatever PyTorch operator a step holds, its native code computes the node
     that the court would try."""
-    names, programs, states = zip(*test_lowering.programs(), strict=True)
+    names, programs, states = zip(*cases.programs(), strict=True)
     executors = CompiledExecutor.several([(p.nodes, p.outputs) for p in programs], QUICK)
     moment = Moment(seed=7, step=3)
     for program, executor, state, name in zip(programs, executors, states, names, strict=True):

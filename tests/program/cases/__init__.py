@@ -1,0 +1,22 @@
+"""What every lowering rule and every decomposition is tried with.
+
+Whoever adds one adds its cases to a module beside this one: arguments of the operator, whose
+result PyTorch gives too.
+"""
+
+from tests.program.cases import core, gradients
+from tests.program.cases.tools import APART, CASES, CLOSE, FIRST, b, f, i, programs, split
+
+__all__ = [
+    "APART",
+    "CASES",
+    "CLOSE",
+    "FIRST",
+    "b",
+    "core",
+    "f",
+    "gradients",
+    "i",
+    "programs",
+    "split",
+]
