@@ -18,7 +18,7 @@ from rich.table import Table
 from worker import daemon, logs
 from worker.chain import ChainError, Clients, Receipt, redact
 from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
-from worker.daemon import Busy
+from worker.places import Busy, check_folders, check_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -156,8 +156,10 @@ def run(ctx: click.Context, path: Path, as_json: bool, once: bool, build: str) -
 def check(path: Path, as_json: bool) -> None:
     """Check the config, the node, the contracts and the key; show balances and stake."""
     config = Config.load(path)
-    clients = daemon.open_clients(config, load_account(config.key))
-    daemon.open_store(config)
+    check_folders(config.data)
+    account = load_account(config.key)
+    clients = daemon.open_clients(config, account)
+    check_store(daemon.open_store(config))
     found = survey(config, clients)
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -221,6 +223,7 @@ def acting(path: Path) -> Iterator[tuple[Config, Clients]]:
         raise ConfigError(
             f"this sends transactions, and there is no key; give one by {KEY_SOURCES}"
         )
+    check_folders(config.data)
     folder = config.data.folder
     with daemon.locked(folder / "lock", f"the data folder {folder}"):
         clients = daemon.open_clients(config, account)

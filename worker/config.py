@@ -6,6 +6,7 @@ relative to the config file.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import is_address
 
-from worker.tables import TableError, check_sections, from_table, read_tables
+from worker.tables import TableError, at_home, check_sections, from_table, read_tables
+from worker.texts import TextError, read_text
+
+log = logging.getLogger(__name__)
 
 ROLES = ("solver", "verifier", "challenger")
 KEY_SOURCES = "ASSAY_KEY, ASSAY_KEY_FILE, or [key] keystore with ASSAY_PASSWORD(_FILE)"
@@ -214,7 +218,7 @@ class Config:
                 raise ConfigError(f"[{name}] is missing; {HELP}")
         store = sections["data"].store
         if "://" not in store:
-            store = str(folder / Path(store).expanduser())
+            store = str(folder / at_home("data.store", store, ConfigError))
             sections["data"] = replace(sections["data"], store=store)
         return cls(**sections)
 
@@ -266,9 +270,12 @@ def load_account(
                 "to a file that holds it, or ASSAY_PASSWORD"
             )
         try:
-            secret = Account.decrypt(key.keystore.read_text(), password)
-        except OSError as error:
-            raise ConfigError(f"key.keystore cannot be read: {error}") from None
+            secret = Account.decrypt(read_text(key.keystore), password)
+        except TextError as error:
+            raise ConfigError(
+                f"key.keystore = {str(key.keystore)!r} cannot be read ({error}); name a keystore "
+                "file that this user may read"
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise ConfigError(
                 f"key.keystore = {str(key.keystore)!r} does not open: it is no keystore, or the "
@@ -279,7 +286,17 @@ def load_account(
     try:
         return Account.from_key(text)
     except Exception:
-        raise ConfigError(f"{given[0]} holds no key: it must be 64 hex digits") from None
+        where = environment.get("ASSAY_KEY_FILE") if given[0] == "ASSAY_KEY_FILE" else None
+        raise ConfigError(
+            f"{given[0]}{f' = {where!r}' if where else ''} holds no key: it must be 64 hex digits, "
+            "with or without 0x, and nothing else"
+        ) from None
+
+
+def key_file(key: KeyConfig, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that the key is read from, where it is read from one."""
+    path = key.keystore or environment.get("ASSAY_KEY_FILE")
+    return Path(path).expanduser() if path else None
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str | None:
@@ -288,9 +305,21 @@ def _secret(environment: Mapping[str, str], name: str) -> str | None:
         return value.strip()
     if path := environment.get(f"{name}_FILE"):
         try:
-            return Path(path).read_text().strip()
-        except OSError as error:
-            raise ConfigError(f"{name}_FILE cannot be read: {error}") from None
+            text = read_text(Path(path)).strip()
+        except TextError as error:
+            raise ConfigError(
+                f"{name}_FILE = {path!r} cannot be read ({error}); name a file that this user may "
+                "read"
+            ) from None
+        mode = Path(path).expanduser().stat().st_mode & 0o777
+        if mode & 0o077:
+            log.warning(
+                "%s_FILE = %r may be read by other users of this machine (mode %o): chmod 600 it",
+                name,
+                path,
+                mode,
+            )
+        return text
     return None
 
 

@@ -30,8 +30,9 @@ from worker.chain import (
     connect,
     open_rpc,
 )
-from worker.config import Config
+from worker.config import Config, key_file
 from worker.metrics import Metrics
+from worker.places import Busy, check_folders, held_key
 
 if TYPE_CHECKING:
     from worker.store import Store
@@ -69,10 +70,6 @@ class Build(Protocol):
         metrics: Metrics,
         stop: threading.Event,
     ) -> Sequence[Role]: ...
-
-
-class Busy(Exception):
-    """Another daemon has the data folder or the key."""
 
 
 def load_build(name: str = BUILD) -> Build:
@@ -268,12 +265,15 @@ def run(
     stop = stop or threading.Event()
     metrics = Metrics()
     with ExitStack() as held:
+        check_folders(config.data)
         folder = config.data.folder
         held.enter_context(locked(folder / "lock", f"the data folder {folder}"))
         clients = open_clients(config, account, metrics)
         if account:
             lock = key_lock(clients.deployment.chain_id, clients.address)
             held.enter_context(locked(lock, f"the key of {clients.address}"))
+            if path := key_file(config.key):
+                held.enter_context(held_key(path))
         if config.metrics.port:
             metrics.serve(config.metrics.port)
         make = load_build(build)

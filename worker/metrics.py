@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from web3.types import TxReceipt
 
+from worker.config import ConfigError
+
 
 class Metrics:
     """Counters of one daemon, in a registry of its own. Nothing listens until `serve` is called."""
@@ -40,5 +42,13 @@ class Metrics:
         self.gas.labels(label).inc(receipt["gasUsed"])
 
     def serve(self, port: int, host: str = "127.0.0.1") -> None:
-        """Answers at http://host:port/metrics until the process ends."""
-        start_http_server(port, addr=host, registry=self.registry)
+        """Answers at http://host:port/metrics until the process ends. Raises ConfigError."""
+        try:
+            start_http_server(port, addr=host, registry=self.registry)
+        except OSError as error:
+            raise ConfigError.of(
+                "metrics.port",
+                port,
+                f"must be a free port of {host} ({error.strerror})",
+                "stop what uses it, or name another; 0 serves nothing",
+            ) from None

@@ -8,6 +8,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
+from worker.texts import TextError, read_text
+
 
 class TableError(ValueError):
     """A file cannot be used; the message names the field, its value, the rule and the remedy."""
@@ -28,15 +30,23 @@ class TableError(ValueError):
 def read_tables(path: Path, error: type[TableError], remedy: str) -> dict[str, Any]:
     """A TOML file. remedy: what to do where there is none."""
     try:
-        text = path.read_text()
-    except OSError as why:
-        raise error(f"{path} cannot be read ({why.strerror}); {remedy}") from why
-    except UnicodeDecodeError as why:
-        raise error(f"{path} is not TOML: it is not UTF-8 ({why.reason})") from why
+        text = read_text(path)
+    except TextError as why:
+        raise error(f"{path} cannot be read ({why}); {remedy}") from why
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
         raise error(f"{path} is not TOML: {why}") from why
+
+
+def at_home(name: str, value: str, error: type[TableError]) -> Path:
+    """A path in which `~` is the user's home."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise error.of(
+            name, value, "this user has no home that ~ could stand for", "write the path in full"
+        ) from None
 
 
 def check_sections(
@@ -73,7 +83,7 @@ def _value(name: str, hint: Any, value: Any, folder: Path, error: type[TableErro
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint in (Path, Path | None):
         check("a path in quotes", isinstance(value, str) and value != "")
-        return folder / Path(value).expanduser()
+        return folder / at_home(name, value, error)
     if hint is str:
         check("text in quotes", isinstance(value, str))
     elif hint is bool:

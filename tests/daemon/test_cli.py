@@ -143,3 +143,22 @@ def test_amounts_are_exact():
     for text in ("1.5", "-1", "nan", "inf", "x"):
         with pytest.raises(Exception, match=r"must be|no number"):
             units(text, 0)
+
+
+@pytest.mark.parametrize("content", ["", '{"chain_id": 1', "[1]", '{"nonsense": 1}', '"text"'])
+def test_a_damaged_outbox_is_named_with_the_way_out(home, call, content):
+    """Protects from a stack trace after a lost power supply, and from deleting what is needed."""
+    home.outbox.parent.mkdir(exist_ok=True)
+    home.outbox.write_text(content)
+    output = call("withdraw", code=Exit.CHAIN)
+    assert str(home.outbox) in output.replace("\n", "")
+    assert "is damaged" in output and "move the file away" in output
+
+
+def test_check_refuses_what_cannot_be_written_to(home, call):
+    text = home.config.read_text()
+    (home.folder / "file").write_text("")
+    home.config.write_text(text.replace('store = "store"', 'store = "file/store"'))
+    assert "data.store: " in call("check", code=Exit.CONFIG)
+    home.config.write_text(text.replace('folder = ".assay"', 'folder = "file/data"'))
+    assert "data.folder = " in call("check", code=Exit.CONFIG)

@@ -1,7 +1,9 @@
 """A config that cannot be used is refused with its field, its value, the rule and the remedy."""
 
+import codecs
 import json
 import tomllib
+import traceback
 from pathlib import Path
 
 import pytest
@@ -187,7 +189,7 @@ def test_keys_that_are_none_or_two_are_refused(tmp_path):
     assert "hunter2" not in str(refused.value)
     with pytest.raises(ConfigError, match="both given"):
         load_account(KeyConfig(), {"ASSAY_KEY": KEY, "ASSAY_KEY_FILE": "x"})
-    with pytest.raises(ConfigError, match="ASSAY_KEY_FILE cannot be read"):
+    with pytest.raises(ConfigError, match=r"ASSAY_KEY_FILE = .* cannot be read"):
         load_account(KeyConfig(), {"ASSAY_KEY_FILE": str(tmp_path / "none")})
 
 
@@ -203,3 +205,71 @@ def test_a_fraction_is_exact_for_any_amount():
     pricing = PricingConfig(fraction=0.9)
     assert pricing.bid(10**30) == 9 * 10**29
     assert pricing.bid(1) is None
+
+
+# --- files as people's editors write them --------------------------------------------------------
+
+MARKED = [("utf-8", b""), ("utf-8", codecs.BOM_UTF8), ("utf-16-le", codecs.BOM_UTF16_LE)]
+
+
+@pytest.mark.parametrize("encoding, mark", MARKED)
+def test_configs_and_keys_may_begin_with_a_mark(tmp_path, encoding, mark):
+    """Protects users of Windows' editors and shells, which mark what they write."""
+    (tmp_path / "key").write_bytes(mark + f"{KEY}\r\n".encode(encoding))
+    address = Account.from_key(KEY).address
+    assert load_account(KeyConfig(), {"ASSAY_KEY_FILE": f"{tmp_path}/key"}).address == address
+    path = tmp_path / "worker.toml"
+    path.write_bytes(mark + EXAMPLE.encode(encoding))
+    assert Config.load(path, {}) == load(tmp_path, EXAMPLE)
+
+
+def test_a_tilde_is_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text(KEY)
+    address = Account.from_key(KEY).address
+    assert load_account(KeyConfig(), {"ASSAY_KEY_FILE": "~/key"}).address == address
+
+    def homeless(self):
+        if str(self).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return self
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(ConfigError, match=r"'~/key' cannot be read \(this user has no home that ~"):
+        load_account(KeyConfig(), {"ASSAY_KEY_FILE": "~/key"})
+    with pytest.raises(ConfigError, match=r"data.folder = '~/data': this user has no home that"):
+        load(tmp_path, EXAMPLE.replace('folder = ".assay"', 'folder = "~/data"'))
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (None, r"'.*/key' cannot be read \(No such file or directory\)"),
+        ("folder", r"'.*/key' cannot be read \(Is a directory\)"),
+        (b"\xff\x00hidden\xfe", r"'.*/key' cannot be read \(it is not text in UTF-8\)"),
+        (b"hunter2", r"'.*/key' holds no key: it must be 64 hex digits"),
+        (b"", r"'.*/key' holds no key"),
+    ],
+)
+def test_a_key_file_that_is_none_is_named_and_not_repeated(tmp_path, content, said):
+    """Protects the key: whatever is wrong with its file, no byte of it is shown."""
+    path = tmp_path / "key"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"^ASSAY_KEY_FILE = {said}") as refused:
+        load_account(KeyConfig(), {"ASSAY_KEY_FILE": str(path)})
+    shown = "".join(traceback.format_exception(refused.value))
+    assert not any(word in shown for word in ("hunter2", "hidden", "xff"))
+
+
+def test_a_key_that_others_may_read_is_told(tmp_path, caplog):
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    for mode, warnings in ((0o600, 0), (0o644, 1)):
+        path.chmod(mode)
+        load_account(KeyConfig(), {"ASSAY_KEY_FILE": str(path)})
+        assert len(caplog.records) == warnings
+    assert "may be read by other users of this machine (mode 644): chmod 600 it" in caplog.text
+    assert KEY not in caplog.text

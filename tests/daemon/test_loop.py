@@ -9,8 +9,9 @@ from eth_account import Account
 
 from worker import daemon
 from worker.chain import DryRun, Stale, Unconfirmed
-from worker.daemon import Busy, Daemon, locked, secret_of
+from worker.daemon import Daemon, locked, secret_of
 from worker.metrics import Metrics
+from worker.places import Busy
 
 
 class Role:

@@ -12,7 +12,7 @@ from tests.chain import chains
 from tests.daemon.roles import ENOUGH
 from worker.chain import WrongDeployment, connect
 from worker.cli import Exit
-from worker.daemon import Busy
+from worker.places import Busy
 
 wait_for = chains.wait_for
 

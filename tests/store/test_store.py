@@ -346,7 +346,10 @@ def test_a_file_that_may_not_be_read_is_told_as_such(artifacts, monkeypatch):
     artifacts.put_bytes("journal", digest(b"x"), b"x")
     for error, said in (
         (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
-        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (
+            ConnectionResetError(errno.ECONNRESET, "reset by peer"),
+            "reset by peer",
+        ),
         (RuntimeError("503 Slow Down"), "RuntimeError: 503 Slow Down"),
     ):
 

@@ -28,12 +28,18 @@ def write_json(path: Path, value: Any) -> None:
     sync_folder(path.parent)
 
 
+class Damaged(ValueError):
+    """A file does not hold what was written to it; says which file, and nothing of its content."""
+
+
 def read_json(path: Path) -> Any | None:
-    """None where there is no such file."""
+    """None where there is no such file. Raises `Damaged` for what is not JSON, OSError."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError:
+        raise Damaged(f"{path} is damaged: it holds no JSON") from None
 
 
 def remove(path: Path) -> None:

@@ -27,7 +27,7 @@ from worker.chain.errors import (
     is_tester_failure,
     revert_data,
 )
-from worker.chain.files import read_json, remove, write_json
+from worker.chain.files import Damaged, read_json, remove, write_json
 from worker.chain.types import ZERO_ADDRESS
 
 log = logging.getLogger(__name__)
@@ -115,8 +115,15 @@ class Sender:
         """The transaction whose receipt has not been seen yet."""
         if self._outbox is None:
             return self._in_memory
-        entry = read_json(self._outbox)
-        return Sent(**{**entry, "others": tuple(entry.get("others", ()))}) if entry else None
+        try:
+            entry = read_json(self._outbox)
+            return Sent(**{**entry, "others": tuple(entry.get("others", ()))}) if entry else None
+        except (Damaged, TypeError, AttributeError):
+            raise ChainError(
+                f"{self._outbox} is damaged. It held the last transaction of {self.address}, which "
+                "may be mined still. Wait some minutes, move the file away and start again: what "
+                "has been done stands on the chain, and is read from there"
+            ) from None
 
     def send(self, to: str, data: bytes, label: str, value: int = 0) -> TxReceipt:
         """The receipt of the call, once it is mined and has succeeded.

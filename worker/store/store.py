@@ -119,6 +119,27 @@ class Store:
         """Something is stored there; only reading it tells whether it is right."""
         return bool(self._fs.exists(self.path(kind, address)))
 
+    def probe(self) -> None:
+        """Writes a small file, reads it and removes it: `Unwritable` or `Unreadable` if not."""
+        path = f"{self._base}/probe/{uuid4().hex}"
+        text = b"written by a worker of Assay, to see whether it can"
+        try:
+            self._write(path, text)
+        except Exception as error:
+            raise Unwritable(
+                f"{self.url} cannot be written to: {_told(error)}; make room there, let this user "
+                "write, or name another store"
+            ) from error
+        try:
+            if self._fs.cat_file(path) != text:
+                raise OSError("it gives back other bytes than it was given")
+            self._fs.rm(path)
+        except Exception as error:
+            raise Unreadable(
+                f"{self.url} does not give back what it took: {_told(error)}; let this user read "
+                "and remove there, or name another store"
+            ) from error
+
     # --- bytes -----------------------------------------------------------------------------------
 
     def put_bytes(self, kind: str, address: bytes, data: bytes) -> None:

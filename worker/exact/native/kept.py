@@ -70,7 +70,7 @@ def _own(why: str) -> Path:
     return folder
 
 
-def kept(key: str, suffix: str, make: Callable[[Path], None]) -> Path:
+def kept(key: str, suffix: str, make: Callable[[Path], object]) -> Path:
     """The file of this key, whole: the one that is kept, or what `make` writes to the path it gets.
 
     Many processes may ask for the same one at once: each finds a whole file or makes its own.
