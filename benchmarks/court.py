@@ -148,9 +148,9 @@ def large_choice(
         fills = (1, FILL_BITS, FILL_BITS)
         views = [v.pad(before, after, fill) for v, fill in zip(views, fills, strict=True)]
     chosen = builder.map(Map.WHERE, *views, dtype=F32)
-    for number in range(GPT_NODES - len(builder.nodes)):
-        builder.constant(number, I64)
-    program = Program(tuple(builder.nodes), (x.node, y.node), ("x", "y"))
+    more = [builder.constant(k, I64) for k in range(GPT_NODES - len(builder.nodes))]
+    outputs = tuple(v.node for v in (x, y, chosen, *more))
+    program = Program(tuple(builder.nodes), outputs, ("x", "y"))
     generator = torch.Generator().manual_seed(0)
     state = [torch.randn(own, generator=generator) for _ in range(2)]
     a, b = state

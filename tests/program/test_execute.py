@@ -292,6 +292,18 @@ def test_a_coordinate_beyond_64_bits_does_not_wrap_into_the_operand():
     assert not found[0] and bool(found[1:].all())
 
 
+@pytest.mark.parametrize("fill", [2**53 + 1, 2**63 - 1, 2**63, 2**64 - 2**53 - 1])
+@pytest.mark.parametrize("index_map", [(-1, 1), (4, -1), (3, -2), (-8, 5)])
+def test_a_fill_of_64_bits_keeps_all_of_them(fill, index_map):
+    """Protects honest workers: an integer on its way through a double loses its last bits, and the
+    court, which has them, convicts whoever committed the rest."""
+    nodes = (
+        Node(Kind.SOURCE, Source.STATE, I64, (4,), (), (0,)),
+        Node(Kind.MAP, Map.COPY, I64, (6,), (Input(0, I64, (4,), index_map, fill),)),
+    )
+    follow(Program(nodes, (0, 1), ("x",)), [torch.arange(4)], [])
+
+
 def test_an_axis_of_one_element_may_have_any_stride():
     """Protects workers from a sound record whose unused stride overflows."""
     x = torch.arange(6.0).view(2, 3)

@@ -104,9 +104,8 @@ def test_a_program_survives_its_file(tmp_path):
 def test_a_root_changes_with_anything_in_the_program():
     """Protects tasks: another record, another order or another output is another program."""
     program = tiny()[0]
-    outputs = list(program.outputs)
-    outputs[-1] -= 1
-    others = [Program(program.nodes, tuple(outputs), program.state_names)]
+    outputs = (*program.outputs, program.outputs[-1] - 1)
+    others = [Program(program.nodes, outputs, program.state_names)]
     nodes = list(program.nodes)
     k = next(i for i, n in enumerate(nodes) if n.kind == Kind.SOURCE and n.fn == Source.CONSTANT)
     n = nodes[k]

@@ -429,6 +429,10 @@ WRONG_PROGRAMS = [
         (*NODES, replace(NODES[3], attributes=(1, 2, 2, 3, 13))), (0,), 1,
         "node 2 is not quantised to 13 bits",
     ),
+    # what no run computes, and a trace would have to hold
+    (NODES, (0, 3, 6), 1, "node 5 .*: no output needs it"),
+    (NODES, (0, 3, 5), 1, "node 4 .*: no output needs it"),
+    ((*NODES, RANDOM), (0, 3, 5, 6), 1, "node 7 .*: no output needs it"),
 ]  # fmt: skip
 
 
@@ -441,9 +445,9 @@ def test_a_malformed_program_is_refused_by_its_rule(nodes, outputs, states, rule
 
 def test_sound_programs_pass():
     """Protects honest programs from the rules for whole programs."""
-    check_program(NODES, (0, 3, 4), 1)
+    check_program(NODES, (0, 3, 5, 6), 1)
     for fill in (0, 128, 2**32 - 96, 0x7FFFFFFF):
-        check_program(changed(2, operand(NODES[2], 1, fill=fill)), (0,), 1)
+        check_program(changed(2, operand(NODES[2], 1, fill=fill)), (0, 3, 5, 6), 1)
     error = None
     try:
         Program((*NODES, replace(COPY, fn=99)), (0,), ("x",))

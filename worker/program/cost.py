@@ -1,7 +1,7 @@
 """What a step costs: operations, memory traffic, memory, and the work units that are paid for.
 
 Everything is counted from the records alone, so anyone who has the program has the same numbers; no
-clock and no machine comes in. What no output needs is never run, and counts nothing.
+clock and no machine comes in.
 
 **FLOPs** count scalar operations; those of integers and booleans count like those of floats.
 
@@ -143,13 +143,11 @@ def summarise(
     nodes: Sequence[Node], outputs: Sequence[int], state_count: int, root: bytes
 ) -> Summary:
     """Counts a well-formed program."""
-    needed = _needed(nodes, outputs)
-    inner = _inner(nodes, outputs, needed)
-    reads = {n: _reads(nodes, inner, n) for n in needed}
+    inner = _inner(nodes, outputs)
+    reads = [_reads(nodes, inner, n) for n in range(len(nodes))]
     shares: dict[str, Share] = {}
     read = written = 0
-    for n in needed:
-        node = nodes[n]
+    for n, node in enumerate(nodes):
         given = node.kind == Kind.SOURCE and node.fn in (Source.STATE, Source.BATCH)
         out = 0 if n in inner or given else node_bytes(node)
         taken = 0 if n in inner else sum(reads[n].values())
@@ -171,7 +169,7 @@ def summarise(
         bytes_written=written,
         state_bytes=held[Source.STATE],
         batch_bytes=held[Source.BATCH],
-        peak_bytes=sum(held.values()) + _peak(nodes, outputs, needed, inner, reads),
+        peak_bytes=sum(held.values()) + _peak(nodes, outputs, inner, reads),
         trace_bytes=sum(node_bytes(node) for node in nodes),
         trace_elements=sum(node.count for node in nodes),
     )
@@ -187,30 +185,19 @@ def _held(nodes: Sequence[Node], source: Source) -> int:
     return sum(found.values())
 
 
-def _needed(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
-    """The nodes that the outputs follow from, in order."""
-    found: set[int] = set()
-    stack = list(outputs)
-    while stack:
-        n = stack.pop()
-        if n not in found:
-            found.add(n)
-            stack.extend(i.node for i in nodes[n].inputs)
-    return sorted(found)
-
-
-def _inner(nodes: Sequence[Node], outputs: Sequence[int], needed: Sequence[int]) -> set[int]:
+def _inner(nodes: Sequence[Node], outputs: Sequence[int]) -> set[int]:
     """Exponents and integers that only products, sums and scatters take."""
-    users: dict[int, list[int]] = {n: [] for n in needed}
-    for n in needed:
-        for operand in nodes[n].inputs:
+    users: list[list[int]] = [[] for _ in nodes]
+    for n, node in enumerate(nodes):
+        for operand in node.inputs:
             users[operand.node].append(n)
     inner: set[int] = set()
-    for n in reversed(needed):
+    given = frozenset(outputs)
+    for n in reversed(range(len(nodes))):
         node = nodes[n]
         integers = node.kind == Kind.MAP and node.fn == Map.QUANTISE
         exponents = node.kind == Kind.REDUCE and node.fn == Reduce.EXPONENT
-        kept = n in outputs or not all(u in inner or _adds(nodes[u]) for u in users[n])
+        kept = n in given or not all(u in inner or _adds(nodes[u]) for u in users[n])
         if (integers or exponents) and not kept:
             inner.add(n)
     return inner
@@ -241,24 +228,25 @@ def _reads(nodes: Sequence[Node], inner: set[int], n: int) -> dict[int, int]:
 def _peak(
     nodes: Sequence[Node],
     outputs: Sequence[int],
-    needed: Sequence[int],
     inner: set[int],
-    reads: dict[int, dict[int, int]],
+    reads: list[dict[int, int]],
 ) -> int:
     """The most that lives at once, beside state and batch."""
-    run = [n for n in needed if n not in inner]
+    run = [n for n in range(len(nodes)) if n not in inner]
     last = {source: n for n in run for source in reads[n]}
+    given = frozenset(outputs)
     live: dict[int, int] = {}
-    most = 0
+    held = most = 0
     for n in run:
         node = nodes[n]
         if node.kind != Kind.SOURCE or node.fn not in (Source.STATE, Source.BATCH):
             live[n] = node_bytes(node)
+            held += live[n]
         inside = {i.node for i in node.inputs if i.node in inner}
-        most = max(most, sum(live.values()) + sum(node_bytes(nodes[i]) for i in inside))
+        most = max(most, held + sum(node_bytes(nodes[i]) for i in inside))
         for source in reads[n]:
-            if last[source] == n and source not in outputs:
-                live.pop(source, None)
+            if last[source] == n and source not in given:
+                held -= live.pop(source, 0)
     return most
 
 

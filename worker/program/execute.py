@@ -6,7 +6,7 @@ from its floats at once, without the exponents and integers that are nodes of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worker import exact
 from worker.program.codes import DTYPES, F32, SUM_BITS, Kind, Map, Reduce, Source
+from worker.program.needed import cone, needed
 from worker.program.operands import Reader, constant, reader
 from worker.program.records import Input, Node
 
@@ -71,10 +72,10 @@ class Executor:
         it depends on is computed.
         """
         asked = range(len(self.nodes)) if wanted is None else frozenset(wanted)
-        needed = _cone(asked, [tuple(i.node for i in node.inputs) for node in self.nodes])
-        last = {i.node: n for n in needed for i in self.nodes[n].inputs}
+        order = needed(self.nodes, asked)
+        last = {i.node: n for n in order for i in self.nodes[n].inputs}
         values: dict[int, Tensor] = {}
-        for index in needed:
+        for index in order:
             node, evaluate = self.nodes[index], self._steps[index]
             if node.kind == Kind.SOURCE:
                 value = _source(node, index, state, batch, moment, evaluate)
@@ -251,30 +252,17 @@ def _plan(
         n: fused[n][0] if n in fused else tuple(i.node for i in node.inputs)
         for n, node in enumerate(nodes)
     }
-    order = _cone(outputs, operands)
+    order = cone(outputs, operands)
     last = {o: n for n in order for o in operands[n]}
     dead: dict[int, list[int]] = {}
+    given = frozenset(outputs)
     for o, n in last.items():
-        if o not in outputs:
+        if o not in given:
             dead.setdefault(n, []).append(o)
     return [
         (n, operands[n], fused[n][1] if n in fused else steps[n], tuple(dead.get(n, ())))
         for n in order
     ]
-
-
-def _cone(
-    wanted: Collection[int], operands: Mapping[int, Sequence[int]] | Sequence[Sequence[int]]
-) -> list[int]:
-    """What the wanted nodes depend on, themselves included, in order."""
-    needed: set[int] = set()
-    stack = list(wanted)
-    while stack:
-        n = stack.pop()
-        if n not in needed:
-            needed.add(n)
-            stack.extend(operands[n])
-    return sorted(needed)
 
 
 def float_rows(nodes: Sequence[Node], q: int, e: int, bits: int) -> int | None:

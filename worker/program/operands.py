@@ -83,7 +83,8 @@ def _padded(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader 
     fill = _element(operand.fill, operand.dtype).item()
 
     def read(x: Tensor) -> Tensor:
-        around = torch.nn.functional.pad(x.reshape(operand.shape), pads, value=fill).contiguous()
+        # `nn.functional.pad` takes its value as a double, which holds no integer beyond 2^53
+        around = torch.constant_pad_nd(x.reshape(operand.shape), pads, fill).contiguous()
         seen = around.as_strided(shape, strides, offset + around.storage_offset())
         return seen.flip(flips) if flips else seen
 

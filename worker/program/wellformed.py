@@ -20,6 +20,7 @@ from worker.program.codes import (
     Reduce,
     Source,
 )
+from worker.program.needed import needed
 from worker.program.records import Input, Node
 
 MAX_RANK = 8
@@ -66,6 +67,10 @@ def check_program(nodes: Sequence[Node], outputs: Sequence[int], state_count: in
     for position, output in enumerate(outputs):
         _require(0 <= output < len(nodes), f"output {position} is node {output}, which is none")
     _check_sources(nodes, outputs, state_count)
+    if len(kept := needed(nodes, outputs)) < len(nodes):
+        # No run computes it, and the trace of a dispute would have to hold it.
+        spare = next(n for n, k in enumerate([*kept, len(nodes)]) if n != k)
+        raise MalformedProgram(f"node {spare} ({nodes[spare]!r}): no output needs it")
 
 
 def _check_integers(nodes: Sequence[Node], node: Node) -> None:

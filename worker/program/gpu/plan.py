@@ -268,6 +268,7 @@ class _Planner:
             if node.kind == Kind.SOURCE and node.fn == Source.STATE
         }
         outputs = self.graph.outputs
+        given = Counter(outputs)
         made = {n: moment for moment, call in enumerate(self.made.calls) for n in call.written}
         for i, source in states.items():
             n = outputs[i]
@@ -276,8 +277,8 @@ class _Planner:
                 moment is not None
                 and source in self.made.calls[moment].plain
                 and last[source] == moment
-                and source not in outputs
-                and outputs.count(n) == 1
+                and source not in given
+                and given[n] == 1
                 and self._alike(source, n)
             ):
                 self.made.renewed[n] = source

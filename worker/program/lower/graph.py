@@ -16,6 +16,7 @@ from worker.program.builder import Builder
 from worker.program.lower.constants import vector
 from worker.program.lower.pointwise import dtype_code
 from worker.program.lower.registry import RULES, Unsupported
+from worker.program.needed import pruned
 from worker.program.records import Node
 from worker.program.views import View
 
@@ -160,20 +161,5 @@ def _refuse_unknown(graph: fx.Graph) -> None:
 
 def _finish(builder: Builder, outputs: list[View]) -> Lowered:
     """Drops the nodes that no output needs, and numbers the rest anew."""
-    needed: set[int] = set()
-    stack = [v.node for v in outputs]
-    while stack:
-        index = stack.pop()
-        if index not in needed:
-            needed.add(index)
-            stack.extend(i.node for i in builder.nodes[index].inputs)
-    number = {old: new for new, old in enumerate(sorted(needed))}
-    nodes = []
-    for old in sorted(needed):
-        node = builder.nodes[old]
-        inputs = tuple(
-            type(i)(number[i.node], i.dtype, i.shape, i.map, i.fill) for i in node.inputs
-        )
-        nodes.append(Node(node.kind, node.fn, node.dtype, node.shape, inputs, node.attributes))
-    origins = tuple(builder.origins[old] for old in sorted(needed))
-    return Lowered(tuple(nodes), tuple(number[v.node] for v in outputs), origins)
+    nodes, numbers, kept = pruned(builder.nodes, [v.node for v in outputs])
+    return Lowered(nodes, numbers, tuple(builder.origins[old] for old in kept))
