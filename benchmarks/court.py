@@ -236,7 +236,7 @@ def digits_dispute(chain: NodeChain) -> Played:
     """Step 17 of the first 50 of the digits job: the gradient of the first layer's weights."""
     torch.manual_seed(0)
     job = digits()
-    program, state, data = job.capture(), job.initial_state(), job.data
+    program, state, data = job.capture(), job.initial_state(), job.tensors
     nodes = enumerate(program.nodes)
     guilty = max(i for i, n in nodes if n.kind == Kind.DOT and n.count == 64 * 64)
     return whole_segment(

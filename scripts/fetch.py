@@ -61,7 +61,7 @@ def result_of(
 
 def check_definition(definition: JobDefinition, job: Job) -> None:
     """Raises ClickException where a task's data set is not this job's."""
-    if state_root(definition.data) != job.data:
+    if state_root(definition.tensors) != job.data:
         raise click.ClickException(
             f"the task's data set is {job.data.hex()}, which is not that of the job that was "
             "named: name the one that was posted"

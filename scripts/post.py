@@ -47,7 +47,7 @@ def prepare(
     """
     program = program or definition.capture()
     job = definition.job(program)
-    put_job(store, program, definition.data, definition.initial_state())
+    put_job(store, program, definition.tensors, definition.initial_state())
     now = clients.now()
     terms = Terms(
         max_price=max_price,

@@ -217,7 +217,7 @@ def place(tmp_path) -> Iterator[Place]:
 def honest_states(training: TrainingJob):  # type: ignore[no-untyped-def]
     """The state after each segment, by plain recomputation."""
     program = training.capture()
-    computation = Computation(training.job(program), program, training.data)
+    computation = Computation(training.job(program), program, training.tensors)
     state, found = training.initial_state(), []
     for segment in range(computation.job.segments):
         state = computation.run_segment(segment, state).state

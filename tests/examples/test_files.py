@@ -23,7 +23,7 @@ def job_of(name: str) -> JobDefinition:
 
 def same(job: JobDefinition, other: JobDefinition) -> bool:
     """Whether both are one job but for their programs, which take long to capture."""
-    hashes = [(state_root(j.data), state_root(j.initial_state())) for j in (job, other)]
+    hashes = [(state_root(j.tensors), state_root(j.initial_state())) for j in (job, other)]
     numbers = [(j.rows, j.steps, j.segment_steps, j.seed) for j in (job, other)]
     return hashes[0] == hashes[1] and numbers[0] == numbers[1]
 

@@ -18,7 +18,7 @@ from worker.roles import Verifier, load_state, put_job
 
 def written(job: GenerationJob, program: Program) -> list[str]:
     """The texts, computed segment by segment as a worker does."""
-    computation = Computation(job.job(program), program, job.data)
+    computation = Computation(job.job(program), program, job.tensors)
     state = job.initial_state()
     for segment in range(computation.job.segments):
         state = computation.run_segment(segment, state).state
@@ -41,7 +41,7 @@ def greedy() -> list[str]:
     another attested."""
     job = generate(temperature=0.0, top_k=None)
     program, world = job.capture(), World()
-    put_job(world.store, program, job.data, job.initial_state())
+    put_job(world.store, program, job.tensors, job.initial_state())
     number, solver = world.commit(job.job(program), world.desks["solver"])
     world.play(solver, Verifier(world.desks["verifier"]))
     assert world.task(number).attested

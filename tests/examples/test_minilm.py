@@ -36,7 +36,7 @@ def program(job) -> Program:
 def world(job, program) -> World:
     """A market with the job's artifacts in its store."""
     world = World()
-    put_job(world.store, program, job.data, job.initial_state())
+    put_job(world.store, program, job.tensors, job.initial_state())
     return world
 
 
@@ -85,7 +85,7 @@ def test_embeddings_are_those_of_the_plain_model(result):
 def test_a_sentences_bits_do_not_depend_on_its_batch(job, program, result):
     """Protects shared batches: each row has the same bits among other neighbours, at another place,
     and whatever the neighbours are."""
-    tokens, mask = job.data
+    tokens, mask = job.tensors
     state = job.initial_state()
     for rows in ([3, 3, 3], [7, 3, 0]):
         (found,) = program.run(state, [tokens[rows], mask[rows]])[1]

@@ -104,7 +104,7 @@ def generation() -> Captured:
         seed=12,
     )
     program = job.capture()
-    return program, job.initial_state(), job.data
+    return program, job.initial_state(), job.tensors
 
 
 FAMILIES: dict[str, Callable[[], Captured]] = {

@@ -57,7 +57,7 @@ def posted(made: tuple[JobDefinition, Program]) -> World:
     """A market with the job's artifacts in its store."""
     job, program = made
     world = World()
-    put_job(world.store, program, job.data, job.initial_state())
+    put_job(world.store, program, job.tensors, job.initial_state())
     return world
 
 
@@ -75,7 +75,7 @@ def in_one_batch() -> list[torch.Tensor]:
     """The answers to all rows at once."""
     job, _ = answers()
     whole = inference(batch_rows=10, segment_steps=1).capture()
-    return whole.run(inference_state(job.module), job.data)[1]
+    return whole.run(inference_state(job.module), job.tensors)[1]
 
 
 def test_the_requester_gets_every_answer_in_the_data_sets_order():
@@ -167,7 +167,7 @@ def luck(step: int) -> dict[str, int]:
     for element in range(program.nodes[node].count):
         for bit in (22, 25):
             chosen = {"node": node, "element": element, "bit": bit}
-            cheat = WrongElement(named, program, job.data, step=step, **chosen)
+            cheat = WrongElement(named, program, job.tensors, step=step, **chosen)
             if not torch.equal(cheat.advance(state, step)[1][0], right[0]):
                 return chosen
     raise AssertionError("no random number decides anything")

@@ -44,7 +44,7 @@ def test_a_state_is_read_as_far_as_it_is_written():
     """Protects owners who look at a running task: a checkpoint's texts are the beginnings of the
     last one's."""
     job = generation()
-    computation = Computation(job.job(program()), program(), job.data)
+    computation = Computation(job.job(program()), program(), job.tensors)
     state = job.initial_state()
     assert job.tokens(state, program()) == [[5], [7]]
     middle = computation.run_segment(0, state)
@@ -71,19 +71,23 @@ def test_a_text_ends_with_the_token_that_stops_it():
 def test_a_jobs_hashes_are_those_of_its_parts():
     """Protects what goes on chain: the prompts are the data set, and the state holds them too."""
     job = generation()
-    assert [t.tolist() for t in job.data] == [[[5, 9, 2], [7, 0, 0]]]
+    assert [t.tolist() for t in job.tensors] == [[[5, 9, 2], [7, 0, 0]]]
     named = job.job(program())
     assert (named.rows, named.data_tensors, named.steps, named.segments) == (2, 1, 6, 2)
-    assert named.data == state_root(job.data) and named.state == state_root(job.initial_state())
+    assert named.data == state_root(job.tensors) and named.state == state_root(job.initial_state())
     with pytest.raises(JobMismatch, match="the job names"):
-        Computation(named, generation(top_k=3).capture(), job.data)
+        Computation(named, generation(top_k=3).capture(), job.tensors)
 
 
 REFUSED = [
     ({"decoder": nn.Linear(2, 2)}, "decoder=", "step(tokens, cache, position)"),
     ({"prompts": []}, "prompts=[]", "one or more tokens"),
-    ({"prompts": [[1], []]}, "prompts=[[1], []]", "one or more tokens"),
-    ({"prompts": [[-1]]}, "prompts=[[-1]]", "each 0 or greater"),
+    ({"prompts": [[1], []]}, "prompts[1]=[]", "one or more tokens"),
+    ({"prompts": [[-1]]}, "prompts[0]=[-1]", "each 0 or greater"),
+    ({"prompts": ["text"]}, "prompts[0]='text'", "one or more tokens"),
+    ({"prompts": torch.ones(1, 2)}, "prompts=tensor", "one or more tokens"),
+    ({"stop": "."}, "stop='.'", "a token"),
+    ({"decode": "utf-8"}, "decode='utf-8'", "a function"),
     ({"new_tokens": 0}, "new_tokens=0", "at least 1"),
     ({"new_tokens": 7}, "new_tokens=7", "length=9 tokens; this GPT reads 8"),
     ({"temperature": -0.5}, "temperature=-0.5", "0 or more"),

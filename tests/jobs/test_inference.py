@@ -150,7 +150,9 @@ def test_reports_that_are_not_one_epochs_are_refused():
 
 
 REFUSED = [
-    ({"data": []}, "data=set()", "same rows"),
+    ({"data": []}, "data=nothing", "at least one tensor"),
+    ({"names": "word"}, "names='word'", "a list of texts"),
+    ({"evaluate": 0.9}, "evaluate=0.9", "a function of the outputs"),
     ({"batch_rows": 0}, "batch_rows=0", "from 1 to the data set's 10 rows"),
     ({"batch_rows": 11}, "batch_rows=11", "from 1 to the data set's 10 rows"),
     ({"segment_steps": 4}, "segment_steps=4", "from 1 to steps, which is 3"),

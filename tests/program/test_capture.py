@@ -508,7 +508,7 @@ def test_dtypes_that_programs_do_not_know_are_refused_by_name():
         capture(perceptron().double())
     with pytest.raises(Unsupported, match=r"dtype torch.float16 of odd"):
         capture(Typed(torch.float16))
-    with pytest.raises(Unsupported, match=r"dtype torch.float64 of a batch tensor"):
+    with pytest.raises(Unsupported, match=r"dtype torch.float64 of the batch's tensor 0"):
         capture(perceptron(), rows=[batch()[0].double(), batch()[1]])
     with pytest.raises(Unsupported, match=r"dtype torch.float64 .*asked for at") as caught:
         capture(Calls(lambda y: y.double().float()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
+from worker.jobs.dataset import Data, checked, first_rows, rows_of
 from worker.jobs.rules import (
+    Shown,
     on_chain,
     require,
     require_batch,
     require_bits,
-    require_rows,
+    require_module,
     require_segments,
 )
 from worker.program import TRAINING_BITS, Program, capture_training, training_state
@@ -25,38 +27,55 @@ from worker.program import TRAINING_BITS, Program, capture_training, training_st
 class TrainingRecipe:
     """What to train, how, and on what: what the entry point of a job file returns.
 
-    module, loss_fn, optimizer: as for `capture_training`; the loss is of what the module returns
-    and of the target. data: tensors whose first axis counts the rows: the module's inputs, then the
-    target. schedule: the learning rate of each step, the last one of all later steps; without it,
-    the optimizer's own. clip_norm: the most that the gradients' joint norm may be. evaluate: for
-    the owner, what the finished module is worth.
+    module, loss_fn, optimizer: as for `capture_training`. data: tensors whose first axis counts the
+    rows, f32, i64, i32 or bool and finite. A list holds the module's inputs, then the target, and
+    the loss is `loss_fn(module(*inputs), target)`. A dict holds the module's arguments by name, and
+    the loss is `loss_fn(module(**batch), batch)`: so a loss may read what it likes, and a target is
+    not needed. With `loss_fn=None` the module computes the loss of all the data itself: it returns
+    it, or an output with a `loss`, as the models of `transformers` do with `labels`.
+
+    whole: every step sees all of the data in its own order, and the tensors have no axis of rows:
+    a graph's nodes and edges, a point cloud, a system to fit. The job's data set is then one row
+    (`batch_rows=1`), which the seed cannot put in another order.
+
+    schedule: the learning rate of each step, the last one of all later steps; without it, the
+    optimizer's own. clip_norm: the most that the gradients' joint norm may be. evaluate: for the
+    owner, what the finished module is worth.
 
     Raises FieldError, which names the field, the value and the rule.
     """
 
     module: nn.Module
-    loss_fn: Callable[..., Tensor]
+    loss_fn: Callable[..., Tensor] | None
     optimizer: torch.optim.Optimizer
-    data: Sequence[Tensor]
+    data: Data
+    whole: bool = False
     schedule: Sequence[float] | None = None
     clip_norm: float | None = None
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        require(isinstance(self.module, nn.Module), "module", self.module, "a torch.nn.Module")
-        require(callable(self.loss_fn), "loss_fn", self.loss_fn, "a function of output and target")
+        require_module("module", self.module)
+        require(
+            self.loss_fn is None or callable(self.loss_fn),
+            "loss_fn",
+            self.loss_fn,
+            "a function of output and target, or None where the module returns its loss",
+        )
         require(
             isinstance(self.optimizer, torch.optim.Optimizer),
             "optimizer",
             self.optimizer,
             "a torch.optim.Optimizer of the module's parameters",
         )
-        require_rows(self.data)
+        require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
+        object.__setattr__(self, "data", checked(self.data, self.whole))
         require(
-            len(self.data) >= 2,
+            len(self.data) >= 2 or isinstance(self.data, Mapping) or self.loss_fn is None,
             "data",
-            [tuple(t.shape) for t in self.data],
-            "the module's inputs, then the target",
+            Shown([list(t.shape) for t in self.tensors]),
+            "the module's inputs, then the target; without a target, a dict by name, of which "
+            "loss_fn(output, batch) reads what it needs",
         )
         if self.schedule is not None:
             rates = list(self.schedule)
@@ -73,8 +92,13 @@ class TrainingRecipe:
         )
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """The data set as it is committed to, in the program's order: [rows, ...] each."""
+        return rows_of(self.data, self.whole)
+
+    @property
     def rows(self) -> int:
-        return int(self.data[0].shape[0])
+        return int(self.tensors[0].shape[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +118,7 @@ class TrainingJob(TrainingRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_batch(self.batch_rows, self.rows)
+        require_batch(self.batch_rows, self.rows, self.whole)
         require_segments(self.steps, self.segment_steps, self.seed)
         require_bits(self.bits)
 
@@ -104,7 +128,8 @@ class TrainingJob(TrainingRecipe):
             self.module,
             self.loss_fn,
             self.optimizer,
-            [t[: self.batch_rows] for t in self.data],
+            self.data if self.whole else first_rows(self.data, self.batch_rows),
+            whole=self.whole,
             schedule=self.schedule,
             clip_norm=self.clip_norm,
             bits=self.bits,

@@ -102,7 +102,7 @@ def estimate(definition: JobDefinition, program: Program) -> Estimate:
     Raises JobMismatch where the program is not the definition's.
     """
     job = definition.job(program)
-    computation = Computation(job, program, definition.data)
+    computation = Computation(job, program, definition.tensors)
     state = definition.initial_state()
     times = []
     for _ in range(4):  # the first also chooses kernels, others on a busy machine are late
@@ -115,7 +115,7 @@ def estimate(definition: JobDefinition, program: Program) -> Estimate:
         job=job,
         summary=program.summary(),
         batch_rows=computation.batch_rows,
-        data_bytes=_bytes(definition.data),
+        data_bytes=_bytes(definition.tensors),
         program_bytes=len(program.to_bytes()),
         step_seconds=min(times),
     )

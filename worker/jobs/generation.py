@@ -14,7 +14,14 @@ from math import isfinite
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.jobs.rules import FieldError, on_chain, require, require_bits, require_segments
+from worker.jobs.rules import (
+    FieldError,
+    on_chain,
+    require,
+    require_bits,
+    require_module,
+    require_segments,
+)
 from worker.program import Generation, Program, Sampling, capture_inference, inference_state
 from worker.program.wellformed import DOT_BITS
 
@@ -43,8 +50,18 @@ class GenerationRecipe:
             self.decoder,
             "a torch.nn.Module with step(tokens, cache, position) and empty_cache(rows, length)",
         )
-        tokens = bool(self.prompts) and all(len(p) and min(p) >= 0 for p in self.prompts)
-        require(tokens, "prompts", self.prompts, "lists of one or more tokens, each 0 or greater")
+        require_module("decoder", self.decoder)
+        rule = "lists of one or more tokens, each 0 or greater"
+        listed = isinstance(self.prompts, (list, tuple)) and len(self.prompts) > 0
+        require(listed, "prompts", self.prompts, rule)
+        for number, prompt in enumerate(self.prompts):
+            sound = isinstance(prompt, (list, tuple)) and len(prompt) > 0
+            sound = sound and all(type(token) is int and token >= 0 for token in prompt)
+            require(sound, f"prompts[{number}]", prompt, rule)
+        sound = self.stop is None or (type(self.stop) is int and self.stop >= 0)
+        require(sound, "stop", self.stop, "a token, 0 or greater")
+        sound = self.decode is None or callable(self.decode)
+        require(sound, "decode", self.decode, "a function of a list of tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +101,7 @@ class GenerationJob(GenerationRecipe):
         return Generation(self.decoder, self.prompts, self.new_tokens, sampling, self.stop)
 
     @property
-    def data(self) -> Sequence[Tensor]:
+    def tensors(self) -> Sequence[Tensor]:
         """The prompts, i64 [rows, longest]; shorter ones are filled up with zeros."""
         return [self.module.tokens[:, : max(len(p) for p in self.prompts)].contiguous()]
 

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from worker.chain.types import Job
 from worker.jobs.computation import JobMismatch
+from worker.jobs.dataset import Data, checked, first_rows, rows_of
 from worker.jobs.rules import (
     on_chain,
     require,
     require_batch,
     require_bits,
-    require_rows,
+    require_module,
     require_segments,
 )
 from worker.jobs.sampling import rows_of_step
@@ -37,22 +38,43 @@ class InferenceRecipe:
     """What to run, and on what: what the entry point of a job file returns.
 
     module: in the mode that it is to run in, as a rule after `eval()`; it returns a tensor or a
-    tuple of them, whose first axes count the batch's rows. data: the module's inputs; the first
-    axis of each counts the rows. names: what the module's outputs are called in the result.
-    evaluate: for the owner, what the result is worth.
+    tuple of them, whose first axes count the batch's rows. data: the module's inputs, a list in
+    their order or a dict by name; the first axis of each counts the rows. whole: the one step sees
+    all of the data in its own order, and neither it nor the answers have an axis of rows. names:
+    what the module's outputs are called in the result. evaluate: for the owner, what the result is
+    worth.
 
     Raises FieldError, which names the field, the value and the rule.
     """
 
     module: nn.Module
-    data: Sequence[Tensor]
+    data: Data
+    whole: bool = False
     names: Sequence[str] = ()
     evaluate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        require(isinstance(self.module, nn.Module), "module", self.module, "a torch.nn.Module")
-        require_rows(self.data)
+        require_module("module", self.module)
+        require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
+        object.__setattr__(self, "data", checked(self.data, self.whole))
+        texts = not isinstance(self.names, str) and all(isinstance(n, str) for n in self.names)
+        require(texts, "names", self.names, "a list of texts, one for each output")
         require(len(set(self.names)) == len(self.names), "names", self.names, "different names")
+        require(
+            self.evaluate is None or callable(self.evaluate),
+            "evaluate",
+            self.evaluate,
+            "a function of the outputs by name",
+        )
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The data set as it is committed to, in the program's order: [rows, ...] each."""
+        return rows_of(self.data, self.whole)
+
+    @property
+    def rows(self) -> int:
+        return int(self.tensors[0].shape[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +93,9 @@ class InferenceJob(InferenceRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_batch(self.batch_rows, self.rows)
+        require_batch(self.batch_rows, self.rows, self.whole)
         require_segments(self.steps, self.segment_steps, self.seed)
         require_bits(self.bits)
-
-    @property
-    def rows(self) -> int:
-        return int(self.data[0].shape[0])
 
     @property
     def steps(self) -> int:
@@ -86,8 +104,8 @@ class InferenceJob(InferenceRecipe):
 
     def capture(self) -> Program:
         """One batch's answers as a program."""
-        example = [t[: self.batch_rows] for t in self.data]
-        return capture_inference(self.module, example, bits=self.bits)
+        example = self.data if self.whole else first_rows(self.data, self.batch_rows)
+        return capture_inference(self.module, example, bits=self.bits, whole=self.whole)
 
     def initial_state(self) -> list[Tensor]:
         return inference_state(self.module)
@@ -106,7 +124,7 @@ class InferenceJob(InferenceRecipe):
             )
         for node in program.outputs[program.state_count :]:
             shape = program.nodes[node].shape
-            if shape[:1] != (self.batch_rows,):
+            if shape[:1] != (self.batch_rows,) and not self.whole:
                 raise JobMismatch(
                     f"the module returns a tensor of shape {shape} for a batch of "
                     f"{self.batch_rows} rows; its first axis must count the rows"
@@ -146,13 +164,17 @@ def _is_state(program: Program, node: int, index: int) -> bool:
 def in_order(job: Job, program: Program, reports: Iterable[Sequence[Tensor]]) -> list[Tensor]:
     """All steps' answers in the data set's order: for each output a tensor [rows, ...].
 
-    reports: of every step, from the first to the last. Raises JobMismatch where the program's
-    reports are not the answers to one epoch's rows, each seen once.
+    reports: of every step, from the first to the last. Where the data set is one row, as one that
+    is seen whole, its answers are the one step's report, in its shapes. Raises JobMismatch where
+    the program's reports are not the answers to one epoch's rows, each seen once.
     """
     batches = {
         n.attributes[1] for n in program.nodes if (n.kind, n.fn) == (Kind.SOURCE, Source.BATCH)
     }
     shapes = [program.nodes[n].shape for n in program.outputs[program.state_count :]]
+    if job.rows == job.steps == 1 and len(batches) == 1 and shapes:
+        (report,) = reports
+        return [t.view(s) for s, t in zip(shapes, report, strict=True)]
     if len(batches) != 1 or not shapes or any(s[:1] != tuple(batches) for s in shapes):
         raise JobMismatch(f"reports of shapes {shapes} are not answers to a batch's rows")
     (batch_rows,) = batches

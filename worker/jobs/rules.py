@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.parameter import is_lazy
 
 from worker.chain.types import Job
 from worker.commit import state_root
@@ -13,6 +15,7 @@ from worker.jobs.computation import Computation
 from worker.program import Program
 from worker.program.wellformed import MOST_DOT_BITS
 
+MOST_SHOWN = 200  # characters of a value in a message
 MAX_SEGMENTS = 256  # `Market.MOST_SEGMENTS`
 
 
@@ -20,7 +23,10 @@ class JobDefinition(Protocol):
     """A job as its owner writes it: training, batch inference or generation."""
 
     @property
-    def data(self) -> Sequence[Tensor]: ...
+    def tensors(self) -> Sequence[Tensor]:
+        """The data set as it is committed to: [rows, ...] each, in the program's order."""
+        ...
+
     @property
     def rows(self) -> int: ...
     @property
@@ -43,10 +49,20 @@ class JobDefinition(Protocol):
         ...
 
 
+class Shown(str):
+    """Text that an error shows as it is, without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
 class FieldError(ValueError):
     """A field of a job that breaks a rule."""
 
     def __init__(self, field: str, value: object, rule: str) -> None:
+        said = repr(value)
+        if len(said) > MOST_SHOWN:  # a module or a long list says nothing by its whole length
+            value = Shown(f"{said[:MOST_SHOWN]}...")
         super().__init__(f"{field}={value!r}; it must be: {rule}")
         self.field, self.value, self.rule = field, value, rule
 
@@ -57,21 +73,32 @@ def require(condition: bool, field: str, value: object, rule: str) -> None:
         raise FieldError(field, value, rule)
 
 
-def require_rows(data: Sequence[Tensor]) -> int:
-    """The rows that all tensors of a data set have."""
-    tensors = isinstance(data, (list, tuple)) and all(isinstance(t, Tensor) for t in data)
-    found = [type(t).__name__ for t in data] if isinstance(data, (list, tuple)) else data
-    require(tensors, "data", found, "a list of tensors")
-    rows = {t.shape[0] if t.dim() else 0 for t in data}
-    require(len(rows) == 1 and rows != {0}, "data", rows, "all tensors have the same rows")
-    return rows.pop()
+def require_module(field: str, module: object, rule: str = "a torch.nn.Module") -> None:
+    """Raises FieldError unless it is a module whose tensors have values to begin with."""
+    require(isinstance(module, nn.Module), field, module, rule)
+    assert isinstance(module, nn.Module)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        require(
+            not is_lazy(tensor),
+            field,
+            Shown(f"a module whose {name} has no shape yet"),
+            "initialised: call it once with a batch, as its lazy layers ask for",
+        )
+        require(
+            not tensor.is_meta and not isinstance(tensor, FakeTensor),
+            field,
+            Shown(f"a module whose {name} has no values (it is on the meta device, or fake)"),
+            "one with values, from which the job starts: make it outside of torch.device('meta'), "
+            "or call to_empty(device='cpu') and load them",
+        )
 
 
-def require_batch(batch_rows: int, rows: int) -> None:
+def require_batch(batch_rows: int, rows: int, whole: bool = False) -> None:
     """Raises FieldError where a step sees no row, or one row twice."""
-    require(
-        0 < batch_rows <= rows, "batch_rows", batch_rows, f"from 1 to the data set's {rows} rows"
-    )
+    rule = f"from 1 to the data set's {rows} rows"
+    if whole:
+        rule = "1, as a data set that every step sees whole is one row"
+    require(0 < batch_rows <= rows, "batch_rows", batch_rows, rule)
 
 
 def require_segments(steps: int, segment_steps: int, seed: int) -> None:
@@ -103,12 +130,12 @@ def on_chain(definition: JobDefinition, program: Program) -> Job:
     job = Job(
         program=program.root,
         state=state_root(definition.initial_state()),
-        data=state_root(definition.data),
-        data_tensors=len(definition.data),
+        data=state_root(definition.tensors),
+        data_tensors=len(definition.tensors),
         rows=definition.rows,
         seed=definition.seed,
         steps=definition.steps,
         segment_steps=definition.segment_steps,
     )
-    Computation(job, program, definition.data)
+    Computation(job, program, definition.tensors)
     return job

@@ -76,11 +76,10 @@ class Builder:
         """Tensor `index` of the state."""
         return self.add(Node(Kind.SOURCE, Source.STATE, dtype, shape, (), (index,)))
 
-    def batch(self, tensor: int, dtype: int, shape: tuple[int, ...]) -> View:
-        """The sampled rows of data tensor `tensor`; the first axis counts them."""
-        return self.add(
-            Node(Kind.SOURCE, Source.BATCH, dtype, shape, (), (tensor, shape[0], prod(shape[1:])))
-        )
+    def batch(self, tensor: int, dtype: int, shape: tuple[int, ...], rows: int) -> View:
+        """The sampled rows of data tensor `tensor`, as many as the first axis counts, or one."""
+        attributes = (tensor, rows, prod(shape) // rows)
+        return self.add(Node(Kind.SOURCE, Source.BATCH, dtype, shape, (), attributes))
 
     def constant(self, value: float | int | bool, dtype: int) -> View:
         """A scalar."""

@@ -7,7 +7,8 @@ of ATen operators, which is then lowered to the six kinds of node.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.func import functional_call
 
 from worker.program import layers
 from worker.program.builder import DOT_BITS, Builder
-from worker.program.codes import DTYPE_CODES
+from worker.program.codes import DTYPE_CODES, Kind, Source
 from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.program import Program
@@ -39,6 +40,7 @@ def capture_training(
     schedule: Sequence[float] | None = None,
     clip_norm: float | None = None,
     bits: int = TRAINING_BITS,
+    whole: bool = False,
 ) -> Program:
     """One training step as a program.
 
@@ -47,10 +49,14 @@ def capture_training(
 
     example_batch: tensors whose first axis counts the rows of a step; only shapes and dtypes
     matter. A sequence holds the module's inputs and then the target: the loss is
-    `loss_fn(module(*batch[:-1]), batch[-1])`. A mapping holds the module's arguments by name: the
-    loss is `loss_fn(module(**batch), batch)`, or without `loss_fn` the output's own `loss`, as the
-    models of `transformers` have one where they are given `labels`. The program's batch is the
-    mapping's tensors in their order: `program.run(state, list(batch.values()))`.
+    `loss_fn(module(*batch[:-1]), batch[-1])`. A mapping holds the module's arguments by name, and
+    what else the loss reads: it is `loss_fn(module(**batch), batch)`, the module being handed what
+    its `forward` takes. Without `loss_fn` the module is given all of the
+    batch and its loss is what it returns, or the output's own `loss`, as the models of
+    `transformers` have one where they are given `labels`. The program's batch is the mapping's
+    tensors in their order: `program.run(state, list(batch.values()))`. whole: the batch is what
+    every step sees, in this order, such as a graph; its tensors have no axis of rows, and for the
+    program all of it is one row.
 
     What requires no gradient, or is not in the optimizer, is frozen: its next state is the node of
     its state itself, and the optimizer keeps no tensors of it. A parameter that the loss does not
@@ -67,22 +73,24 @@ def capture_training(
     _check_module(module)
     layout = Layout(module, optimizer, schedule)
     names, batch = _named(example_batch)
-    if names is None and len(batch) < 2:
+    if names is None and loss_fn is not None and len(batch) < 2:
         raise ValueError(
-            f"the example batch has {len(batch)} tensors; give the module's inputs, then the target"
+            f"the example batch has {len(batch)} tensors; give the module's inputs, then the "
+            "target, or without a target a mapping by name: loss_fn(output, batch)"
         )
-    if names is None and loss_fn is None:
-        raise ValueError("a batch without names needs a loss function")
-    _check_rows(batch)
+    _check_batch(names, batch, whole)
+    taken = _taken(module, names or [])
 
     def forward(tensors: dict[str, Tensor], rows: list[Tensor]) -> Tensor:
+        if names is None and loss_fn is None:
+            return _own_loss(functional_call(module, tensors, tuple(rows)))
         if names is None:
             assert loss_fn is not None
             outputs = functional_call(module, tensors, tuple(rows[:-1]))
             with layers.called(loss_fn):
                 return loss_fn(outputs, rows[-1])
         given = dict(zip(names, rows, strict=True))
-        outputs = functional_call(module, tensors, (), given)
+        outputs = functional_call(module, tensors, (), {n: given[n] for n in taken})
         if loss_fn is None:
             return _own_loss(outputs)
         with layers.called(loss_fn):
@@ -113,10 +121,15 @@ def capture_training(
         return [*after.parameters.values(), *buffers, *after.slots, loss.detach()]
 
     state = layout.initial()
-    return _lowered(traced(step, state, batch), state, batch, layout.names, bits)
+    graph = traced(step, state, batch)
+    program = _lowered(graph, state, batch, layout.names, bits, whole=whole)
+    _check_read(program, module, names or [], taken)
+    return program
 
 
-def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DOT_BITS) -> Program:
+def capture_inference(
+    module: nn.Module, example_batch: Batch, *, bits: int = DOT_BITS, whole: bool = False
+) -> Program:
     """One forward pass as a program, without a gradient, in the module's own mode.
 
     Its state is the module's parameters and buffers; what the module writes into its buffers (a
@@ -126,12 +139,13 @@ def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DO
 
     example_batch: the module's arguments in their order, or a mapping of them by name. The first
     axis of every tensor counts the rows of a step; a module that takes nothing but its buffers has
-    an empty batch. bits: as for `capture_training`, but 14 by default: nothing amplifies an error.
+    an empty batch. bits, whole: as for `capture_training`, but 14 bits by default: nothing
+    amplifies an error.
     """
     _check_module(module)
     names, batch = _named(example_batch)
     if batch:
-        _check_rows(batch)
+        _check_batch(names, batch, whole)
     parameters = dict(module.named_parameters())
     buffers = dict(module.named_buffers())
     held = [*parameters, *buffers]
@@ -153,7 +167,7 @@ def capture_inference(module: nn.Module, example_batch: Batch, *, bits: int = DO
 
     state = inference_state(module)
     graph = traced(step, state, batch)
-    return _lowered(graph, state, batch, held, bits, shaped=len(held))
+    return _lowered(graph, state, batch, held, bits, shaped=len(held), whole=whole)
 
 
 def inference_state(module: nn.Module) -> list[Tensor]:
@@ -178,13 +192,17 @@ def _lowered(
     names: Sequence[str],
     bits: int,
     shaped: int | None = None,
+    whole: bool = False,
 ) -> Program:
     if not 2 <= bits <= MOST_DOT_BITS:
         raise ValueError(f"{bits=}; products take 2 to {MOST_DOT_BITS} (20 is nearest to fp32)")
     builder = Builder(bits)
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
-    ] + [builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(batch)]
+    ] + [
+        builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape), 1 if whole else t.shape[0])
+        for i, t in enumerate(batch)
+    ]
     lowered = lower_graph(graph.graph, builder, views, shaped)
     return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins)
 
@@ -213,19 +231,52 @@ def _named(batch: Batch) -> tuple[list[str] | None, list[Tensor]]:
     return list(batch), list(batch.values())
 
 
-def _check_rows(batch: list[Tensor]) -> None:
+def _check_batch(names: list[str] | None, batch: list[Tensor], whole: bool) -> None:
     rows = {tuple(t.shape[:1]) for t in batch}
-    if len(rows) != 1 or rows == {()}:
+    if not whole and (len(rows) != 1 or rows == {()}):
         raise ValueError(
             f"the batch's tensors have shapes {[tuple(t.shape) for t in batch]}; "
-            "the first axis of each must count the same rows"
+            "the first axis of each must count the same rows (whole=True where there are none)"
         )
-    for t in batch:
+    for name, t in zip(names or range(len(batch)), batch, strict=True):
         if t.dtype not in DTYPE_CODES:
-            raise Unsupported(f"dtype {t.dtype} of a batch tensor: use float32, int64 or bool")
+            remedy = ".float()" if t.dtype.is_floating_point else ".long()"
+            raise Unsupported(
+                f"dtype {t.dtype} of the batch's tensor {name!r}: use float32, int64, int32 or "
+                f"bool, such as x{remedy}"
+            )
+        if t.numel() == 0:
+            raise ValueError(
+                f"the batch's tensor {name!r} has shape {tuple(t.shape)}; no axis may be of "
+                "length 0"
+            )
+
+
+def _taken(module: nn.Module, names: list[str]) -> list[str]:
+    """Those of a batch's names that the module's forward takes."""
+    parameters = inspect.signature(module.forward).parameters
+    if any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+        return names
+    return [n for n in names if n in parameters]
+
+
+def _check_read(
+    program: Program, module: nn.Module, names: list[str], taken: Collection[str]
+) -> None:
+    """A name that nobody knows is a mistake in writing it."""
+    read = {n.attributes[0] for n in program.nodes if (n.kind, n.fn) == (Kind.SOURCE, Source.BATCH)}
+    for index, name in enumerate(names):
+        if name not in taken and index not in read:
+            raise ValueError(
+                f"the batch's {name!r} is no argument of {type(module).__name__}.forward, which "
+                f"has {', '.join(inspect.signature(module.forward).parameters)}, and the loss does "
+                "not read it: leave it out, or mend its name"
+            )
 
 
 def _own_loss(outputs: Any) -> Tensor:
+    if isinstance(outputs, Tensor):
+        return outputs
     loss = outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
     if loss is None:
         raise ValueError(

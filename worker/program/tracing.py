@@ -16,6 +16,7 @@ from torch._decomp import get_decompositions
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
 )
 from torch.fx import traceback as fx_traceback
@@ -140,6 +141,19 @@ def _chance() -> tuple[Any, ...]:
     return random.getstate(), of_numpy["key"].tobytes(), of_numpy["pos"]
 
 
+def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
+    """Its like without elements, a new one each time: a tensor that is given twice, in state or
+    batch, is two, whose values may differ.
+
+    One of the meta device or of another FakeTensorMode stands for one of the CPU, and so does one
+    that was made under inference_mode, which no gradient may see.
+    """
+    if tensor.is_meta or isinstance(tensor, FakeTensor):
+        with mode:
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+    return mode.from_tensor(tensor.clone() if tensor.is_inference() else tensor.detach())
+
+
 def traced(
     step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
@@ -148,8 +162,7 @@ def traced(
     Traced with tensors that have no elements: it takes no memory, and no time for arithmetic.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    state = [mode.from_tensor(t.detach()) for t in state]
-    batch = [mode.from_tensor(t) for t in batch]
+    state, batch = [_empty(mode, t) for t in state], [_empty(mode, t) for t in batch]
     # batch norm's own operators change their operands in secret: they go before functionalization
     chance = _chance()
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
