@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import daemon, logs
-from worker.chain import ChainError, Clients, Receipt, redact
+from worker.chain import ChainError, Clients, Receipt
 from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
 from worker.places import Busy, check_folders, check_store
+from worker.redaction import scrub, shown_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +65,7 @@ class Commands(click.Group):
             code = next((c for kind, c in CODES.items() if isinstance(error, kind)), Exit.FAILED)
             message = str(error) if code != Exit.FAILED else f"{type(error).__name__}: {error}"
             hint = "" if code != Exit.FAILED else " (python -m worker --debug ... shows where)"
-            raise Failure(message + hint, code) from error
+            raise Failure(scrub(message + hint), code) from error
 
 
 EPILOG = """\b
@@ -181,7 +182,7 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
     unbonding, available_at = stakes.unbonding(me)
     pending = clients.sender.pending
     return {
-        "rpc": redact(config.chain.rpc),
+        "rpc": shown_url(config.chain.rpc),
         "chain": clients.deployment.chain_id,
         "block": clients.w3.eth.block_number,
         "address": me,

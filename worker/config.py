@@ -19,6 +19,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import is_address
 
+from worker.redaction import UNREADABLE, shown_url
 from worker.tables import TableError, at_home, check_sections, from_table, read_tables
 from worker.texts import TextError, read_text
 
@@ -45,21 +46,19 @@ _refuse, _at_least = ConfigError.of, ConfigError.at_least
 class ChainConfig:
     """[chain]: which node, which deployment, and how patient to be."""
 
-    rpc: str  # ASSAY_RPC in the environment comes first: a provider's URL is often a secret
+    # ASSAY_RPC in the environment comes first: a provider's URL is often a secret, and not shown
+    rpc: str = field(repr=False)
     deployment: Path  # the registry file that `ape run deploy` writes
     confirmations: int = 0  # blocks above one that is acted on
     poll_seconds: float = 5.0  # between two looks at the chain
     timeout_seconds: float = 180.0  # for a transaction to be mined
 
     def __post_init__(self) -> None:
-        if not re.match(r"^https?://[^\s/]+", self.rpc):
-            raise _refuse(
-                "chain.rpc", self.rpc, "must be an http(s) URL", "such as http://127.0.0.1:8545"
-            )
-        if "@" in self.rpc:
+        if not re.match(r"^https?://[^\s/]+", self.rpc) or shown_url(self.rpc) == UNREADABLE:
             raise ConfigError(
-                "chain.rpc holds a user name or a password: secrets have no place in a config; put "
-                "the whole URL into the environment as ASSAY_RPC"
+                "chain.rpc (or ASSAY_RPC) must be an http(s) URL such as http://127.0.0.1:8545; "
+                "its value is not shown here, as it may hold a secret; in a user name or a "
+                "password write / as %2F, : as %3A, @ as %40, # as %23"
             )
         _at_least("chain.confirmations", self.confirmations, 0)
         if not self.poll_seconds > 0:
@@ -199,15 +198,27 @@ class Config:
         """From a TOML file. Raises `ConfigError`."""
         entries = read_tables(path, ConfigError, "write one with: python -m worker init")
         _refuse_secrets(entries)
-        if rpc := environment.get("ASSAY_RPC"):
-            entries.setdefault("chain", {})["rpc"] = rpc
-        return cls.from_entries(entries, path.resolve().parent)
+        return cls.from_entries(entries, path.resolve().parent, environment.get("ASSAY_RPC"))
 
     @classmethod
-    def from_entries(cls, entries: Mapping[str, Any], folder: Path = Path()) -> Self:
-        """From nested tables, as TOML has them; paths are relative to `folder`."""
+    def from_entries(
+        cls, entries: Mapping[str, Any], folder: Path = Path(), rpc: str | None = None
+    ) -> Self:
+        """From nested tables, as TOML has them; paths are relative to `folder`.
+
+        rpc: stands for `chain.rpc`, and may hold a user and a password, which a file may not.
+        """
         hints = get_type_hints(cls)
         check_sections(entries, hints, ConfigError)
+        section = entries.get("chain")
+        chain = section if isinstance(section, Mapping) else {}
+        if "@" in str(chain.get("rpc", "")):
+            raise ConfigError(
+                "chain.rpc holds a user name or a password: secrets have no place in a config; put "
+                "the whole URL into the environment as ASSAY_RPC"
+            )
+        if rpc:
+            entries = {**entries, "chain": {**chain, "rpc": rpc}}
         sections = {
             name: from_table(name, section, entries[name], folder, ConfigError, HELP)
             for name, section in hints.items()

@@ -26,6 +26,7 @@ from worker.chain import (
     Deployment,
     DryRun,
     Stale,
+    Stopping,
     Unconfirmed,
     connect,
     open_rpc,
@@ -129,10 +130,16 @@ def secret_of(account: LocalAccount | None) -> bytes:
 
 
 def open_clients(
-    config: Config, account: LocalAccount | None, metrics: Metrics | None = None
+    config: Config,
+    account: LocalAccount | None,
+    metrics: Metrics | None = None,
+    stop: threading.Event | None = None,
 ) -> Clients:
-    """Clients for a config: checks the node, the chain and the contracts."""
-    w3 = open_rpc(config.chain.rpc)
+    """Clients for a config: checks the node, the chain and the contracts.
+
+    stop: when it is set nothing is waited for any more.
+    """
+    w3 = open_rpc(config.chain.rpc, stop=stop)
     deployment = Deployment.load(config.chain.deployment)
     return connect(
         w3,
@@ -222,6 +229,9 @@ class Daemon:
         except DryRun as dry:
             log.info(str(dry), extra={"role": name})
             return False
+        except Stopping as stopping:
+            log.info(str(stopping), extra={"role": name})
+            return False
         except Stale as stale:
             log.info(str(stale), extra={"role": name})
             return True  # the chain has changed, so there may be something else to do
@@ -268,7 +278,7 @@ def run(
         check_folders(config.data)
         folder = config.data.folder
         held.enter_context(locked(folder / "lock", f"the data folder {folder}"))
-        clients = open_clients(config, account, metrics)
+        clients = open_clients(config, account, metrics, stop)
         if account:
             lock = key_lock(clients.deployment.chain_id, clients.address)
             held.enter_context(locked(lock, f"the key of {clients.address}"))

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+from worker.redaction import scrub
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -48,6 +50,13 @@ class PlainFormatter(logging.Formatter):
         return line
 
 
+class Handler(logging.StreamHandler):
+    """Writes what the formatter makes of a record, whoever logged it, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
 def _utc(seconds: float) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
@@ -55,7 +64,7 @@ def _utc(seconds: float) -> str:
 
 def set_up(*, as_json: bool = False, debug: bool = False) -> None:
     """Sends this project's logs to stderr. Libraries are heard from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else PlainFormatter(traces=debug))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -93,7 +93,7 @@ def test_a_node_that_does_not_answer(home, call):
     text = home.config.read_text()
     home.config.write_text(text.replace(home.w3.provider.endpoint_uri, "http://127.0.0.1:1/secret"))
     output = call("check", code=Exit.CHAIN)
-    assert "no node answers at http://127.0.0.1:1/..." in output
+    assert "the node at http://127.0.0.1:1/..." in output
     assert "secret" not in output
 
 

@@ -64,7 +64,7 @@ def test_paths_are_relative_to_the_config(tmp_path):
 @pytest.mark.parametrize(
     "sections, said",
     [
-        ({"chain": {"rpc": "localhost:8545"}}, r"chain\.rpc = 'localhost:8545': must be an http"),
+        ({"chain": {"rpc": "localhost:8545"}}, r"chain\.rpc \(or ASSAY_RPC\) must be an http"),
         ({"chain": {"rpc": 1}}, r"chain\.rpc = 1: must be text in quotes"),
         ({"chain": {"poll_seconds": 0}}, r"chain\.poll_seconds = 0\.0: must be above 0; try 5"),
         ({"chain": {"poll_seconds": float("nan")}}, "must be above 0"),

@@ -1,22 +1,26 @@
 """Typed contract clients, one transaction sender for each key, and the event scan.
 
-A leaf: imports nothing else of the worker. Works on any JSON-RPC endpoint and on an in-process
-`EthereumTesterProvider`.
+A leaf: imports nothing else of the worker but `redaction`. Works on any JSON-RPC endpoint and on an
+in-process `EthereumTesterProvider`.
 """
 
 from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
-from worker.chain.deployment import Clients, Deployment, connect, open_rpc, redact
+from worker.chain.deployment import Clients, Deployment, connect
 from worker.chain.errors import (
     ChainError,
     ContractError,
     DryRun,
     Failed,
+    NodeError,
     Refused,
     Stale,
+    Stopping,
+    TooMuch,
     Unconfirmed,
     WrongDeployment,
 )
 from worker.chain.events import Event, Place
+from worker.chain.node import Node, open_rpc
 from worker.chain.scan import Follower, read_events
 from worker.chain.sender import Sender, Sent
 from worker.chain.types import (
@@ -54,6 +58,8 @@ __all__ = [
     "Follower",
     "Job",
     "Market",
+    "Node",
+    "NodeError",
     "Opening",
     "Parameters",
     "Phase",
@@ -66,15 +72,16 @@ __all__ = [
     "Stakes",
     "Stale",
     "Status",
+    "Stopping",
     "Struct",
     "Task",
     "Terms",
     "ToAbi",
     "Token",
+    "TooMuch",
     "Unconfirmed",
     "WrongDeployment",
     "connect",
     "open_rpc",
     "read_events",
-    "redact",
 ]

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from eth_account.signers.local import LocalAccount
 from eth_utils import is_address, to_checksum_address
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.types import TxReceipt
 
 from worker.chain.contracts import Court, Market, Stakes, Token
-from worker.chain.errors import ChainError, WrongDeployment
+from worker.chain.errors import WrongDeployment
 from worker.chain.files import read_json, write_json
 from worker.chain.scan import Follower
 from worker.chain.sender import Sender
@@ -151,22 +150,4 @@ def connect(
         court=Court(w3, deployment.court, sender, **shared),
         stakes=Stakes(w3, deployment.stakes, sender, **shared),
         token=Token(w3, deployment.token, sender, **shared),
-    )
-
-
-def open_rpc(url: str, timeout: float = 30.0) -> Web3:
-    """A connection to a JSON-RPC endpoint over HTTP; `ChainError` where none answers."""
-    w3 = Web3(HTTPProvider(url, request_kwargs={"timeout": timeout}))
-    if not w3.is_connected():
-        raise ChainError(f"no node answers at {redact(url)}; is it running, and is the URL right?")
-    return w3
-
-
-def redact(url: str) -> str:
-    """A URL without what may be a secret: many providers put their key into the path."""
-    parts = urlsplit(url)
-    hidden = parts.path not in ("", "/") or parts.query or parts.username
-    host = parts.hostname or ""
-    return (
-        f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{'/...' if hidden else ''}"
     )

@@ -18,6 +18,18 @@ class ChainError(Exception):
     """Base of everything that this package raises on purpose."""
 
 
+class NodeError(ChainError):
+    """The node did not answer a call, or not with what a node answers; it may do so later."""
+
+
+class TooMuch(NodeError):
+    """The node finds that one call asks for too much, or its answer is longer than we read."""
+
+
+class Stopping(ChainError):
+    """The worker has been told to stop, so a call was not waited for."""
+
+
 class WrongDeployment(ChainError):
     """The contracts are not where the registry says, or this is another chain."""
 

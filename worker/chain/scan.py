@@ -11,7 +11,7 @@ from web3 import Web3
 from web3.exceptions import BlockNotFound, Web3RPCError
 from web3.types import FilterParams
 
-from worker.chain.errors import ChainError
+from worker.chain.errors import ChainError, TooMuch
 from worker.chain.events import Event, decode_log
 from worker.chain.files import read_json, write_json
 
@@ -43,7 +43,7 @@ def read_events(
             query["topics"] = topics
         try:
             found = w3.eth.get_logs(query)
-        except Web3RPCError as error:
+        except (Web3RPCError, TooMuch) as error:
             if span == 1:
                 raise
             span = max(1, (until - first + 1) // 2)
