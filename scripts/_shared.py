@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ape.api import ProviderAPI
+from ape.api import AccountAPI, ProviderAPI
 from ape.cli import ConnectedProviderCommand
 from ape.logging import logger
 
@@ -47,3 +47,12 @@ def clients_at(provider: ProviderAPI, registry: Path) -> Clients:
 def jsonable(value: Any) -> Any:
     """Bytes as 0x text, for `json.dumps(default=...)`."""
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
+def default_payer(provider: ProviderAPI) -> AccountAPI:
+    """The second test account, on a chain of one's own."""
+    from ape import accounts
+
+    if provider.network.is_local:
+        return accounts.test_accounts[1]
+    raise click.UsageError("name the account that pays: --account NAME (ape accounts list)")

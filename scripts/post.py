@@ -15,7 +15,14 @@ from ape.cli import account_option
 from rich.console import Console
 
 from scripts._cost import Cost, show
-from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
+from scripts._shared import (
+    ROOT,
+    ChainCommand,
+    clients_at,
+    default_payer,
+    deployment_option,
+    json_option,
+)
 from worker.chain import Clients, Job, Terms
 from worker.jobs import JobDefinition, JobMismatch
 from worker.jobs.entry import EntryError, EntryPoint
@@ -180,12 +187,3 @@ def cli(
         f"task {number}: {job.steps} steps in {job.segments} segments for at most "
         f"{market.price:g} tokens; program {job.program.hex()}"
     )
-
-
-def default_payer(provider: ProviderAPI) -> AccountAPI:
-    """The second test account, on a chain of one's own."""
-    from ape import accounts
-
-    if provider.network.is_local:
-        return accounts.test_accounts[1]
-    raise click.UsageError("name the account that pays: --account NAME (ape accounts list)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,39 @@ from ape.api import ProviderAPI
 from rich.console import Console
 from rich.table import Table
 
+from scripts._life import clock, life
 from scripts._shared import ChainCommand, clients_at, deployment_option, json_option, jsonable
 from worker.chain import ZERO_ADDRESS, Clients, Status, Task
+from worker.cli import shown
+
+NEWEST = 30  # tasks that are shown where nothing else is said
 
 
-def describe(clients: Clients, number: int) -> dict[str, Any]:
-    """A task as it stands, with its bids and challenges."""
-    task = clients.market.task(number)
+def row_of(task: Task, number: int, now: int) -> dict[str, Any]:
+    """A task as it stands."""
     return {
         "task": number,
         **asdict(task),
         "status": task.status.name.lower(),
-        "waits_for": waits_for(clients, task),
-        "bids": [asdict(bid) for bid in clients.market.bids(number)],
+        "waits_for": waits_for(task, now),
+    }
+
+
+def describe(clients: Clients, number: int) -> dict[str, Any]:
+    """A task as it stands, with its bids and challenges."""
+    market = clients.market
+    return {
+        **row_of(market.task(number), number, clients.now()),
+        "bids": [asdict(bid) for bid in market.bids(number)],
         "challenges": [
             {"dispute": c.dispute, "segment": c.segment, "challenger": c.challenger}
-            for c in clients.market.challenges(number)
+            for c in market.challenges(number)
         ],
     }
 
 
-def waits_for(clients: Clients, task: Task) -> str:
+def waits_for(task: Task, now: int) -> str:
     """Who has to do what next."""
-    now = clients.now()
     if task.open_disputes:
         return f"{task.open_disputes} open dispute{'s' * (task.open_disputes > 1)}"
     match task.status:
@@ -59,31 +69,56 @@ def left(deadline: int, now: int) -> str:
     return f", {seconds} s left" if seconds < 600 else f", until {clock(deadline)}"
 
 
-def clock(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
-
-
 def short(address: str) -> str:
     return "" if address == ZERO_ADDRESS else f"{address[:8]}..{address[-4:]}"
+
+
+def alone(clients: Clients) -> str:
+    """What is missing for tasks to be verified, or nothing."""
+    count = clients.market.enlisted()
+    if count >= 2:
+        return ""
+    who = "one worker is" if count else "no worker is"
+    return (
+        f"{who} enlisted with this market: a task needs one to solve it and another to verify it. "
+        "Until a second one runs `python -m worker stake`, nobody is drawn, and a result is only "
+        "as good as its solver"
+    )
 
 
 @click.command(cls=ChainCommand)
 @deployment_option
 @click.option("--task", type=int, help="One task, with its story.")
+@click.option("--all", "everything", is_flag=True, help=f"All tasks, not only the last {NEWEST}.")
 @json_option
-def cli(provider: ProviderAPI, registry: Path, task: int | None, as_json: bool) -> None:
-    """Show the market's tasks, or one task with all that happened to it."""
+def cli(
+    provider: ProviderAPI, registry: Path, task: int | None, everything: bool, as_json: bool
+) -> None:
+    """Show the market's tasks, the newest last, or one task with all that happened to it."""
     clients = clients_at(provider, registry)
     count = clients.market.tasks()
     if task is not None and not 0 <= task < count:
         raise click.UsageError(f"there is no task {task}; the market has had {count}, from 0")
-    numbers = range(count) if task is None else [task]
-    found = [describe(clients, number) for number in numbers]
-    if as_json:
-        click.echo(json.dumps(found if task is None else found[0], indent=2, default=jsonable))
+    if task is not None:
+        show_one(clients, task, as_json)
         return
+    numbers = range(count) if everything else range(max(0, count - NEWEST), count)
+    now = clients.now()
+    found = [row_of(clients.market.task(number), number, now) for number in numbers]
+    if as_json:
+        click.echo(json.dumps(found, indent=2, default=jsonable))
+        return
+    console = Console()
+    console.print(table_of(found, clients, f"Tasks of the market at {clients.market.address}"))
+    if len(found) < count:
+        console.print(f"{count - len(found)} older ones are not shown: --all shows them")
+    if missing := alone(clients):
+        console.print(f"[yellow]{missing}[/yellow]")
+
+
+def table_of(found: Sequence[dict[str, Any]], clients: Clients, title: str) -> Table:
     decimals = clients.token.decimals()
-    table = Table(title=f"Tasks of the market at {clients.market.address}")
+    table = Table(title=title)
     for column in ("task", "status", "segments", "price", "solver", "verifier", "waits for"):
         table.add_column(column)
     for row in found:
@@ -91,13 +126,29 @@ def cli(provider: ProviderAPI, registry: Path, task: int | None, as_json: bool) 
             str(row["task"]),
             row["status"],
             f"{row['committed']}/{row['segments']}",
-            f"{(row['price'] or row['max_price']) / 10**decimals:g}",
+            shown(row["price"] or row["max_price"], decimals),
             short(row["solver"]),
             short(row["verifier"]) + (" attested" if row["attested"] else ""),
             row["waits_for"],
         )
+    return table
+
+
+def show_one(clients: Clients, task: int, as_json: bool) -> None:
+    """A task, its bids, and its life in sentences."""
+    found = describe(clients, task)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, default=jsonable))
+        return
     console = Console()
-    console.print(table)
-    if task is not None:
-        for event in clients.market.task_events(task):
-            console.print(f"block {event.place.block}: {event}", highlight=False, soft_wrap=True)
+    console.print(table_of([found], clients, f"Task {task}"))
+    decimals, symbol = clients.token.decimals(), clients.token.symbol()
+
+    def amount(units: int) -> str:
+        return f"{shown(units, decimals)} {symbol}"
+
+    for bid in found["bids"]:
+        console.print(f"bid: {amount(bid['price'])} by {bid['worker']}", highlight=False)
+    events = clients.market.task_events(task)
+    for line in life(events, clients.market.task(task), amount):
+        console.print(line, highlight=False, soft_wrap=True)

@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import json
+import re
 import subprocess
+import types
 
 import ape
 import click
@@ -14,14 +16,27 @@ import ape_console_extras
 from benchmarks.court import SNAPSHOT
 from scripts import deploy as deploy_script
 from scripts import post as post_script
+from scripts import status as status_script
+from scripts import withdraw as withdraw_script
 from scripts._bond import GasPrices, least
 from scripts._cost import Cost
+from scripts._life import life
 from scripts.dispute import on_trial, stands, story, tell
 from scripts.make_abi import FOLDER, SOURCES, make_abi
 from scripts.post import load_job
 from tests.chain import chains
 from tests.games.world import small_training
-from worker.chain import Claim, Deployment, Dispute, Phase, connect
+from worker.chain import (
+    ZERO_ADDRESS,
+    Claim,
+    Deployment,
+    Dispute,
+    Job,
+    Phase,
+    Terms,
+    connect,
+    events,
+)
 from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
@@ -297,6 +312,104 @@ def test_deploy_and_status_on_a_node(node, tmp_path):
     assert said["gas"]["Market"] > 1_000_000
     deployed.check(w3)
     assert ape_run(w3, "status", "--deployment", str(registry)) == []
+
+
+# --- a task's life, and its end -------------------------------------------------------------------
+
+
+def amount(units):
+    return f"{units} TEST"
+
+
+def happened(kind, **words):
+    return kind(place=Place(7, 0, b"", b""), task=3, **words)
+
+
+JOB = Job(b"p" * 32, b"s" * 32, b"d" * 32, 2, 10, 0, 400, 50)
+TERMS = Terms(max_price=9, verifier_fee=2, bid_until=100, commit_until=200, checks=8)
+LIFE = [
+    (events.Posted, {"requester": SOLVER, "job": JOB, "terms": TERMS}, "400 steps in 8 segments"),
+    (events.BidPlaced, {"worker": SOLVER, "price": 5}, "bids 5 TEST"),
+    (
+        events.Assigned,
+        {"solver": SOLVER, "price": 5, "stake": 8, "commit_until": 0},
+        "has it for 5 TEST, with a stake of 8 TEST, until 1970-01-01 00:00 UTC",
+    ),
+    (events.SegmentCommitted, {"segment": 4, "state": b"a", "journal": b"b"}, "state 61, journal"),
+    (events.DrawArmed, {"draw_block": 12}, "block 12 draws"),
+    (events.Drawn, {"verifier": SOLVER, "checked": 0b1010, "window_ends": 0}, "segments 1, 3"),
+    (events.Drawn, {"verifier": ZERO_ADDRESS, "checked": 0, "window_ends": 0}, "nobody could be"),
+    (events.Attested, {"verifier": SOLVER}, "attests"),
+    (
+        events.Challenged,
+        {"segment": 2, "challenger": CHALLENGER, "dispute": 6, "bond": 5},
+        "segment 2 is wrong, with a bond of 5 TEST: dispute 6",
+    ),
+    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": True, "moot": False}, "6 is won by"),
+    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": False, "moot": False}, "6 is lost"),
+    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": False, "moot": True}, "6 is moot"),
+    (events.Condemned, {"dispute": 6}, "dispute 6 condemns it"),
+    (
+        events.Punished,
+        {"solver": SOLVER, "slashed": 9, "to_challenger": 3, "to_requester": 4, "burned": 2},
+        "9 TEST of .* 3 TEST to the challenger, 4 TEST to the requester, 2 TEST burned",
+    ),
+    (events.VerifierPenalised, {"verifier": SOLVER, "slashed": 2}, "is fined 2 TEST"),
+    (events.Settled, {"solver": SOLVER, "price": 5}, "settled: .* is paid 5 TEST"),
+    (events.Expired, {"solver": SOLVER, "penalty": 2}, "is too late and is fined 2 TEST"),
+    (events.Cancelled, {}, "cancelled: no worker bid"),
+]
+
+
+@pytest.mark.parametrize("kind, words, said", LIFE, ids=[f"{k.__name__}-{s}" for k, _, s in LIFE])
+def test_every_event_of_a_task_is_told(kind, words, said):
+    (line,) = life([happened(kind, **words)], None, amount)
+    assert re.search(said, line) and line.startswith("block 7: ")
+
+
+def test_no_event_of_a_task_is_left_untold():
+    """Protects requesters: what happens to their money is said in words, not in Python's."""
+    of_tasks = {k for k in events.MarketEvent.__subclasses__() if "task" in k.word_names()}
+    assert {kind for kind, _, _ in LIFE} == of_tasks - {events.Credited}
+
+
+def test_a_cancelled_task_says_why(deployment):
+    bids = [happened(events.BidPlaced, worker=SOLVER, price=5), happened(events.Cancelled)]
+    task = types.SimpleNamespace(commit_until=0)
+    assert (
+        "1 bid came, and when it was closed no bidder had the stake"
+        in list(life(bids, task, amount))[-1]
+    )
+
+
+def test_what_came_to_nothing_is_taken_back_by_one_command(
+    payer, deployment, project, requester, chain, tmp_path
+):
+    """Protects requesters: a task that nobody bid for gives its escrow back, without a worker."""
+    clients, me = payer
+    deployment.save(tmp_path / "here.json")
+    market = project.Market.at(deployment.market)
+    project.TestToken.at(deployment.token).approve(market, 12, sender=requester)
+    now = chain.pending_timestamp
+    terms = Terms(
+        max_price=10, verifier_fee=2, bid_until=now + 60, commit_until=now + 120, checks=8
+    )
+    before = clients.token.balance_of(me)
+    market.post(JOB.to_abi(), terms.to_abi(), sender=requester)
+    run, options = click.testing.CliRunner().invoke, ["--deployment", str(tmp_path / "here.json")]
+    assert "owes" in run(withdraw_script.cli, options).output
+    assert clients.token.balance_of(me) == before - 12
+    chain.mine(deltatime=61)
+    number = clients.market.tasks() - 1
+    shown = run(status_script.cli, [*options, "--task", str(number)]).output
+    assert "close" in shown and "no worker is enlisted" not in shown
+    said = run(withdraw_script.cli, [*options, "--json"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["moved_on"] == [{"task": number, "call": "close"}]
+    assert clients.token.balance_of(me) == before
+    assert "no worker bid" in run(status_script.cli, [*options, "--task", str(number)]).output
+    listed = run(status_script.cli, options).output
+    assert "no worker is enlisted with this market" in listed.replace("\n", " ")
 
 
 # --- stories -------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""Take out what the market owes, after ending what can be ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from ape import project
+from ape.api import AccountAPI, ProviderAPI
+from ape.cli import account_option
+
+from scripts._shared import ChainCommand, clients_at, default_payer, deployment_option, json_option
+from worker.chain import Clients, Status, Task
+from worker.cli import shown
+
+
+def due(task: Task, now: int, block: int) -> str:
+    """The call, which anyone may make, that ends a task or moves it on; or nothing."""
+    if task.open_disputes:
+        return ""
+    match task.status:
+        case Status.OPEN if now > task.bid_until:
+            return "close"
+        case Status.ASSIGNED if now > task.commit_until:
+            return "expire"
+        case Status.COMMITTED if block > task.draw_block:
+            return "draw"
+        case Status.VERIFYING if now > task.window_ends:
+            return "settle"
+    return ""
+
+
+def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int, str]]:
+    """Moves on every task of this requester that waits for somebody; says which, and how."""
+    done = []
+    for number in range(clients.market.tasks()):
+        task = clients.market.task(number)
+        if task.requester != payer.address or task.status.is_over:
+            continue
+        block = clients.w3.eth.block_number + 1  # where the call stands, at the least
+        if call := due(task, clients.now(), block):
+            getattr(market, call)(number, sender=payer)
+            done.append((number, call))
+    return done
+
+
+@click.command(cls=ChainCommand)
+@account_option(prompt=None)
+@deployment_option
+@json_option
+def cli(provider: ProviderAPI, account: AccountAPI | None, registry: Path, as_json: bool) -> None:
+    """Take out what the market owes you: escrow of tasks that came to nothing, and rewards.
+
+    A task that nobody bid for, or whose worker was too late, gives its escrow back when somebody
+    says so on the chain: this does it for your own tasks first.
+
+    \b
+      ape run withdraw --network ethereum:local:node
+      ape run withdraw --network https://... --account NAME
+    """
+    clients = clients_at(provider, registry)
+    payer = account or default_payer(provider)
+    market = project.Market.at(clients.deployment.market)
+    ended = end_own(clients, market, payer)
+    owed = clients.market.credit(payer.address)
+    if owed:
+        market.withdraw(sender=payer)
+    amount = shown(owed, clients.token.decimals())
+    if as_json:
+        tasks = [{"task": number, "call": call} for number, call in ended]
+        click.echo(json.dumps({"account": payer.address, "withdrawn": amount, "moved_on": tasks}))
+        return
+    for number, call in ended:
+        click.echo(f"task {number}: {call}")
+    if owed:
+        click.echo(f"{amount} {clients.token.symbol()} are with {payer.address}")
+    else:
+        click.echo(f"the market owes {payer.address} nothing")
