@@ -46,8 +46,9 @@ class Cost:
     def tokens(self, amount: int) -> str:
         return f"{amount / self.unit:,.6g} {self.symbol}"
 
-    def check(self, clients: Clients, market: MarketSection, payer: str) -> None:
-        """Raises where the market or the payer's balance would refuse, before anything is spent."""
+    @staticmethod
+    def check_terms(clients: Clients, market: MarketSection) -> None:
+        """Raises where the market would refuse the terms, before anything is spent."""
         rules = clients.market.parameters()
         for name, least in (
             ("bid_seconds", rules.min_bid_time),
@@ -58,6 +59,9 @@ class Cost:
                     f"market.{name} = {getattr(market, name)}: this market asks for at least "
                     f"{least}; write that or more"
                 )
+
+    def check_balance(self, clients: Clients, market: MarketSection, payer: str) -> None:
+        """Raises where the payer has less than goes in escrow, before anything is spent."""
         has = clients.token.balance_of(payer)
         if has < self.escrow:
             raise click.ClickException(
@@ -82,6 +86,16 @@ class Cost:
                 f"{self.tokens(self.verifier_stake)} of the verifier",
             ),
         ]
+
+
+def until_settled(clients: Clients, market: MarketSection) -> str:
+    """How long a task takes on the chain, beside the computing itself."""
+    window = clients.market.parameters().challenge_window
+    return (
+        f"bids are taken for {duration(market.bid_seconds)}, and after the last segment anyone may "
+        f"object for {duration(window)}: it settles {duration(market.bid_seconds + window)} later "
+        "than the computing alone would take"
+    )
 
 
 def show(found: Estimate, cost: Cost | None, market: MarketSection, why: str) -> None:

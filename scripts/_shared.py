@@ -49,6 +49,19 @@ def jsonable(value: Any) -> Any:
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
+def alone(clients: Clients) -> str:
+    """What is missing for tasks to be verified, or nothing."""
+    count = clients.market.enlisted()
+    if count >= 2:
+        return ""
+    who = "one worker is" if count else "no worker is"
+    return (
+        f"{who} enlisted with this market: a task needs one to solve it and another to verify it. "
+        "Until a second one runs `python -m worker stake`, nobody is drawn, and a result is only "
+        "as good as its solver"
+    )
+
+
 def default_payer(provider: ProviderAPI) -> AccountAPI:
     """The second test account, on a chain of one's own."""
     from ape import accounts

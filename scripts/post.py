@@ -14,10 +14,11 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 from rich.console import Console
 
-from scripts._cost import Cost, show
+from scripts._cost import Cost, show, until_settled
 from scripts._shared import (
     ROOT,
     ChainCommand,
+    alone,
     clients_at,
     default_payer,
     deployment_option,
@@ -30,7 +31,7 @@ from worker.jobs.estimate import estimate
 from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
 from worker.program import Program, Unsupported
 from worker.roles import put_job
-from worker.store import Store
+from worker.store import Store, StoreError
 
 DIGITS = "worker.examples.digits:digits"
 
@@ -149,9 +150,12 @@ def cli(
         found = estimate(definition, program)
         cost, why = None, ""
         try:
-            cost = Cost.of(clients_at(provider, registry), market, segments)
+            there = clients_at(provider, registry)
         except click.ClickException as error:  # no market is needed to check a job
             why = error.message
+        else:
+            Cost.check_terms(there, market)
+            cost = Cost.of(there, market, segments)
         if as_json:
             money = {**asdict(cost), "escrow": cost.escrow} if cost else {"no_market": why}
             click.echo(json.dumps({**found.document(), **money}))
@@ -161,25 +165,30 @@ def cli(
     clients = clients_at(provider, registry)
     payer = account or default_payer(provider)
     cost = Cost.of(clients, market, segments)
-    cost.check(clients, market, payer.address)
-    job, terms = prepare(
-        clients,
-        Store(store_url),
-        definition,
-        max_price=cost.price,
-        verifier_fee=cost.fee,
-        bid_seconds=market.bid_seconds,
-        commit_seconds=market.commit_seconds,
-        checks=market.checks,
-        program=captured(definition),
-    )
+    Cost.check_terms(clients, market)
+    cost.check_balance(clients, market, payer.address)
+    program = captured(definition)
+    try:
+        job, terms = prepare(
+            clients,
+            Store(store_url),
+            definition,
+            max_price=cost.price,
+            verifier_fee=cost.fee,
+            bid_seconds=market.bid_seconds,
+            commit_seconds=market.commit_seconds,
+            checks=market.checks,
+            program=program,
+        )
+    except StoreError as error:
+        raise click.ClickException(f"--store: {error}") from error
     where = clients.deployment
     if clients.token.allowance(payer.address, where.market) < cost.escrow:
         project.TestToken.at(where.token).approve(where.market, cost.escrow, sender=payer)
-    project.Market.at(where.market).post(job.to_abi(), terms.to_abi(), sender=payer)
-    number = max(
-        n for n in range(clients.market.tasks()) if clients.market.task(n).job == job.hash()
-    )
+    market_contract = project.Market.at(where.market)
+    receipt = market_contract.post(job.to_abi(), terms.to_abi(), sender=payer)
+    (posted,) = receipt.decode_logs(market_contract.Posted)
+    number = posted.task
     if as_json:
         click.echo(json.dumps({"task": number, "program": job.program.hex()}))
         return
@@ -187,3 +196,6 @@ def cli(
         f"task {number}: {job.steps} steps in {job.segments} segments for at most "
         f"{market.price:g} tokens; program {job.program.hex()}"
     )
+    click.echo(until_settled(clients, market) + f". See: ape run status --task {number}")
+    if missing := alone(clients):
+        click.echo(missing)

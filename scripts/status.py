@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts._life import clock, life
-from scripts._shared import ChainCommand, clients_at, deployment_option, json_option, jsonable
+from scripts._shared import (
+    ChainCommand,
+    alone,
+    clients_at,
+    deployment_option,
+    json_option,
+    jsonable,
+)
 from worker.chain import ZERO_ADDRESS, Clients, Status, Task
 from worker.cli import shown
 
@@ -71,19 +78,6 @@ def left(deadline: int, now: int) -> str:
 
 def short(address: str) -> str:
     return "" if address == ZERO_ADDRESS else f"{address[:8]}..{address[-4:]}"
-
-
-def alone(clients: Clients) -> str:
-    """What is missing for tasks to be verified, or nothing."""
-    count = clients.market.enlisted()
-    if count >= 2:
-        return ""
-    who = "one worker is" if count else "no worker is"
-    return (
-        f"{who} enlisted with this market: a task needs one to solve it and another to verify it. "
-        "Until a second one runs `python -m worker stake`, nobody is drawn, and a result is only "
-        "as good as its solver"
-    )
 
 
 @click.command(cls=ChainCommand)

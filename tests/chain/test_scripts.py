@@ -222,13 +222,15 @@ def test_what_the_market_would_refuse_costs_nothing(payer):
     """Protects requesters: too little money or time is said before a transaction is sent."""
     clients, payer_address = payer
     default = MarketSection()
-    Cost.of(clients, default, 8).check(clients, default, payer_address)
+    Cost.check_terms(clients, default)
+    Cost.of(clients, default, 8).check_balance(clients, default, payer_address)
     for market, said in [
         (MarketSection(price=100.5), r"price = 100.5, .* has 120 TEST, and 120.5 TEST go in"),
         (MarketSection(commit_seconds=29), "commit_seconds = 29: this market asks for at least 30"),
     ]:
         with pytest.raises(click.ClickException, match=said):
-            Cost.of(clients, market, 8).check(clients, market, payer_address)
+            Cost.check_terms(clients, market)
+            Cost.of(clients, market, 8).check_balance(clients, market, payer_address)
 
 
 EXAMPLE = chains.ROOT / "worker" / "examples" / "digits.toml"
@@ -271,8 +273,39 @@ def test_a_dry_run_says_what_a_job_costs_and_sends_nothing(payer, deployment, tm
     assert "REDUCE" in said.output and "work units" in said.output
     nowhere = [*options[:-1], str(tmp_path / "none.json"), "--json"]
     assert "there is no" in json.loads(run(post_script.cli, nowhere).stdout)["no_market"]
+    late = run(post_script.cli, [*options, "--commit-seconds", "1"])
+    assert late.exit_code == 1 and "asks for at least 30" in late.output
     assert clients.market.tasks() == 0 and clients.w3.eth.block_number == before
     assert not store.exists()
+
+
+def test_a_store_that_cannot_be_written_to_costs_nothing(payer, deployment, tmp_path):
+    """Protects requesters: no task is posted whose artifacts nobody could read; no stack trace."""
+    clients, _ = payer
+    deployment.save(tmp_path / "here.json")
+    (tmp_path / "file").write_text("")
+    before = clients.market.tasks()
+    options = ["--job", str(EXAMPLE), "--deployment", str(tmp_path / "here.json")]
+    said = click.testing.CliRunner().invoke(
+        post_script.cli, [*options, "--store", str(tmp_path / "file" / "store")]
+    )
+    assert said.exit_code == 1 and "cannot be written to" in said.output
+    assert clients.market.tasks() == before
+
+
+def test_a_job_is_posted_with_what_to_expect(payer, deployment, tmp_path):
+    """Protects requesters from waiting for nobody: what comes next is said, and who is missing."""
+    clients, _ = payer
+    deployment.save(tmp_path / "here.json")
+    options = ["--job", str(EXAMPLE), "--deployment", str(tmp_path / "here.json")]
+    said = click.testing.CliRunner().invoke(
+        post_script.cli, [*options, "--store", str(tmp_path / "store")]
+    )
+    assert said.exit_code == 0, said.output
+    number = clients.market.tasks() - 1
+    assert f"task {number}: 400 steps" in said.output
+    assert "anyone may object for 10 min" in said.output
+    assert "no worker is enlisted" in said.output
 
 
 def test_the_console_has_helpers_where_there_is_a_deployment(
@@ -399,7 +432,7 @@ def test_what_came_to_nothing_is_taken_back_by_one_command(
     run, options = click.testing.CliRunner().invoke, ["--deployment", str(tmp_path / "here.json")]
     assert "owes" in run(withdraw_script.cli, options).output
     assert clients.token.balance_of(me) == before - 12
-    chain.mine(deltatime=61)
+    chain.mine(deltatime=300)
     number = clients.market.tasks() - 1
     shown = run(status_script.cli, [*options, "--task", str(number)]).output
     assert "close" in shown and "no worker is enlisted" not in shown
