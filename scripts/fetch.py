@@ -30,6 +30,8 @@ from worker.program import Program
 from worker.roles import load_journal, load_program, load_reports
 from worker.store import Store, StoreError
 
+# how a training's state calls what is not the module's own
+NOT_THE_MODELS = ("optimizer.", "schedule.")
 BETWEEN = "\n" + "-" * 40 + "\n"
 
 
@@ -68,15 +70,34 @@ def check_definition(definition: JobDefinition, job: Job) -> None:
         )
 
 
+def model_of(
+    result: dict[str, Tensor], program: Program, definition: JobDefinition | None
+) -> dict[str, Tensor]:
+    """Of a training's last state what `module.load_state_dict(strict=True)` takes.
+
+    That is known exactly where the job is: names of tied weights, and buffers that a module does
+    not save. Without it, all but what optimizer and schedule have added.
+    """
+    if isinstance(definition, TrainingJob):
+        return dict(definition.load(list(result.values()), program).state_dict())
+    return {name: t for name, t in result.items() if not name.startswith(NOT_THE_MODELS)}
+
+
 def write(
-    out: Path, result: dict[str, Tensor], program: Program, definition: JobDefinition | None
+    out: Path,
+    result: dict[str, Tensor],
+    program: Program,
+    definition: JobDefinition | None,
+    everything: bool = False,
 ) -> str:
     """Writes a text file for a generation whose job is known, else safetensors; says what."""
     if isinstance(definition, GenerationJob):
         texts = definition.texts(list(result.values()), program)
         out.write_text(BETWEEN.join(texts) + "\n")
         return f"{len(texts)} texts"
-    safetensors.torch.save_file({n: t.contiguous() for n, t in result.items()}, out)
+    if changed(program) and not everything:
+        result = model_of(result, program, definition)
+    safetensors.torch.save_file({n: t.clone().contiguous() for n, t in result.items()}, out)
     return f"{len(result)} tensors"
 
 
@@ -104,6 +125,7 @@ def evaluate(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The job file that was posted, for the same.",
 )
+@click.option("--all", "everything", is_flag=True, help="The whole state: the optimizer's too.")
 @deployment_option
 @json_option
 def cli(
@@ -113,14 +135,17 @@ def cli(
     store_url: str,
     entry: str | None,
     job_file: Path | None,
+    everything: bool,
     registry: Path,
     as_json: bool,
 ) -> None:
     """Write what TASK has computed to OUT.
 
-    A training's result is the state that it ended with, as safetensors with the module's names; an
-    inference's are the answers in the data set's order; a generation's are its texts where its
-    entry is given, else its last state.
+    A training's result is the model that it ended with, as safetensors that the module's
+    load_state_dict takes (tied weights under all their names where the job is given); --all writes
+    the state as it was committed to, with what the optimizer keeps. An inference's are the answers
+    in the data set's order; a generation's are its texts where its entry is given, else its last
+    state.
 
     The chain holds what the result hashes to, which is its address in the store: what does not
     hash to it is refused, whoever it came from.
@@ -151,7 +176,7 @@ def cli(
         result = result_of(clients.market, store, task, program, definition)
     except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error
-    said = write(out, result, program, definition)
+    said = write(out, result, program, definition, everything)
     worth = evaluate(definition, result, program)
     if as_json:
         document: dict[str, Any] = {"task": task, "file": str(out), "program": program.root.hex()}
