@@ -4,14 +4,13 @@ Whoever adds one adds its cases to a module beside this one: arguments of the op
 result PyTorch gives too.
 """
 
-from tests.program.cases import core, gradients
-from tests.program.cases.tools import APART, CASES, CLOSE, FIRST, b, f, i, programs, split
+from tests.program.cases import core, gradients, volumes
+from tests.program.cases.tools import APART, CASES, CLOSE, b, f, i, programs, split
 
 __all__ = [
     "APART",
     "CASES",
     "CLOSE",
-    "FIRST",
     "b",
     "core",
     "f",
@@ -19,4 +18,5 @@ __all__ = [
     "i",
     "programs",
     "split",
+    "volumes",
 ]

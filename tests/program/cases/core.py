@@ -10,7 +10,6 @@ from torch import Tensor
 from tests.program.cases.tools import (
     APART,
     CLOSE,
-    FIRST,
     GENERATOR,
     INF,
     NAN,
@@ -674,7 +673,6 @@ for _name, _rank, _rest in (
 # --- what is compared, and how closely ---
 
 APART |= {
-    aten.max_pool2d_with_indices_backward.default,
     aten.empty_permuted.default,
     aten.bernoulli.p,
     aten.rand.default,
@@ -692,8 +690,6 @@ APART |= {
     aten.empty.memory_format,
     aten.new_empty_strided.default,
 }
-# of max pooling the values alone: its places are in the window, not in the plane
-FIRST |= {aten.max_pool2d_with_indices.default}
 
 # not one rounding of the operands: a product of 14-bit integers, a sum of 31-bit integers, an
 # exponential of our own, or several operators of which PyTorch makes one

@@ -53,8 +53,6 @@ def cases(*operators: Any) -> Any:
 
 # what a case of arguments and one result cannot say has a test of its own
 APART: set[Any] = set()
-# of several results the first alone is compared
-FIRST: set[Any] = set()
 # not one rounding of the operands: how closely the result is PyTorch's
 CLOSE: dict[Any, float] = {}
 
@@ -71,6 +69,5 @@ def programs(every: int = 1) -> Iterator[tuple[str, Program, list[Tensor]]]:
         expected = operator(*args, **kwargs)
         results = None
         if not isinstance(expected, Tensor):
-            first = operator in FIRST or None
-            results = [k for k, t in enumerate(expected) if t is not None][:first]
+            results = [k for k, t in enumerate(expected) if t is not None]
         yield f"{operator}-{n}", *lowered(operator, args, kwargs, results)

@@ -5,6 +5,7 @@ refused by name, with the line of the user's module that asked for it.
 """
 
 from worker.program.lower import (
+    adaptive,
     extremes,
     indexing,
     joining,
@@ -27,6 +28,7 @@ __all__ = [
     "RULES",
     "Lowered",
     "Unsupported",
+    "adaptive",
     "extremes",
     "indexing",
     "joining",

@@ -47,6 +47,16 @@ def along(b: Builder, x: View, axis: int, index: View) -> View:
     return out.permute(tuple(order.index(k) for k in range(len(order))))
 
 
+def gathered_back(b: Builder, y: View, axis: int, places: View, size: int) -> View:
+    """The transpose of `along`: elements summed into the places of an axis that they came from."""
+    axis = axis_of(axis, y)
+    order = (axis, *(k for k in range(len(y.shape)) if k != axis))
+    rows = y.permute(order)
+    flat = b.reshape(rows, (rows.shape[0], rows.count // rows.shape[0]))
+    total = b.scatter(flat, places, size).reshape((size, *rows.shape[1:]))
+    return total.permute(tuple(order.index(k) for k in range(len(order))))
+
+
 @rule(aten.index_select.default)
 def index_select(b: Builder, x: View, dim: int, index: View) -> View:
     return along(b, x, axis_of(dim, x), b.reshape(index, (index.count,)))

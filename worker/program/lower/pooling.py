@@ -1,275 +1,213 @@
-"""Pooling over windows, whose bounds may differ from place to place."""
+"""Pooling over windows of one size, along two axes or three."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 from worker.program.builder import least_bits
 from worker.program.codes import BOOL, F32, I64, Map, Reduce
-from worker.program.lower.constants import vector
-from worker.program.lower.indexing import along, scatter_add
-from worker.program.lower.registry import Builder, Unsupported, View, axis_of, rule
-from worker.program.lower.windows import Pair, Window, covering, pair, windows
+from worker.program.lower.registry import Builder, Unsupported, View, rule
+from worker.program.lower.windows import Sizes, Window, covering, each, windows
+from worker.program.views import row_major
 
 aten = torch.ops.aten
 
-
-class _Places(View):
-    """Where in its window each maximum stands: only max pooling's own gradient can read it."""
+# of each builder: where in its window each maximum stands, by the view of its place in the plane
+_INSIDE: WeakKeyDictionary[Builder, dict[View, View]] = WeakKeyDictionary()
 
 
 def _pool(
     x: View,
+    axes: int,
     kernel: list[int],
     stride: list[int],
     padding: list[int] | int,
     dilation: list[int] | int = 1,
     ceil_mode: bool = False,
-) -> tuple[Window, Pair]:
+) -> tuple[Window, Sizes]:
     """The windows, and how many there are; with ceil_mode one more where it starts inside."""
-    w = Window(
-        pair(kernel), pair(stride, pair(kernel)), pair(padding, (0, 0)), pair(dilation, (1, 1))
-    )
+    sizes = each(kernel, axes)
+    w = Window(sizes, each(stride, axes, sizes), each(padding, axes, 0), each(dilation, axes))
     counts = []
     for size, k, s, p, d in zip(
-        x.shape[-2:], w.kernel, w.stride, w.padding, w.dilation, strict=True
+        x.shape[-axes:], w.kernel, w.stride, w.padding, w.dilation, strict=True
     ):
         room = size + 2 * p - d * (k - 1) - 1
         count = room // s + 1
         if ceil_mode and room % s and count * s < size + p:
             count += 1
         counts.append(count)
-    return w, (counts[0], counts[1])
+    return w, tuple(counts)
 
 
-def _patches(b: Builder, x: View, w: Window, counts: Pair, fill: int) -> View:
-    """[N, C, Ho, Wo, kh * kw]: every window's elements."""
+def _patches(b: Builder, x: View, w: Window, counts: Sizes, fill: int) -> View:
+    """[N, C, *windows, elements]: every window's elements."""
     found = windows(b, x, w, fill)
-    n, c, _, _, kh, kw = found.shape
+    n, c = found.shape[:2]
     # what hangs over the edge reads the fill
-    whole = b.plain(replace(found, shape=(n, c, *counts, kh, kw)))
-    return whole.reshape((n, c, *counts, kh * kw))
+    whole = b.plain(replace(found, shape=(n, c, *counts, *w.kernel)))
+    return whole.reshape((n, c, *counts, prod(w.kernel)))
 
 
-def _batched(x: View) -> tuple[View, bool]:
-    """[N, C, H, W], and whether N was missing."""
-    return (x, False) if len(x.shape) == 4 else (x.unsqueeze(0), True)
+def batched(x: View, axes: int) -> tuple[View, bool]:
+    """[N, C, *plane], and whether N was missing."""
+    return (x, False) if len(x.shape) == axes + 2 else (x.unsqueeze(0), True)
 
 
-@rule(aten.max_pool2d_with_indices.default)
-def max_pool2d(
-    b: Builder,
-    x: View,
-    kernel: list[int],
-    stride: list[int] = [],  # noqa: B006
-    padding: list[int] = [0, 0],  # noqa: B006
-    dilation: list[int] = [1, 1],  # noqa: B006
-    ceil_mode: bool = False,
-) -> tuple[View, View]:
-    w, counts = _pool(x, kernel, stride, padding, dilation, ceil_mode)
-    planes, single = _batched(x)
-    flat = _patches(b, planes, w, counts, least_bits(F32))
-    values, places = b.reduce(Reduce.MAX, flat, 4), b.reduce(Reduce.ARGMAX, flat, 4)
-    if single:
-        values, places = values.squeeze(0), places.squeeze(0)
-    return values, _Places(places.node, places.dtype, places.shape, places.axes)
+def _grid(b: Builder, axes: list[tuple[int, int, int]]) -> View:
+    """i64 [n, ...]: sums of start + step * place along axes of (n, start, step)."""
+    total = b.constant(sum(start for _, start, _ in axes), I64)
+    for k, (n, _, step) in enumerate(axes):
+        places = b.map(Map.MUL, b.iota(n), b.constant(step, I64))
+        for _ in range(k + 1, len(axes)):
+            places = places.unsqueeze(len(places.shape))
+        total = b.map(Map.ADD, total, places)
+    return total
 
 
-@rule(aten.max_pool2d_with_indices_backward.default)
-def max_pool2d_backward(
-    b: Builder,
-    gy: View,
-    x: View,
-    kernel: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    ceil_mode: bool,
-    indices: View,
-) -> View:
-    if not isinstance(indices, _Places):
-        raise Unsupported("max pooling's gradient from indices that have been computed with")
-    w, _ = _pool(x, kernel, stride, padding, dilation)
-    planes, single = _batched(x)
-    gy, _ = _batched(gy)
-    n, c, h, wd = planes.shape
-    kh, kw = w.kernel
-    places, _ = _batched(View(indices.node, indices.dtype, indices.shape, indices.axes))
-    nowhere = (1 << 64) - 1  # -1: no place in a window
-    at = covering(b, places, w, (h, wd), nowhere)
-    gradients = covering(b, gy, w, (h, wd))
-    mine = b.iota(kh * kw, I64).reshape((1, 1, 1, 1, kh, kw)).expand((n, c, h, wd, kh, kw))
-    here = b.map(Map.EQ, at, mine, dtype=BOOL)
-    taken = b.map(Map.WHERE, here, gradients, b.constant(0.0, F32), dtype=F32)
-    gx = b.sum(taken.reshape((n, c, h, wd, kh * kw)), 4)
-    return gx.squeeze(0) if single else gx
+def _in_plane(b: Builder, x: View, w: Window, inside: View) -> View:
+    """Places in the plane, of places in windows [N, C, *windows]."""
+    strides = row_major(x.shape[2:])
+    counts = inside.shape[2:]
+    kernel = [(k, 0, d * s) for k, d, s in zip(w.kernel, w.dilation, strides, strict=True)]
+    offsets = b.reshape(_grid(b, kernel), (1, prod(w.kernel), 1))
+    offset = b.gather(offsets, b.reshape(inside, (1, inside.count))).reshape(inside.shape)
+    starts = [
+        (n, -p * s, step * s)
+        for n, p, step, s in zip(counts, w.padding, w.stride, strides, strict=True)
+    ]
+    return b.map(Map.ADD, offset, _grid(b, starts))
+
+
+def _max_pool(operator: Any, back: Any, axes: int) -> None:
+    @rule(operator)
+    def forward(
+        b: Builder,
+        x: View,
+        kernel: list[int],
+        stride: list[int] = [],  # noqa: B006
+        padding: list[int] | int = 0,
+        dilation: list[int] | int = 1,
+        ceil_mode: bool = False,
+    ) -> tuple[View, View]:
+        w, counts = _pool(x, axes, kernel, stride, padding, dilation, ceil_mode)
+        planes, single = batched(x, axes)
+        flat = _patches(b, planes, w, counts, least_bits(F32))
+        values, inside = b.reduce(Reduce.MAX, flat, -1), b.reduce(Reduce.ARGMAX, flat, -1)
+        places = _in_plane(b, planes, w, inside)
+        if single:
+            values, places = values.squeeze(0), places.squeeze(0)
+        _INSIDE.setdefault(b, {})[places] = inside
+        return values, places
+
+    @rule(back)
+    def backward(
+        b: Builder,
+        gy: View,
+        x: View,
+        kernel: list[int],
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+        ceil_mode: bool,
+        indices: View,
+    ) -> View:
+        inside = _INSIDE.get(b, {}).get(indices)
+        if inside is None:
+            raise Unsupported("max pooling's gradient from indices that have been computed with")
+        w, _ = _pool(x, axes, kernel, stride, padding, dilation)
+        planes, single = batched(x, axes)
+        gy, _ = batched(gy, axes)
+        size = planes.shape[2:]
+        nowhere = (1 << 64) - 1  # -1: no place in a window
+        at = covering(b, inside, w, size, nowhere)
+        gradients = covering(b, gy, w, size)
+        mine = b.iota(prod(w.kernel)).reshape((*(1,) * (2 + axes), *w.kernel)).expand(at.shape)
+        here = b.map(Map.EQ, at, mine, dtype=BOOL)
+        taken = b.map(Map.WHERE, here, gradients, b.constant(0.0, F32), dtype=F32)
+        gx = b.sum(taken.reshape((*planes.shape, prod(w.kernel))), -1)
+        return gx.squeeze(0) if single else gx
+
+
+_max_pool(
+    aten.max_pool2d_with_indices.default, aten.max_pool2d_with_indices_backward.default, axes=2
+)
+_max_pool(
+    aten.max_pool3d_with_indices.default, aten.max_pool3d_with_indices_backward.default, axes=3
+)
 
 
 def _divisor(
-    b: Builder, x: View, w: Window, counts: Pair, padded: bool, divisor: int | None, ceil: bool
+    b: Builder, x: View, w: Window, counts: Sizes, padded: bool, divisor: int | None, ceil: bool
 ) -> View:
     """What each window's sum is divided by: its elements in the plane, with its padding or not."""
-    kh, kw = w.kernel
     if divisor or not (ceil or not padded):
-        return b.constant(float(divisor or kh * kw), F32)
-    height, width = x.shape[-2:]
-    ph, pw = w.padding if padded else (0, 0)
-    ones = b.map(Map.COPY, b.full(1.0, F32, (1, 1, height + 2 * ph, width + 2 * pw)))
-    inner = replace(w, padding=(w.padding[0] - ph, w.padding[1] - pw))
-    return b.sum(_patches(b, ones, inner, counts, 0), 4)
+        return b.constant(float(divisor or prod(w.kernel)), F32)
+    around = w.padding if padded else (0,) * len(w.padding)
+    size = (n + 2 * p for n, p in zip(x.shape[2:], around, strict=True))
+    ones = b.map(Map.COPY, b.full(1.0, F32, (1, 1, *size)))
+    inner = replace(w, padding=tuple(p - a for p, a in zip(w.padding, around, strict=True)))
+    return b.sum(_patches(b, ones, inner, counts, 0), -1)
 
 
-@rule(aten.avg_pool2d.default)
-def avg_pool2d(
+def average(
     b: Builder,
     x: View,
+    axes: int,
     kernel: list[int],
     stride: list[int] = [],  # noqa: B006
-    padding: list[int] = [0, 0],  # noqa: B006
+    padding: list[int] | int = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor: int | None = None,
 ) -> View:
-    w, counts = _pool(x, kernel, stride, padding, 1, ceil_mode)
-    planes, single = _batched(x)
-    total = b.sum(_patches(b, planes, w, counts, 0), 4)
+    """Means of windows over the last `axes` axes."""
+    w, counts = _pool(x, axes, kernel, stride, padding, 1, ceil_mode)
+    planes, single = batched(x, axes)
+    total = b.sum(_patches(b, planes, w, counts, 0), -1)
     by = _divisor(b, planes, w, counts, count_include_pad, divisor, ceil_mode)
     out = b.map(Map.DIV, total, by)
     return out.squeeze(0) if single else out
 
 
-@rule(aten.avg_pool2d_backward.default)
-def avg_pool2d_backward(
+def average_back(
     b: Builder,
     gy: View,
     x: View,
+    axes: int,
     kernel: list[int],
     stride: list[int],
-    padding: list[int],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor: int | None,
+    padding: list[int] | int = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
 ) -> View:
-    w, counts = _pool(x, kernel, stride, padding, 1, ceil_mode)
-    planes, single = _batched(x)
-    gy, _ = _batched(gy)
-    n, c, h, wd = planes.shape
-    kh, kw = w.kernel
+    w, counts = _pool(x, axes, kernel, stride, padding, 1, ceil_mode)
+    planes, single = batched(x, axes)
+    gy, _ = batched(gy, axes)
     by = _divisor(b, planes, w, counts, count_include_pad, divisor, ceil_mode)
     whole = by.shape == ()
     gy = gy if whole else b.map(Map.DIV, gy, by)
-    total = b.sum(b.plain(covering(b, gy, w, (h, wd))).reshape((n, c, h, wd, kh * kw)), 4)
+    over = b.plain(covering(b, gy, w, planes.shape[2:]))
+    total = b.sum(over.reshape((*planes.shape, prod(w.kernel))), -1)
     out = b.map(Map.DIV, total, by) if whole else total
     return out.squeeze(0) if single else out
 
 
-# adaptive pooling: as many windows as asked for, of sizes that may differ by one
+def _average_pool(operator: Any, back: Any, axes: int) -> None:
+    @rule(operator)
+    def forward(b: Builder, x: View, *window: Any) -> View:
+        return average(b, x, axes, *window)
+
+    @rule(back)
+    def backward(b: Builder, gy: View, x: View, *window: Any) -> View:
+        return average_back(b, gy, x, axes, *window)
 
 
-def _bounds(size: int, count: int) -> tuple[list[int], list[int]]:
-    """First element and length of each of `count` windows over `size` elements."""
-    starts = [o * size // count for o in range(count)]
-    ends = [-(-(o + 1) * size // count) for o in range(count)]
-    return starts, [e - s for s, e in zip(starts, ends, strict=True)]
-
-
-def _regular(x: View, size: list[int]) -> list[int] | None:
-    """The windows' size where all are the same, side by side."""
-    h, w = x.shape[-2:]
-    return None if h % size[0] or w % size[1] else [h // size[0], w // size[1]]
-
-
-def _spread(b: Builder, x: View, size: list[int]) -> tuple[View, View, list[View]]:
-    """[N, C, Ho, Wo, kh, kw] of windows of the largest size, where they hold an element, and the
-    lists of the elements' places along height and width."""
-    planes, _ = _batched(x)
-    n, c, *whole = planes.shape
-    lists, masks, most = [], [], []
-    for axis, (length, count) in enumerate(zip(whole, size, strict=True)):
-        starts, lengths = _bounds(length, count)
-        k = max(lengths)
-        places = [min(s + i, length - 1) for s in starts for i in range(k)]
-        lists.append(vector(b, places, I64))
-        planes = along(b, planes, 2 + axis, lists[-1])
-        inside = b.map(Map.LT, b.iota(k), vector(b, lengths, I64).unsqueeze(1), dtype=BOOL)
-        masks.append(inside)  # [count, k]
-        most.append(k)
-    (ho, wo), (kh, kw) = size, most
-    split = b.reshape(planes, (n, c, ho, kh, wo, kw)).permute((0, 1, 2, 4, 3, 5))
-    rows = masks[0].unsqueeze(1).unsqueeze(3)  # [ho, 1, kh, 1]
-    columns = masks[1].unsqueeze(1).unsqueeze(0)  # [1, wo, 1, kw]
-    return split, b.map(Map.AND, rows, columns), lists
-
-
-def _areas(b: Builder, x: View, size: list[int]) -> View:
-    """[Ho, Wo]: how many elements each window holds."""
-    (_, heights), (_, widths) = (_bounds(n, k) for n, k in zip(x.shape[-2:], size, strict=True))
-    tall, wide = (b.convert(vector(b, v, I64), F32) for v in (heights, widths))
-    return b.map(Map.MUL, tall.unsqueeze(1), wide)
-
-
-@rule(aten._adaptive_avg_pool2d.default)
-def adaptive_avg_pool2d(b: Builder, x: View, size: list[int]) -> View:
-    if kernel := _regular(x, size):
-        return avg_pool2d(b, x, kernel)
-    split, inside, _ = _spread(b, x, size)
-    held = b.map(Map.WHERE, inside, split, b.constant(0.0, F32), dtype=F32)
-    n, c, ho, wo, kh, kw = held.shape
-    total = b.sum(held.reshape((n, c, ho, wo, kh * kw)), 4)
-    out = b.map(Map.DIV, total, _areas(b, x, size))
-    return out if len(x.shape) == 4 else out.squeeze(0)
-
-
-def gathered_back(b: Builder, y: View, axis: int, places: View, size: int) -> View:
-    """The transpose of `along`: elements summed into the places of an axis that they came from."""
-    axis = axis_of(axis, y)
-    order = (axis, *(k for k in range(len(y.shape)) if k != axis))
-    rows = y.permute(order)
-    flat = b.reshape(rows, (rows.shape[0], rows.count // rows.shape[0]))
-    total = b.scatter(flat, places, size).reshape((size, *rows.shape[1:]))
-    return total.permute(tuple(order.index(k) for k in range(len(order))))
-
-
-@rule(aten._adaptive_avg_pool2d_backward.default)
-def adaptive_avg_pool2d_backward(b: Builder, gy: View, x: View) -> View:
-    size = list(gy.shape[-2:])
-    if kernel := _regular(x, size):
-        return avg_pool2d_backward(b, gy, x, kernel, kernel, [0, 0], False, True, None)
-    split, inside, lists = _spread(b, x, size)
-    n, c, ho, wo, kh, kw = split.shape
-    gy, _ = _batched(b.map(Map.DIV, gy, _areas(b, x, size)))
-    each = gy.unsqueeze(4).unsqueeze(5).expand(split.shape)
-    held = b.map(Map.WHERE, inside, each, b.constant(0.0, F32), dtype=F32)
-    flat = b.reshape(held.permute((0, 1, 2, 4, 3, 5)), (n, c, ho * kh, wo * kw))
-    for axis, places in enumerate(lists):
-        flat = gathered_back(b, flat, 2 + axis, places, x.shape[axis - 2])
-    return flat if len(x.shape) == 4 else flat.squeeze(0)
-
-
-@rule(aten.adaptive_max_pool2d.default)
-def adaptive_max_pool2d(b: Builder, x: View, size: list[int]) -> tuple[View, View]:
-    split, inside, lists = _spread(b, x, size)
-    least = b.constant(float("-inf"), F32)
-    held = b.map(Map.WHERE, inside, split, least, dtype=F32)
-    n, c, ho, wo, kh, kw = held.shape
-    flat = held.reshape((n, c, ho, wo, kh * kw))
-    at = b.reduce(Reduce.ARGMAX, flat, 4)
-    # the place in the plane: of each window and position, its row times the width, and its column
-    rows = b.map(Map.MUL, lists[0], b.constant(x.shape[-1], I64)).reshape((ho, 1, kh, 1))
-    plane = b.map(Map.ADD, rows, lists[1].reshape((1, wo, 1, kw))).reshape((ho * wo, kh * kw, 1))
-    index = b.reshape(at.permute((2, 3, 0, 1)), (ho * wo, n * c))
-    where = b.gather(plane, index).reshape((ho, wo, n, c)).permute((2, 3, 0, 1))
-    values = b.reduce(Reduce.MAX, flat, 4)
-    return (values, where) if len(x.shape) == 4 else (values.squeeze(0), where.squeeze(0))
-
-
-@rule(aten.adaptive_max_pool2d_backward.default)
-def adaptive_max_pool2d_backward(b: Builder, gy: View, x: View, indices: View) -> View:
-    rank = len(x.shape) - 2
-    shape, plane = x.shape[:rank], x.shape[-2] * x.shape[-1]
-    flat = (*shape, gy.shape[-2] * gy.shape[-1])
-    zeros = b.full(0.0, F32, (*shape, plane))
-    total = scatter_add(b, zeros, rank, b.reshape(indices, flat), b.reshape(gy, flat))
-    return b.reshape(total, x.shape)
+_average_pool(aten.avg_pool2d.default, aten.avg_pool2d_backward.default, axes=2)
+_average_pool(aten.avg_pool3d.default, aten.avg_pool3d_backward.default, axes=3)

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from worker.program.codes import F32, I64, Map
-from worker.program.lower.indexing import along
-from worker.program.lower.pooling import gathered_back
+from worker.program.lower.indexing import along, gathered_back
 from worker.program.lower.registry import Builder, View, rule
 
 aten = torch.ops.aten

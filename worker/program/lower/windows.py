@@ -13,80 +13,86 @@ from worker.program.views import Axis
 
 aten = torch.ops.aten
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Window:
-    """How windows lie over a plane: sizes along height and width."""
+    """How windows lie over a plane or a volume: sizes along each of its axes."""
 
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
 
-    def outputs(self, size: Pair) -> Pair:
+    def outputs(self, size: Sizes) -> Sizes:
         """Windows along each axis of a plane of this size."""
-        h, w = (
+        return tuple(
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, k, s, p, d in zip(
                 size, self.kernel, self.stride, self.padding, self.dilation, strict=True
             )
         )
-        return h, w
 
 
-def pair(values: list[int] | int | None, default: Pair = (1, 1)) -> Pair:
+def each(values: list[int] | int | None, axes: int, default: Sizes | int = 1) -> Sizes:
+    """One number for each axis, of a list of as many, of one, or of none."""
     if not values and values != 0:
-        return default
-    items = [values] if isinstance(values, int) else list(values)
-    return (items[0], items[-1])
+        return (default,) * axes if isinstance(default, int) else default
+    items = (values,) if isinstance(values, int) else tuple(values)
+    return items * axes if len(items) == 1 else items
+
+
+def _at(rank: int, *strides: tuple[int, int]) -> tuple[int, ...]:
+    """Strides of so many axes that are zero but for these."""
+    found = dict(strides)
+    return tuple(found.get(k, 0) for k in range(rank))
 
 
 def windows(b: Builder, x: View, w: Window, fill: int = 0) -> View:
-    """[N, C, H, W] -> [N, C, Ho, Wo, kh, kw]: every window's elements, `fill` outside the plane."""
+    """[N, C, *plane] -> [N, C, *windows, *kernel]: every window's elements, `fill` outside."""
     x = b.plain(x)
-    n, c, height, width = x.shape
-    ho, wo = w.outputs((height, width))
-    if ho < 1 or wo < 1:
-        raise Unsupported(f"windows {w} over a plane of {height} x {width}: it is smaller than one")
-    axes = (
-        Axis(n, 0, (1, 0, 0, 0, 0, 0)),
-        Axis(c, 0, (0, 1, 0, 0, 0, 0)),
-        Axis(height, -w.padding[0], (0, 0, w.stride[0], 0, w.dilation[0], 0)),
-        Axis(width, -w.padding[1], (0, 0, 0, w.stride[1], 0, w.dilation[1])),
-    )
-    return View(x.node, x.dtype, (n, c, ho, wo, *w.kernel), axes, fill)
+    count, channels, *size = x.shape
+    axes = len(size)
+    found = w.outputs(tuple(size))
+    if min(found) < 1:
+        plane = " x ".join(map(str, size))
+        raise Unsupported(f"windows {w} over a plane of {plane}: it is smaller than one")
+    rank = 2 + 2 * axes
+    seen = [Axis(count, 0, _at(rank, (0, 1))), Axis(channels, 0, _at(rank, (1, 1)))]
+    for k, n in enumerate(size):
+        strides = _at(rank, (2 + k, w.stride[k]), (2 + axes + k, w.dilation[k]))
+        seen.append(Axis(n, -w.padding[k], strides))
+    return View(x.node, x.dtype, (count, channels, *found, *w.kernel), tuple(seen), fill)
 
 
-def covering(b: Builder, y: View, w: Window, size: Pair, fill: int = 0) -> View:
-    """[N, C, Ho, Wo] -> [N, C, H, W, kh, kw]: for each place of the plane, the windows over it.
+def covering(b: Builder, y: View, w: Window, size: Sizes, fill: int = 0) -> View:
+    """[N, C, *windows] -> [N, C, *plane, *kernel]: for each place, the windows over it.
 
     Window number (h + p - i * d) / s holds place h at its position i, where that is a whole number.
     """
-    n, c, ho, wo = y.shape
-    sh, sw = w.stride
-    if (sh, sw) != (1, 1):
+    count, channels, *found = y.shape
+    axes = len(found)
+    if set(w.stride) != {1}:
         y = b.plain(y)
         # spread out: `fill` between the windows' numbers
-        spread_axes = (
-            Axis(n, 0, (1, 0, 0, 0, 0, 0)),
-            Axis(c, 0, (0, 1, 0, 0, 0, 0)),
-            Axis(ho, 0, (0, 0, 1, 0, 0, 0)),
-            Axis(1, 0, (0, 0, 0, 1, 0, 0)),
-            Axis(wo, 0, (0, 0, 0, 0, 1, 0)),
-            Axis(1, 0, (0, 0, 0, 0, 0, 1)),
-        )
-        spread = View(y.node, y.dtype, (n, c, ho, sh, wo, sw), spread_axes, fill)
-        y = b.reshape(spread, (n, c, ho * sh, wo * sw))
+        rank = 2 + 2 * axes
+        spread = [Axis(count, 0, _at(rank, (0, 1))), Axis(channels, 0, _at(rank, (1, 1)))]
+        shape = [count, channels]
+        for k, n in enumerate(found):
+            spread.append(Axis(n, 0, _at(rank, (2 + 2 * k, 1))))
+            spread.append(Axis(1, 0, _at(rank, (3 + 2 * k, 1))))
+            shape += [n, w.stride[k]]
+        found = [n * s for n, s in zip(found, w.stride, strict=True)]
+        apart = View(y.node, y.dtype, tuple(shape), tuple(spread), fill)
+        y = b.reshape(apart, (count, channels, *found))
     y = b.plain(y)
-    axes = (
-        Axis(n, 0, (1, 0, 0, 0, 0, 0)),
-        Axis(c, 0, (0, 1, 0, 0, 0, 0)),
-        Axis(ho * sh, w.padding[0], (0, 0, 1, 0, -w.dilation[0], 0)),
-        Axis(wo * sw, w.padding[1], (0, 0, 0, 1, 0, -w.dilation[1])),
-    )
-    return View(y.node, y.dtype, (n, c, *size, *w.kernel), axes, fill)
+    rank = 2 + 2 * axes
+    seen = [Axis(count, 0, _at(rank, (0, 1))), Axis(channels, 0, _at(rank, (1, 1)))]
+    for k, n in enumerate(found):
+        strides = _at(rank, (2 + k, 1), (2 + axes + k, -w.dilation[k]))
+        seen.append(Axis(n, w.padding[k], strides))
+    return View(y.node, y.dtype, (count, channels, *size, *w.kernel), tuple(seen), fill)
 
 
 def _planes(*views: View | None) -> list[View | None]:
@@ -97,64 +103,64 @@ def _planes(*views: View | None) -> list[View | None]:
 def _window(
     weight: View, sequence: bool, stride: list[int], padding: list[int], dilation: list[int]
 ) -> Window:
+    kernel = weight.shape[2:]
     if sequence:
-        return Window(weight.shape[2:], (1, stride[0]), (0, padding[0]), (1, dilation[0]))  # type: ignore[arg-type]
-    return Window(
-        weight.shape[2:],  # type: ignore[arg-type]
-        pair(stride),
-        pair(padding, (0, 0)),
-        pair(dilation),
-    )
+        return Window(kernel, (1, stride[0]), (0, padding[0]), (1, dilation[0]))
+    axes = len(kernel)
+    return Window(kernel, each(stride, axes), each(padding, axes, 0), each(dilation, axes))
 
 
 def _columns(b: Builder, patches: View, groups: int) -> View:
-    """[N, C, H, W, kh, kw] -> [groups, N * H * W, C / groups * kh * kw], rows of a product."""
-    n, c, h, w, kh, kw = patches.shape
-    rows = b.plain(patches.permute((0, 2, 3, 1, 4, 5)))
-    return rows.reshape((n * h * w, groups, c // groups * kh * kw)).permute((1, 0, 2))
+    """[N, C, *plane, *kernel] -> [groups, N * places, C / groups * kernel], rows of a product."""
+    n, c, *rest = patches.shape
+    axes = len(rest) // 2
+    order = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
+    rows = b.plain(patches.permute(order))
+    places, kernel = prod(rest[:axes]), prod(rest[axes:])
+    return rows.reshape((n * places, groups, c // groups * kernel)).permute((1, 0, 2))
 
 
-def _image(b: Builder, product: View, n: int, size: Pair) -> View:
-    """[groups, N * H * W, channels] -> [N, all channels, H, W]."""
+def _image(b: Builder, product: View, n: int, size: Sizes) -> View:
+    """[groups, N * places, channels] -> [N, all channels, *plane]."""
     groups, _, channels = product.shape
     flat = b.plain(product.permute((1, 0, 2)))
-    return flat.reshape((n, *size, groups * channels)).permute((0, 3, 1, 2))
+    last = 1 + len(size)
+    whole = flat.reshape((n, *size, groups * channels))
+    return whole.permute((0, last, *range(1, last)))
 
 
 def _windowed(b: Builder, plane: View, kernel: View, w: Window, groups: int) -> View:
-    """[N, C, H, W] and [O, C / groups, kh, kw] -> [N, O, Ho, Wo]."""
+    """[N, C, *plane] and [O, C / groups, *kernel] -> [N, O, *windows]."""
     o = kernel.shape[0]
     rows = b.reshape(kernel, (groups, o // groups, prod(kernel.shape[1:])))
     out = b.dot(_columns(b, windows(b, plane, w), groups), rows, b.bits)
-    return _image(b, out, plane.shape[0], w.outputs(plane.shape[2:]))  # type: ignore[arg-type]
+    return _image(b, out, plane.shape[0], w.outputs(plane.shape[2:]))
 
 
-def _unwindowed(b: Builder, y: View, kernel: View, w: Window, size: Pair, groups: int) -> View:
-    """The transpose of `_windowed` in its plane: [N, O, Ho, Wo] -> [N, C, H, W] of this size.
+def _unwindowed(b: Builder, y: View, kernel: View, w: Window, size: Sizes, groups: int) -> View:
+    """The transpose of `_windowed` in its plane: [N, O, *windows] -> [N, C, *plane] of this size.
 
     x[n, c, h] = sum over o and i of y[n, o, the window that has h at i] * kernel[o, c, i].
     """
-    o, cg, kh, kw = kernel.shape
-    split = b.reshape(kernel, (groups, o // groups, cg, kh * kw)).permute((0, 2, 1, 3))
-    rows = b.reshape(split, (groups, cg, o // groups * kh * kw))
+    o, cg, *lengths = kernel.shape
+    volume = prod(lengths)
+    split = b.reshape(kernel, (groups, o // groups, cg, volume)).permute((0, 2, 1, 3))
+    rows = b.reshape(split, (groups, cg, o // groups * volume))
     product = b.dot(_columns(b, covering(b, y, w, size), groups), rows, b.bits)
     return _image(b, product, y.shape[0], size)
 
 
+def _turned(x: View) -> View:
+    """The first two axes exchanged."""
+    return x.permute((1, 0, *range(2, len(x.shape))))
+
+
 def _kernel_gradient(b: Builder, gy: View, plane: View, w: Window, groups: int) -> View:
-    """[O, C / groups * kh * kw] as [groups, O / groups, ...]: products of outputs and windows."""
+    """[O, C / groups * kernel] as [groups, O / groups, ...]: products of outputs and windows."""
     o = gy.shape[1]
-    left = b.plain(gy.permute((1, 0, 2, 3))).reshape((groups, o // groups, gy.count // o))
+    left = b.plain(_turned(gy)).reshape((groups, o // groups, gy.count // o))
     right = _columns(b, windows(b, plane, w), groups).permute((0, 2, 1))
     return b.dot(left, right, b.bits)
-
-
-def _of_plane(x: View, transposed: bool) -> bool:
-    """Whether this is a sequence; Unsupported for volumes."""
-    if len(x.shape) not in (3, 4):
-        kind = "transposed convolution" if transposed else "convolution"
-        raise Unsupported(f"a {kind} of {len(x.shape) - 2} dimensions: programs have one and two")
-    return len(x.shape) == 3
 
 
 @rule(aten.convolution.default)
@@ -170,22 +176,26 @@ def convolution(
     output_padding: list[int],
     groups: int,
 ) -> View:
-    sequence = _of_plane(x, transposed)
+    """Of sequences, planes and volumes."""
+    sequence = len(x.shape) == 3
     plane, kernel = (v for v in _planes(x, weight) if v is not None)
     w = _window(kernel, sequence, stride, padding, dilation)
     if transposed:
-        more = (0, output_padding[0]) if sequence else pair(output_padding, (0, 0))
-        height, width = (
+        axes = len(w.kernel)
+        more = (0, output_padding[0]) if sequence else each(output_padding, axes, 0)
+        size = tuple(
             (n - 1) * s - 2 * p + d * (k - 1) + 1 + extra
             for n, s, p, d, k, extra in zip(
                 plane.shape[2:], w.stride, w.padding, w.dilation, w.kernel, more, strict=True
             )
         )
-        image = _unwindowed(b, plane, kernel, w, (height, width), groups)
+        image = _unwindowed(b, plane, kernel, w, size, groups)
     else:
         image = _windowed(b, plane, kernel, w, groups)
     if bias is not None:
-        image = b.map(Map.ADD, image, bias.unsqueeze(1).unsqueeze(1))
+        for _ in image.shape[2:]:
+            bias = bias.unsqueeze(len(bias.shape))
+        image = b.map(Map.ADD, image, bias)
     return image.squeeze(2) if sequence else image
 
 
@@ -204,11 +214,11 @@ def convolution_backward(
     groups: int,
     mask: list[bool],
 ) -> tuple[View | None, View | None, View | None]:
-    sequence = _of_plane(x, transposed)
+    sequence = len(x.shape) == 3
     gy, plane, kernel = (v for v in _planes(gy, x, weight) if v is not None)
     w = _window(kernel, sequence, stride, padding, dilation)
-    size: Pair = (plane.shape[2], plane.shape[3])
-    if transposed and w.outputs((gy.shape[2], gy.shape[3])) != size:
+    size = plane.shape[2:]
+    if transposed and w.outputs(gy.shape[2:]) != size:
         raise Unsupported("a transposed convolution whose output padding is more than its stride")
     gx = gw = gb = None
     if mask[0]:
@@ -222,7 +232,7 @@ def convolution_backward(
         gw = _kernel_gradient(b, small, large, w, groups).reshape(weight.shape)
     if mask[2]:
         o = gy.shape[1]
-        gb = b.sum(b.plain(gy.permute((1, 0, 2, 3))).reshape((o, gy.count // o)), 1)
+        gb = b.sum(b.plain(_turned(gy)).reshape((o, gy.count // o)), 1)
     return gx, gw, gb
 
 
@@ -236,7 +246,7 @@ def im2col(
     stride: list[int],
 ) -> View:
     """torch.nn.functional.unfold: [N, C, H, W] -> [N, C * kh * kw, windows]."""
-    w = Window(pair(kernel), pair(stride), pair(padding, (0, 0)), pair(dilation))
+    w = Window(each(kernel, 2), each(stride, 2), each(padding, 2, 0), each(dilation, 2))
     planes = x if len(x.shape) == 4 else x.unsqueeze(0)
     patches = windows(b, planes, w)
     n, c, ho, wo, kh, kw = patches.shape
@@ -255,9 +265,10 @@ def col2im(
     stride: list[int],
 ) -> View:
     """torch.nn.functional.fold: the sum of the windows over each place."""
-    w = Window(pair(kernel), pair(stride), pair(padding, (0, 0)), pair(dilation))
+    w = Window(each(kernel, 2), each(stride, 2), each(padding, 2, 0), each(dilation, 2))
     columns = x if len(x.shape) == 3 else x.unsqueeze(0)
-    (ho, wo), (kh, kw), (n, rows, _) = w.outputs(pair(size)), w.kernel, columns.shape
+    plane = each(size, 2)
+    (ho, wo), (kh, kw), (n, rows, _) = w.outputs(plane), w.kernel, columns.shape
     c = rows // (kh * kw)
     # a plane for each place in the window; of each, the window that has a place there
     total: View | None = None
@@ -265,7 +276,7 @@ def col2im(
     for i in range(kh):
         for j in range(kw):
             part = split.slice(2, i, 1).slice(3, j, 1).squeeze(3).squeeze(2)
-            over = covering(b, part, w, pair(size))
+            over = covering(b, part, w, plane)
             mine = over.slice(4, i, 1).slice(5, j, 1).squeeze(5).squeeze(4)
             total = mine if total is None else b.map(Map.ADD, total, mine)
     assert total is not None
