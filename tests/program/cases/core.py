@@ -655,21 +655,6 @@ cases(aten.col2im.default)(
     *((aten.im2col.default(f(2, 3, 6, 7), *w), [6, 7], *w) for w in FOLDED),
     (f(8, 4), [3, 3], [2, 2], [1, 1], [0, 0], [1, 1]),
 )
-# output size, then scales; None is what F.interpolate(size=...) gives
-for _name, _rank, _rest in (
-    ("nearest1d", 1, [[]]),
-    ("nearest2d", 2, [[]]),
-    ("linear1d", 1, [[False], [True]]),
-    ("bilinear2d", 2, [[False], [True]]),
-):
-    _forward = getattr(aten, f"upsample_{_name}").default
-    _back = getattr(aten, f"upsample_{_name}_backward").default
-    for _more in _rest:
-        for _size, _scales in (([8, 10], [2.0, 2.0]), ([3, 9], [None, None]), ([6, 7], [1.5, 1.4])):
-            _shape, _out = (2, 3, 4, 5)[: 2 + _rank], _size[:_rank]
-            cases(_forward)((f(*_shape), _out, *_more, *_scales[:_rank]))
-            cases(_back)((f(2, 3, *_out), _out, list(_shape), *_more, *_scales[:_rank]))
-
 # --- what is compared, and how closely ---
 
 APART |= {
@@ -746,12 +731,4 @@ CLOSE |= {
     aten._adaptive_avg_pool2d_backward.default: 1e-6,
     aten.adaptive_max_pool2d_backward.default: 1e-6,
     aten.col2im.default: 1e-6,
-    **{
-        operator: 1e-5
-        for name in ("nearest1d", "nearest2d", "linear1d", "bilinear2d")
-        for operator in (
-            getattr(aten, f"upsample_{name}").default,
-            getattr(aten, f"upsample_{name}_backward").default,
-        )
-    },
 }

@@ -44,7 +44,6 @@ _ALSO = (
     aten.elu_backward,
     aten.dist,
     aten.grid_sampler_2d,
-    aten.upsample_bicubic2d,
 )
 
 
