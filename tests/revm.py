@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pyrevm
 from eth_utils import to_checksum_address
-from web3.exceptions import ContractLogicError
+from web3.exceptions import BlockNotFound, ContractLogicError
 
 from tests import evm
 from worker.chain.contracts import Court, Market, Stakes, Token
@@ -45,6 +45,8 @@ class RevmChain:
     def __init__(self) -> None:
         self.evm = pyrevm.EVM(gas_limit=evm.GAS, spec_id="CANCUN")
         self.number, self.time = 1, GENESIS_TIME
+        self.mined = 0  # blocks ever, of forks that were left too
+        self.hashes: dict[int, bytes] = {0: bytes(32), 1: bytes(32)}
         self.logs: list[dict[str, Any]] = []
         self.gas: dict[str, list[int]] = defaultdict(list)
         self.sent: list[Sent] = []
@@ -64,7 +66,9 @@ class RevmChain:
 
     def mine(self, blocks: int = 1, seconds: int = 0) -> None:
         """Time passes."""
-        self.number += blocks
+        for _ in range(blocks):
+            self.number, self.mined = self.number + 1, self.mined + 1
+            self.hashes[self.number] = sha256(b"%d" % self.mined).digest()
         self.time += max(seconds, blocks)
 
     def _environment(self, number: int, time: int) -> None:
@@ -102,7 +106,7 @@ class RevmChain:
         result = self.evm.result
         self.gas[label].append(result.gas_used)
         self.sent.append(Sent(label, sender, result.gas_used, len(data)))
-        block_hash = sha256(self.number.to_bytes(8, "big")).digest()
+        block_hash = self.hashes[self.number]
         transaction = sha256(b"transaction" + block_hash).digest()
         logs = [
             {
@@ -126,7 +130,11 @@ class RevmChain:
         }
 
     def _block(self, which: Any = "latest") -> dict[str, Any]:
-        return {"number": self.number, "timestamp": self.time}
+        number = which if isinstance(which, int) else self.number
+        if not 0 <= number <= self.number:
+            raise BlockNotFound(f"no block {number}")
+        names = {"hash": self.hashes[number], "parentHash": self.hashes[max(0, number - 1)]}
+        return {"number": number, "timestamp": self.time, **names}
 
     def _get_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         return matching(self.logs, query)

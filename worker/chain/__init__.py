@@ -1,9 +1,10 @@
-"""Typed contract clients, one transaction sender for each key, and the event scan.
+"""Typed contract clients, one transaction sender for each key, the board of open tasks, and events.
 
 A leaf: imports nothing else of the worker but `redaction`. Works on any JSON-RPC endpoint and on an
 in-process `EthereumTesterProvider`.
 """
 
+from worker.chain.board import Board
 from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
 from worker.chain.deployment import Clients, Deployment, connect
 from worker.chain.errors import (
@@ -44,6 +45,7 @@ from worker.chain.types import (
 __all__ = [
     "ZERO_ADDRESS",
     "Bid",
+    "Board",
     "ChainError",
     "Challenge",
     "Claim",

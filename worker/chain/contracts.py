@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from eth_abi import decode, encode
+from eth_abi import encode
 from eth_utils import keccak
 from web3 import Web3
 from web3.types import TxReceipt
 
 from worker.chain.abi import canonical_type, load_abi, signature
-from worker.chain.errors import ChainError
 from worker.chain.events import (
     Challenged,
     CourtEvent,
@@ -28,8 +27,9 @@ from worker.chain.events import (
     topic_of,
     topic_word,
 )
+from worker.chain.reads import Reading
 from worker.chain.scan import read_events
-from worker.chain.sender import Sender, simulate
+from worker.chain.sender import Sender
 from worker.chain.types import (
     Bid,
     Challenge,
@@ -79,7 +79,7 @@ class Contract:
         self.address: str = Web3.to_checksum_address(address)
         self._sender = sender
         self._contracts = {a.lower(): name for a, name in contracts.items()}
-        self._first_block = first_block
+        self.first_block = first_block
         self._functions = {f["name"]: f for f in load_abi(self.name) if f["type"] == "function"}
 
     def encode_call(self, function: str, *arguments: Any) -> bytes:
@@ -88,19 +88,18 @@ class Contract:
         types = [canonical_type(p) for p in entry["inputs"]]
         return keccak(text=signature(entry))[:4] + encode(types, [to_abi(a) for a in arguments])
 
+    def reading(self, function: str, *arguments: Any) -> Reading:
+        """A call of a view function, to be made alone or with others (`read_all`)."""
+        return Reading(
+            label=f"{self.name}.{function}",
+            to=self.address,
+            data=self.encode_call(function, *arguments),
+            outputs=tuple(canonical_type(p) for p in self._functions[function]["outputs"]),
+        )
+
     def _read(self, function: str, *arguments: Any) -> Any:
         """One value, or a tuple where the function returns several."""
-        outputs = [canonical_type(p) for p in self._functions[function]["outputs"]]
-        data = self.encode_call(function, *arguments)
-        raw = simulate(
-            self._w3,
-            {"to": self.address, "data": data},
-            f"{self.name}.{function}",
-        )
-        if not raw and outputs:
-            raise ChainError(f"{self.name}.{function}: there is no contract at {self.address}")
-        values = decode(outputs, raw)
-        return values[0] if len(values) == 1 else values
+        return self.reading(function, *arguments).read(self._w3)
 
     def _write(self, function: str, *arguments: Any) -> Receipt:
         label = f"{self.name.lower()}.{function}"
@@ -132,7 +131,7 @@ class Contract:
         found = read_events(
             self._w3,
             {self.address: self.name},
-            self._first_block if first is None else first,
+            self.first_block if first is None else first,
             self._w3.eth.block_number,
             topics=[None if t is None else "0x" + t.hex() for t in topics],
         )

@@ -12,6 +12,7 @@ from eth_utils import is_address, to_checksum_address
 from web3 import Web3
 from web3.types import TxReceipt
 
+from worker.chain.board import Board
 from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.errors import WrongDeployment
 from worker.chain.files import read_json, write_json
@@ -102,6 +103,21 @@ class Clients:
     def now(self) -> int:
         """Unix time of the block that is mined next: what a deadline will be compared with."""
         return int(self.w3.eth.get_block("pending")["timestamp"])
+
+    def board(
+        self, *, confirmations: int = 0, fresh_seconds: float = 0.0, saved: Path | None = None
+    ) -> Board:
+        """The market's open tasks, as `Board` says."""
+        return Board(
+            self.w3,
+            self.market,
+            self.court,
+            account=self.address,
+            confirmations=confirmations,
+            fresh_seconds=fresh_seconds,
+            own_block=lambda: self.sender.last_block,
+            saved=saved,
+        )
 
     def follow(self, cursor: Path | None = None, *, confirmations: int = 0) -> Follower:
         """Follows every event of the market, the court and the stakes."""

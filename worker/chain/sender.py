@@ -104,6 +104,7 @@ class Sender:
         self._on_receipt = on_receipt
         self._lock = threading.RLock()
         self._chain_id = w3.eth.chain_id
+        self.last_block = 0  # of the last receipt that has been seen
         self.address: str = account.address if account else Web3.to_checksum_address(address)
 
     @property
@@ -326,6 +327,7 @@ class Sender:
             time.sleep(self._poll)
             entry = self._raised(entry)
         self._forget()
+        self.last_block = max(self.last_block, int(receipt["blockNumber"]))
         if self._on_receipt:
             self._on_receipt(entry.label, receipt)
         log.info(
