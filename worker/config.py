@@ -149,18 +149,26 @@ class JobsConfig:
     min_price: int = 0  # a task's maximum price, at least
     max_steps: int = 1_000_000
     max_segment_steps: int = 100_000
+    max_program_bytes: int = 1 << 28  # of its file
+    max_data_bytes: int = 1 << 34  # of the data set; the sets held at a time, together
     max_state_bytes: int = 1 << 34
+    max_memory_bytes: int = 1 << 35  # at the peak of a step
     max_trace_elements: int = 1 << 32
+    kept_bytes: int = 1 << 32  # of states on the way through a segment, for each dispute
 
     def __post_init__(self) -> None:
         _at_least("jobs.min_price", self.min_price, 0)
         for name in (
             "max_steps",
             "max_segment_steps",
+            "max_program_bytes",
+            "max_data_bytes",
             "max_state_bytes",
+            "max_memory_bytes",
             "max_trace_elements",
         ):
             _at_least(f"jobs.{name}", getattr(self, name), 1)
+        _at_least("jobs.kept_bytes", self.kept_bytes, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,8 +374,12 @@ fraction = 0.9                           # of the task's maximum price
 min_price = 0                            # tasks that pay at most less are passed over
 max_steps = 1000000
 max_segment_steps = 100000
+max_program_bytes = 268435456            # what a program's file may have
+max_data_bytes = 17179869184             # the data sets that are held at a time; no larger one is read
 max_state_bytes = 17179869184            # what one state may take in memory
+max_memory_bytes = 34359738368           # what a step may take at its peak
 max_trace_elements = 4294967296          # elements that a step may compute in all
+kept_bytes = 4294967296                  # states kept on the way through a disputed segment
 
 # [key]
 # keystore = "keystore.json"             # its password: ASSAY_PASSWORD_FILE or ASSAY_PASSWORD

@@ -16,14 +16,16 @@ from tests.revm import RevmSender
 from worker.chain.contracts import Court, Market, Stakes
 from worker.chain.errors import ContractError
 from worker.chain.events import Challenged
-from worker.chain.types import Phase, Status, Task
+from worker.chain.types import Dispute, Phase, Status, Task
 from worker.commit import LEAF_BYTES, TensorCommitment, Tree, state_root
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
 from worker.dispute.commitments import CommittedList
 from worker.jobs import Computation, Replay
 from worker.program import Program
 from worker.roles import Desk, Keeper, Role, Solver, load_state
+from worker.roles.answers import Answers
 from worker.roles.base import ComputationOf
+from worker.roles.states import States
 from worker.store import StoreError
 
 DAY = 86_400
@@ -117,23 +119,18 @@ class Quitter(Solver):
 
     def __init__(self, desk: Desk, gone: Container[Phase]) -> None:
         super().__init__(desk, at_max_price)
+        self.answers = SilentIn(gone, desk, States(desk))
+
+
+class SilentIn(Answers):
+    """Answers, but for the questions of some phases."""
+
+    def __init__(self, gone: Container[Phase], desk: Desk, states: States) -> None:
+        super().__init__(desk, states)
         self.gone = gone
 
-    def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
-        # asked before every move; a player that is not there moves nothing
-        if self.desk.court.dispute(dispute).phase in self.gone:
-            raise Gone
-        return super()._player(number, segment, dispute)
-
-    def tick(self) -> bool:
-        try:
-            return super().tick()
-        except Gone:
-            return False
-
-
-class Gone(Exception):
-    """Somebody has left."""
+    def _move(self, number: int, task: Task, challenge: Challenged, dispute: Dispute) -> bool:
+        return dispute.phase not in self.gone and super()._move(number, task, challenge, dispute)
 
 
 class Trickster(Solver):
@@ -143,10 +140,26 @@ class Trickster(Solver):
         self, desk: Desk, node: int, trick: Callable[[TensorCommitment], TensorCommitment]
     ) -> None:
         super().__init__(desk, at_max_price)
+        self.answers = Tricky(node, trick, desk, States(desk))
+
+
+class Tricky(Answers):
+    """Answers with that tensor in its trace."""
+
+    def __init__(
+        self,
+        node: int,
+        trick: Callable[[TensorCommitment], TensorCommitment],
+        desk: Desk,
+        states: States,
+    ) -> None:
+        super().__init__(desk, states)
         self.node, self.trick = node, trick
 
-    def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
-        player = super()._player(number, segment, dispute)
+    def _made(
+        self, number: int, task: Task, challenge: Challenged, dispute: Dispute
+    ) -> SolverPlayer:
+        player = super()._made(number, task, challenge, dispute)
         honest = type(player)._trace
 
         def trace(step: int) -> CommittedList:

@@ -20,7 +20,7 @@ from worker.program import Program
 from worker.program.builder import Builder
 from worker.program.codes import F32, Map
 from worker.roles import Keeper, Solver, Verifier
-from worker.roles.verifier import PATIENCE
+from worker.roles.checks import PATIENCE
 from worker.simulation import WrongReport
 
 
@@ -68,9 +68,10 @@ def test_roots_of_nothing_are_condemned(world, name):
     world.chain.mine(seconds=101)
     world.play(Keeper(world.desks["outsider"]))
     market = world.desks["solver"].market
-    computation = honest._computation(number)
-    result = computation.run_segment(0, honest._start(number, 0).state)
-    journal = honest._make_journal(number, 0, result.reports)
+    task = world.task(number)
+    computation, states = honest.desk.computation(number, task), honest.segments.states
+    result = computation.run_segment(0, states.start(number, task, 0).state)
+    journal = states.journal(number, task, 0, result.reports)
     state, report = GARBAGE[name]
     right = Segment(state_root(result.state), journal.root)
     market.commit_segments(number, 0, [Segment(state or right.state, report or right.journal)])
@@ -80,7 +81,8 @@ def test_roots_of_nothing_are_condemned(world, name):
     for _ in range(PATIENCE + 2):
         verifier.tick()
     assert world.task(number).open_disputes == 1
-    player = honest._player(number, 0, 0)
+    (challenge,) = honest.desk.challenges(number)
+    player = honest.answers._player(number, task, challenge, honest.desk.court.dispute(0))
     for _ in range(20):  # it does what it can
         d = world.desks["outsider"].court.dispute(0)
         if d.solver_to_move and d.phase.is_running:
@@ -171,10 +173,12 @@ def test_an_accusation_in_the_last_second_is_tried_like_any_other(world):
     cheat = Solver(world.desk("solver", computation_of=wrong_weight()), at_max_price)
     number = assigned(world, cheat)
     verifier = Verifier(world.desks["verifier"])
-    verifier._finding(number, world.task(number), 1)
+    task, checks = world.task(number), verifier.checks
+    bound = checks.bound(number, task, 1)
+    checks.finding(number, task, 1, bound)
     ends = world.task(number).window_ends
     world.chain.mine(seconds=ends - world.chain.time - 1)
-    verifier._accuse(number, 1)
+    checks._accuse(number, task, 1, bound)
     assert world.chain.time == ends
     world.chain.mine(seconds=5)
     world.play(cheat, verifier, Keeper(world.desks["requester"]))

@@ -25,7 +25,7 @@ from worker.jobs import Computation
 from worker.program import Program
 from worker.roles import Keeper, Solver, Verifier, load_state
 from worker.roles.artifacts import STATE
-from worker.roles.verifier import PATIENCE
+from worker.roles.checks import PATIENCE
 
 
 def honest_states(world, job):
@@ -100,7 +100,8 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     number = assigned(world, solver)
     desk = world.desks["outsider"]
     leaf = 1
-    program = solver._computation(number).program
+    task = world.task(number)
+    program = solver.desk.computation(number, task).program
     states = program.state_count
     state = load_state(world.store, program, desk.market.segment(number, 1).state)
     tensors = [commit_tensor(t) for t in state]
@@ -108,7 +109,8 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     word = large + states * leaf
     opened = desk.market.demand(number, desk.job(number), 1, word)
     dispute = opened.one(Challenged).dispute
-    player = solver._player(number, 1, dispute)
+    (challenge,) = solver.desk.challenges(number)
+    player = solver.answers._player(number, task, challenge, solver.desk.court.dispute(dispute))
     court = world.desks["solver"].court
     given: list[Opening] = []
     honest = court.show_data

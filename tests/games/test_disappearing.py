@@ -26,7 +26,9 @@ from worker.commit import LEAF_BYTES
 from worker.dispute import SolverPlayer
 from worker.jobs import Computation, rows_of_step
 from worker.program import Program, Source
-from worker.roles import Keeper, Solver, Verifier, put_job
+from worker.roles import Keeper, Solver, TaskFailed, Verifier, put_job
+from worker.roles.answers import Answers
+from worker.roles.states import States
 from worker.simulation import WrongElement, WrongReport, WrongState
 
 BOND = 50
@@ -211,7 +213,8 @@ def play_to_the_end(world, *roles) -> None:
 def tick(role) -> bool:
     try:
         return role.tick()
-    except (ContractError, IndexError):
+    except TaskFailed as failed:
+        assert isinstance(failed.error, (ContractError, IndexError))
         return False
 
 
@@ -300,20 +303,21 @@ def test_an_answer_that_does_not_fold_is_refused(world, name):
     """The court takes nothing that is not bound to the root under attack; the clock goes on."""
     spoil, phase, cheat = ANSWERS[name]
 
-    class Babbler(Solver):
-        def _player(self, number: int, segment: int, dispute: int) -> SolverPlayer:
-            fresh = dispute not in self._players
-            player = super()._player(number, segment, dispute)
-            if fresh:
-                spoil(player, phase)
+    class Babbling(Answers):
+        def _made(self, *about) -> SolverPlayer:  # type: ignore[no-untyped-def]
+            player = super()._made(*about)
+            spoil(player, phase)
             return player
 
-    solver = Babbler(world.desk("solver", computation_of=cheat()), at_max_price)
+    desk = world.desk("solver", computation_of=cheat())
+    solver = Solver(desk, at_max_price)
+    solver.answers = Babbling(desk, States(desk))
     number = assigned(world, solver)
     verifier = Verifier(world.desks["verifier"])
-    with pytest.raises(ContractError) as refused:
+    with pytest.raises(TaskFailed) as refused:
         world.play(verifier, solver)
-    assert refused.value.name == "DoesNotHash"
+    assert isinstance(refused.value.error, ContractError)
+    assert refused.value.error.name == "DoesNotHash"
     d = world.desks["outsider"].court.dispute(0)
     assert (d.phase, d.solver_to_move) == (phase, True)
     time_out(world)

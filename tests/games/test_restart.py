@@ -24,7 +24,7 @@ from tests.games.world import FEE, PRICE, World
 from worker.chain.types import Status
 from worker.jobs import Computation
 from worker.program import Program
-from worker.roles import Keeper, Solver, Verifier
+from worker.roles import Keeper, Solver, TaskFailed, Verifier
 from worker.simulation import WrongElement, WrongReport, WrongState
 from worker.store import Store
 
@@ -244,7 +244,7 @@ def test_a_failing_task_keeps_nobody_from_another():
 
     before = world.task(first).committed
     fresh = Solver(world.desk("solver", computation_of=broken_for_the_first), at_max_price)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TaskFailed, match="out of memory"):
         world.play(fresh)
     assert world.task(first).committed == before
     assert world.task(second).status == Status.COMMITTED

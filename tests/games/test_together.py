@@ -8,7 +8,8 @@ from tests.games.players import Killed, Mortal, at_max_price, settle_all
 from tests.games.test_restart import decode_once, run, segments, undisturbed
 from tests.games.world import PRICE, World
 from worker.chain.events import SegmentCommitted
-from worker.roles import Solver, solver
+from worker.roles import Solver
+from worker.roles import segments as committing
 from worker.roles.ahead import Ahead
 from worker.store import StoreError
 
@@ -43,7 +44,7 @@ def test_segments_that_are_ready_share_a_transaction(
     undisturbed, ready, monkeypatch, most, expected
 ):
     """As many as are ready and allowed, and what they commit to is the same."""
-    monkeypatch.setattr(solver, "MOST_TOGETHER", most)
+    monkeypatch.setattr(committing, "MOST_TOGETHER", most)
     world = World()
     done = []
     desk = world.desk("solver", on_segment=done.append)

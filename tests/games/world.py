@@ -133,6 +133,18 @@ class World:
         assert self.task(number).status == Status.VERIFYING
         return number, solver
 
+    def moment(self) -> tuple[Any, int, int, int]:
+        """The chain as it is now, for `back_to`."""
+        chain = self.chain
+        return chain.evm.snapshot(), chain.number, chain.time, len(chain.logs)
+
+    def back_to(self, moment: tuple[Any, int, int, int]) -> None:
+        """A reorganisation: what has happened since then has not, and other blocks follow."""
+        snapshot, number, time, logs = moment
+        self.chain.evm.revert(snapshot)
+        self.chain.number, self.chain.time = number, time
+        del self.chain.logs[logs:]
+
     def play(self, *roles: Any, rounds: int = 100) -> int:
         """Lets roles act in turn until none has anything to do; the number of turns."""
         for turn in range(rounds):

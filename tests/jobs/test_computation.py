@@ -106,6 +106,30 @@ def test_a_replay_computes_no_step_twice_on_its_way_down():
     assert steps == [0, 1, 2, 3, 2]
 
 
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_a_replay_keeps_no_more_states_than_it_has_room_for(room):
+    """Protects memory: whatever a dispute asks for, in whatever order, as many states are held as
+    allowed and the first; what was let go is computed again, to the same bits."""
+    job = training(steps=33, segment_steps=33)
+    c = Computation(job.job(program()), program(), job.data)
+    first = training().initial_state()
+    size = sum(t.numel() * t.element_size() for t in first)
+    plain, roomy = Replay(c, 0, first), Replay(c, 0, first, room * size)
+    for step in (*range(1, 33, 3), 5, 6, 7, 8, 32, 33, 1, 17, 0, 16):
+        assert equal(roomy.state(step), plain.state(step))
+        assert roomy.root(step) == plain.root(step)
+        assert len(roomy._states) <= max(1, room) + 1
+    assert len(plain._states) > 4
+
+
+def test_between_two_steps_of_a_replay_others_may_go_first():
+    """Protects answers in other disputes: a replay asks after every step."""
+    c, asked = computation(), []
+    replay = Replay(c, 0, training().initial_state(), between=lambda: asked.append(1))
+    replay.state(3)
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize("arity_bits", [1, 2, 4])
 def test_an_intervals_points_divide_it_as_the_court_does(arity_bits):
     """Protects the first phase of a dispute: floor((hi - lo) * i / p), strictly growing."""

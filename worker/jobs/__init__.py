@@ -2,6 +2,7 @@
 
 from worker.jobs.computation import (
     Computation,
+    ComputationOf,
     JobMismatch,
     Progress,
     Replay,
@@ -20,6 +21,7 @@ from worker.jobs.speed import Speed, measured
 
 __all__ = [
     "Computation",
+    "ComputationOf",
     "Entry",
     "FieldError",
     "GenerationJob",

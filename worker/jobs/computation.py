@@ -77,16 +77,31 @@ class Computation:
         return SegmentResult(current, reports)
 
 
+ComputationOf = Callable[[Job, Program, Sequence[Tensor]], Computation]
+
+
 class Replay:
     """States inside one segment, recomputed when a dispute asks for them.
 
-    Keeps the states it was asked for, so that a dispute that halves an interval again and again
-    computes every step a small number of times.
+    Keeps the segment's first state and the last one that was asked for, and of the others as many
+    as `most_bytes` holds, evenly spread: so a dispute that divides an interval again and again
+    computes each step a small number of times, and whatever it asks for takes no more memory.
+
+    between: called after every step.
     """
 
-    def __init__(self, computation: Computation, segment: int, first: Sequence[Tensor]) -> None:
-        self.computation = computation
+    def __init__(
+        self,
+        computation: Computation,
+        segment: int,
+        first: Sequence[Tensor],
+        most_bytes: int = 1 << 32,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.computation, self.between = computation, between
         self.steps = computation.job.segment_range(segment)
+        size = sum(t.numel() * t.element_size() for t in first)
+        self._most = max(1, most_bytes // max(1, size))
         self._states: dict[int, list[Tensor]] = {self.steps.start: list(first)}
         self._roots: dict[int, bytes] = {}
 
@@ -98,8 +113,22 @@ class Replay:
         current = self._states[near]
         for at in range(near, step):
             current, _ = self.computation.advance(current, at)
+            self.between()
         self._states[step] = current
+        self._shed(step)
         return current
+
+    def _shed(self, asked: int) -> None:
+        """Lets states go where they lie closest together, until no more than allowed are kept."""
+        while len(self._states) > self._most + 1:
+            kept = sorted(self._states)
+            after = [*kept[2:], kept[-1]]
+            gaps = {
+                s: last - before
+                for before, s, last in zip(kept, kept[1:], after, strict=False)
+                if s != asked
+            }
+            del self._states[min(gaps, key=gaps.__getitem__)]
 
     def root(self, step: int) -> bytes:
         """The commitment of S_step."""

@@ -27,6 +27,23 @@ def axes_of(operand: Input, rank: int) -> list[Axis]:
 def reader(operand: Input, shape: tuple[int, ...]) -> Reader:
     """A function from the operand's whole tensor to its elements in the output's `shape`."""
     axes = axes_of(operand, len(shape))
+    return (
+        _strided(operand, axes, shape)
+        or _padded(operand, axes, shape)
+        or _indexed(operand, axes, shape)
+    )
+
+
+def index_bytes(operand: Input, shape: tuple[int, ...]) -> int:
+    """What the operand's `reader` holds from when it is made: an index for every element of the
+    output, and whether it is inside, where the index map is no view of the operand."""
+    axes = axes_of(operand, len(shape))
+    viewed = _strided(operand, axes, shape) or _padded(operand, axes, shape)
+    return 0 if viewed else 9 * prod(shape)
+
+
+def _strided(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader | None:
+    """A strided view of the operand; None where an element lies outside, or a stride is negative."""
     spans = [axis.reach(shape) for axis in axes]
     inside = all(low >= 0 and high < a.size for a, (low, high) in zip(axes, spans, strict=True))
     weights = row_major(operand.shape)
@@ -41,7 +58,7 @@ def reader(operand: Input, shape: tuple[int, ...]) -> Reader:
         if (offset, strides) == (0, plain) and prod(shape) == operand.count:
             return lambda x: x.view(shape)
         return lambda x: x.reshape(-1).as_strided(shape, strides, offset + x.storage_offset())
-    return _padded(operand, axes, shape) or _indexed(operand, axes, shape)
+    return None
 
 
 def _padded(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader | None:

@@ -9,12 +9,13 @@ from worker.roles.artifacts import (
     put_job,
     put_result,
 )
-from worker.roles.base import Desk, Role
+from worker.roles.base import Desk, Role, TaskFailed
+from worker.roles.bids import Pricing
 from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.keeper import Keeper
-from worker.roles.solver import Pricing, Solver
+from worker.roles.solver import Solver
 from worker.roles.verifier import Verifier
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Pricing",
     "Role",
     "Solver",
+    "TaskFailed",
     "Verifier",
     "build",
     "check_segment",

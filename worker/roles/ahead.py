@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +28,10 @@ class Ahead(Generic[T]):
         if self._thread is not None and self._thread.is_alive():
             return False
         self._key, self._result, self._error = key, [], None
-        self._thread = threading.Thread(target=self._do, args=(work,), daemon=True, name="ahead")
+        task = copy_context()  # what it logs is told of the same task
+        self._thread = threading.Thread(
+            target=task.run, args=(self._do, work), daemon=True, name="ahead"
+        )
         self._thread.start()
         return True
 
@@ -51,3 +55,8 @@ class Ahead(Generic[T]):
         if error is not None:
             raise error
         return result[0]
+
+    def drop(self) -> None:
+        """Forgets what was begun, where it is over."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._key, self._thread, self._result, self._error = None, None, [], None

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.jobs import Computation, JobMismatch, Journal, changed
+from worker.config import JobsConfig
+from worker.jobs import Computation, ComputationOf, JobMismatch, Journal, changed
 from worker.program import Kind, Program, Source
 from worker.program.codes import DTYPES
-from worker.roles.base import ComputationOf
 from worker.roles.checkpoint import Checkpoint
-from worker.store import Store
+from worker.roles.sizes import check_sizes, most_data_bytes, state_bytes
+from worker.store import Store, stored_size
 
 PROGRAM, DATA, STATE, JOURNAL, REPORTS = "program", "data", "state", "journal", "reports"
 
@@ -26,31 +27,37 @@ def put_job(
     return program.root, store.put_tensors(DATA, data), store.put_tensors(STATE, state)
 
 
-def load_computation(store: Store, job: Job, computation_of: ComputationOf) -> Computation:
-    """The job's program and data set.
+def load_computation(
+    store: Store, job: Job, computation_of: ComputationOf, limits: JobsConfig | None = None
+) -> Computation:
+    """The job's program and data set, where they are no larger than the limits.
 
-    Raises Missing or Corrupt from the store, MalformedProgram, or JobMismatch; whichever it is, no
-    worker should take the task.
+    Raises a StoreError, MalformedProgram, JobMismatch, or TooLarge before anything large is read;
+    whichever it is, no worker should take the task now.
     """
-    program = load_program(store, job.program)
-    return computation_of(job, program, store.get_tensors(DATA, job.data))
+    limits = limits or JobsConfig()
+    program = load_program(store, job.program, limits.max_program_bytes)
+    check_sizes(program, job, limits)
+    # no more is known of tensors that the program does not read
+    most = limits.max_data_bytes if job.data_tensors > 1 else most_data_bytes(program, job)
+    return computation_of(job, program, store.get_tensors(DATA, job.data, most))
 
 
-def load_program(store: Store, root: bytes) -> Program:
-    """The program with this root."""
+def load_program(store: Store, root: bytes, most: int | None = None) -> Program:
+    """The program with this root. most: bytes that are read of its file."""
     read: list[Program] = []  # decoding takes longer than fetching: it is done once
 
     def root_of(data: bytes) -> bytes:
         read.append(Program.from_bytes(data))
         return read[-1].root
 
-    store.get_bytes(PROGRAM, root, root_of)
+    store.get_bytes(PROGRAM, root, root_of, most)
     return read[-1]
 
 
 def load_state(store: Store, program: Program, root: bytes) -> list[Tensor]:
     """The state with this root, as the program takes it."""
-    state = store.get_tensors(STATE, root)
+    state = store.get_tensors(STATE, root, stored_size(state_bytes(program), program.state_count))
     check_state(program, state)
     return state
 
@@ -69,10 +76,10 @@ def check_state(program: Program, state: Sequence[Tensor]) -> None:
                 )
 
 
-def load_journal(store: Store, root: bytes) -> Journal:
-    """The journal with this root."""
+def load_journal(store: Store, root: bytes, most: int | None = None) -> Journal:
+    """The journal with this root. most: bytes that are read of its file."""
     return Journal.from_bytes(
-        store.get_bytes(JOURNAL, root, lambda data: Journal.from_bytes(data).root)
+        store.get_bytes(JOURNAL, root, lambda data: Journal.from_bytes(data).root, most)
     )
 
 
@@ -86,7 +93,8 @@ def put_result(
     """Stores what a segment has computed.
 
     Where the program changes no state, its reports are the result: they are stored at the root that
-    the journal's items give. A state that is still the segment's first is in the store already.
+    the journal's items give. A state that is still the segment's first is in the store already. A
+    store that takes nothing is no failure where it holds the same.
     """
     if not changed(program) and program.report_count:
         store.put_tensors(REPORTS, [t for report in reports for t in report])

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
-from torch import Tensor
+from requests import RequestException
 from web3 import Web3
 
 from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
-from worker.chain.errors import ChainError, ContractError, Failed
+from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
+from worker.chain.events import Challenged
 from worker.chain.types import Job, Task
-from worker.jobs import Computation, Progress
-from worker.program import Program
+from worker.config import JobsConfig
+from worker.jobs import Computation, ComputationOf, Progress
+from worker.logs import about
+from worker.roles.artifacts import load_computation
+from worker.roles.kept import Kept
+from worker.roles.turns import Turns
 from worker.store import Store, StoreError
 
-ComputationOf = Callable[[Job, Program, Sequence[Tensor]], Computation]
 # told (task, segment, steps done, steps of the segment) while something is computed
 OnProgress = Callable[[int, int, int, int], None]
+
+RECENT = 128  # blocks for which a task that is over is looked at again: chains are reorganised
+LONGEST_REST = 30.0  # seconds that a failing task is left alone, well below a dispute's clock
 
 
 class Role(Protocol):
@@ -32,13 +44,34 @@ class Role(Protocol):
         ...
 
 
+class Renumbered(Stale):
+    """A task's or a dispute's number is another one's now: the chain was reorganised."""
+
+
+class TaskFailed(Exception):
+    """Something went wrong with a task, which rests by itself, and nothing else was to be done."""
+
+    def __init__(self, task: int, error: Exception) -> None:
+        super().__init__(f"task {task}: {error}")
+        self.task, self.error = task, error
+
+
+class Memory(dict[tuple[Any, ...], Any]):
+    """What a role remembers, by keys that begin with a job's hash; desks forget what is over."""
+
+
 @dataclass
 class Desk:
     """One worker's account, its clients of the chain, and its store.
 
     secret: 32 bytes known to this worker alone, from which the salts of its journals come; the same
     after a restart. token: from which a challenge's bond is paid; without it, the account must have
-    approved the market.
+    approved the market. limits: what a task may have this worker fetch and hold. folder: this
+    worker's own, for what it need not do twice. rest_seconds: for which a task that has failed is
+    left alone, at first.
+
+    Roles on several threads share a desk. What they remember of tasks is keyed by the job's hash:
+    after a reorganisation a task's number may be another task's.
     """
 
     w3: Web3
@@ -50,12 +83,24 @@ class Desk:
     store: Store
     token: Token | None = None
     computation_of: ComputationOf = Computation
+    limits: JobsConfig = field(default_factory=JobsConfig)
+    folder: Path | None = None
+    rest_seconds: float = 0.0
+    turns: Turns = field(default_factory=Turns)
     on_progress: OnProgress | None = None
     on_segment: Callable[[str], None] = lambda role: None
     on_dispute: Callable[[str, str], None] = lambda role, outcome: None
+    on_error: Callable[[Exception], None] = lambda error: None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("worker.roles"))
-    _over: set[int] = field(default_factory=set)
-    _jobs: dict[int, Job] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._over: dict[int, int] = {}  # tasks that are over, and the block when that was seen
+        self._live: set[bytes] = set()
+        self._jobs: dict[bytes, Job] = {}
+        self._memories: list[weakref.ref[Memory]] = []
+        self._computations: Kept[bytes, Computation] = Kept(self.limits.max_data_bytes, _weight)
+        self._failures: dict[tuple[str, int, bytes], tuple[int, float]] = {}
 
     @property
     def now(self) -> int:
@@ -72,37 +117,101 @@ class Desk:
         market = bytes.fromhex(self.market.address[2:])
         return self.w3.eth.chain_id.to_bytes(32, "big") + market + task.to_bytes(32, "big")
 
+    # tasks
+
     def open_tasks(self) -> list[tuple[int, Task]]:
-        """All tasks that are not over, oldest first."""
+        """All tasks that are not over, and those that have been for a short time, oldest first."""
         found = []
-        for number in range(self.market.tasks()):
-            if number not in self._over:
-                task = self.market.task(number)
-                if task.status.is_over and not task.open_disputes:
-                    self._over.add(number)
-                found.append((number, task))
+        with self._lock:
+            block = self.w3.eth.block_number
+            for number in range(self.market.tasks()):
+                if block - self._over.get(number, block) < RECENT:
+                    task = self.market.task(number)
+                    if not _is_over(task):
+                        self._over.pop(number, None)
+                    else:
+                        self._over.setdefault(number, block)
+                    found.append((number, task))
+            self._forget({task.job for _, task in found if not _is_over(task)})
         return found
 
-    def each_task(self, act: Callable[[int, Task], bool]) -> bool:
+    def each_task(
+        self,
+        act: Callable[[int, Task], bool],
+        name: str = "",
+        due: Callable[[Task], int] | None = None,
+    ) -> bool:
         """Acts on every open task; True where something was done.
 
+        due: tasks are taken in the order of this deadline, and nothing more is done after the first
+        for which something was.
+
         One task must not keep a worker from the others, or a stranger could post one for that: what
-        fails is left for a later tick, and raised where nothing else was to be done.
+        fails is logged, rests, and is raised (`TaskFailed`) where nothing else was to be done. What
+        concerns every task, such as a node that does not answer, is raised at once.
         """
         did, failed = False, None
-        for number, task in self.open_tasks():
+        tasks = self.open_tasks()
+        if due is not None:
+            tasks.sort(key=lambda found: due(found[1]))
+        for number, task in tasks:
             try:
-                did = act(number, task) or did
-            except StoreError as error:
-                self.log.error("task %d: %s", number, error)
-            except Exception as error:
-                if isinstance(error, ChainError) and not isinstance(error, ContractError):
-                    raise  # the node's trouble, or the account's, and so every task's
-                self.log.error("task %d: %s", number, error)
+                done = self.act_on(number, task, name, partial(act, number, task))
+            except TaskFailed as error:
                 failed = failed or error
+                continue
+            did = did or done
+            if did and due is not None:
+                return True
         if failed is not None and not did:
             raise failed
         return did
+
+    def act_on(self, number: int, task: Task, name: str, act: Callable[[], bool]) -> bool:
+        """What `act` says, about one task: False where the task rests, or nothing could be sent.
+
+        Raises TaskFailed where something went wrong with this task alone.
+        """
+        key = (name, number, task.job)
+        failures, until = self._failures.get(key, (0, 0.0))
+        if time.monotonic() < until:
+            return False
+        with about(task=number, job=task.job.hex()):
+            try:
+                done = act()
+            except DryRun as dry:
+                self.log.info(str(dry))
+                return False
+            except Renumbered as error:
+                self.log.warning("task %d: %s", number, error)
+                return False
+            except Exception as error:
+                if _is_everyones(error):
+                    raise
+                rest = min(self.rest_seconds * 2**failures, LONGEST_REST)
+                self._failures[key] = (min(failures + 1, 16), time.monotonic() + rest)
+                expected = isinstance(error, (ChainError, StoreError, OSError, ValueError))
+                self.log.error("task %d: %s", number, error, exc_info=None if expected else error)
+                self.on_error(error)
+                raise TaskFailed(number, error) from error
+        self._failures.pop(key, None)
+        return done
+
+    def check_still(self, number: int, task: Task) -> None:
+        """Raises Renumbered where a number is no longer that task's, or its parties are others.
+
+        For right before a transaction: what was computed was computed for `task`.
+        """
+        there = self.market.task(number)
+        if _identity(there) != _identity(task):
+            raise Renumbered(
+                f"{number} is another task than it was (job {there.job.hex()}, not "
+                f"{task.job.hex()}): the chain was reorganised, and nothing is sent"
+            )
+
+    def challenges(self, number: int) -> list[Challenged]:
+        """Every challenge of a task, in order, open or not."""
+        return self.market.challenges(number)
 
     def attempt(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
         """Does what anyone may do, so that somebody else may have been faster: the call is
@@ -115,16 +224,71 @@ class Desk:
         self.log.info("%s %s", what, arguments, extra={"gas": receipt.gas})
         return True
 
-    def job(self, task: int) -> Job:
-        """The job that the task was posted with; read once, as it never changes."""
-        if task not in self._jobs:
-            self._jobs[task] = self.market.job(task)
-        return self._jobs[task]
+    def job(self, number: int, task: Task | None = None) -> Job:
+        """The job that the task was posted with; read once, and held to its hash."""
+        key = (task or self.market.task(number)).job
+        if key not in self._jobs:
+            job = self.market.job(number)
+            if job.hash() != key:
+                raise Renumbered(f"task {number} was posted with another job: look again")
+            self._jobs[key] = job
+        return self._jobs[key]
 
-    def progress_of(self, task: int, segment: int) -> Progress | None:
-        """The progress callback of one segment."""
-        report = self.on_progress
-        if report is None:
-            return None
-        total = len(self.job(task).segment_range(segment))
-        return lambda done: report(task, segment, done, total)
+    def computation(self, number: int, task: Task) -> Computation:
+        """The job's steps on this machine. Raises what `load_computation` does."""
+        job = self.job(number, task)
+        return self._computations.get(
+            task.job, lambda: load_computation(self.store, job, self.computation_of, self.limits)
+        )
+
+    def progress_of(self, number: int, segment: int, job: Job) -> Progress:
+        """What is told of every step of a segment; raises Stopped when the worker is to end."""
+        total = len(job.segment_range(segment))
+
+        def progress(done: int) -> None:
+            if self.on_progress is not None:
+                self.on_progress(number, segment, done, total)
+            self.turns.between()
+
+        return progress
+
+    # memory
+
+    def memory(self) -> Memory:
+        """An empty one, of which what belongs to tasks that are over is forgotten."""
+        made = Memory()
+        self._memories.append(weakref.ref(made))
+        return made
+
+    def _forget(self, live: set[bytes]) -> None:
+        # one more look is waited for: another thread may know of a task that this one did not see
+        kept, self._live = live | self._live, live
+        self._computations.drop(lambda key: key not in kept)
+        for key in [k for k in self._jobs if k not in kept]:
+            self._jobs.pop(key, None)
+        for failure in [k for k in self._failures if k[2] not in kept]:
+            self._failures.pop(failure, None)
+        self._memories = [ref for ref in self._memories if ref() is not None]
+        for memory in (ref() for ref in self._memories):
+            for place in [k for k in memory or () if k[0] not in kept]:
+                memory.pop(place, None)  # type: ignore[union-attr]
+
+
+def _is_over(task: Task) -> bool:
+    return task.status.is_over and not task.open_disputes
+
+
+def _identity(task: Task) -> Sequence[object]:
+    return task.job, task.requester, task.solver
+
+
+def _is_everyones(error: Exception) -> bool:
+    """Whether an error concerns every task: the node's trouble, or the account's."""
+    own = isinstance(error, (ContractError, Failed, Refused))
+    return isinstance(error, RequestException) or (isinstance(error, ChainError) and not own)
+
+
+def _weight(computation: Computation) -> int:
+    """Bytes that a computation holds: its data set, and some for the program's records."""
+    data = sum(t.numel() * t.element_size() for t in computation.data)
+    return data + 4096 * len(computation.program.nodes)

@@ -13,8 +13,10 @@ from worker.devices import device_of
 from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
 from worker.roles.base import ComputationOf, Desk, Role
+from worker.roles.bids import Pricing
 from worker.roles.keeper import Keeper
-from worker.roles.solver import Pricing, Solver
+from worker.roles.solver import Solver
+from worker.roles.turns import Turns
 from worker.roles.verifier import Verifier
 from worker.store import Store
 
@@ -45,13 +47,15 @@ def build(
         token=clients.token,
         store=store,
         computation_of=computation_of(config),
+        limits=config.jobs,
+        folder=config.data.folder,
+        rest_seconds=config.chain.poll_seconds,
+        turns=Turns(stop),
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )
     made: dict[str, Role] = {
-        "solver": Solver(
-            desk, pricing_of(config), config.jobs.max_state_bytes, config.jobs.max_trace_elements
-        ),
+        "solver": Solver(desk, pricing_of(config)),
         "verifier": Verifier(desk),
         "challenger": Verifier(desk, volunteer=True),
     }

@@ -13,15 +13,13 @@ class Keeper:
     Each of these anyone may do, so somebody else may have been faster: a refusal is no failure.
     """
 
-    name = "keeper"
+    name, lane = "keeper", "keeper"
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
     def tick(self) -> bool:
-        did = False
-        for number, task in self.desk.open_tasks():
-            did = self._task(number, task) or did
+        did = self.desk.each_task(self._task, self.name)
         if self.desk.market.credit(self.desk.account):
             did = self.desk.attempt("withdraw", self.desk.market.withdraw) or did
         return did
@@ -44,7 +42,7 @@ class Keeper:
 
     def _disputes(self, number: int, task: Task) -> bool:
         market, court = self.desk.market, self.desk.court
-        for challenge in market.challenges(number):
+        for challenge in self.desk.challenges(number):
             stands = market.challenge_of(challenge.dispute)
             if stands.upheld and self.desk.attempt("punish", market.punish, challenge.dispute):
                 return True
