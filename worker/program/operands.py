@@ -43,7 +43,7 @@ def index_bytes(operand: Input, shape: tuple[int, ...]) -> int:
 
 
 def _strided(operand: Input, axes: list[Axis], shape: tuple[int, ...]) -> Reader | None:
-    """A strided view of the operand; None where an element lies outside, or a stride is negative."""
+    """A strided view of the operand; None where it reads outside, or a stride is negative."""
     spans = [axis.reach(shape) for axis in axes]
     inside = all(low >= 0 and high < a.size for a, (low, high) in zip(axes, spans, strict=True))
     weights = row_major(operand.shape)
