@@ -13,7 +13,7 @@ import torch
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.overrides import TorchFunctionMode
 
-from worker.program.decompositions import functions, gradients, special, strides, values
+from worker.program.decompositions import functions, gradients, masks, special, strides, values
 from worker.program.decompositions.registry import FUNCTIONS, OURS
 from worker.program.decompositions.values import LOOKED_AT
 from worker.program.lower import RULES
@@ -73,6 +73,7 @@ __all__ = [
     "Functions",
     "functions",
     "gradients",
+    "masks",
     "special",
     "strides",
     "table",

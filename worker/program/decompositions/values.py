@@ -49,19 +49,26 @@ def computed(x: Any) -> Any:
     if slot is None:
         return x
 
-    known: dict[fx.Node, Any] = {}
+    made: dict[fx.Node, Any] = {}
 
     def of(node: fx.Node) -> Any:
-        if node not in known:
+        if node not in made:
             if node.op == "get_attr":
-                known[node] = getattr(mode.tracer.root, str(node.target))
+                made[node] = getattr(mode.tracer.root, str(node.target))
             else:
                 args, kwargs = fx.node.map_arg((node.args, node.kwargs), of)
-                known[node] = node.target(*args, **kwargs)  # type: ignore[operator]
-        return known[node]
+                made[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+        return made[node]
 
     with disable_proxy_modes_tracing(), unset_fake_temporarily():
         return of(slot.proxy.node)
+
+
+def known(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function gives of tensors that depend on no run."""
+    values = [computed(a) for a in args]
+    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+        return function(*values, **kwargs)
 
 
 def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,9 +77,7 @@ def _looks_at(function: Callable[..., Any]) -> Callable[..., Any]:
     def looked(*args: Any, **kwargs: Any) -> Any:
         if any(map(of_a_run, args)):
             raise Unsupported(LOOKED_AT)
-        known = [computed(a) for a in args]
-        with disable_proxy_modes_tracing(), unset_fake_temporarily():
-            return function(*known, **kwargs)
+        return known(function, *args, **kwargs)
 
     return looked
 

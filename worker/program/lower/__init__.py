@@ -19,6 +19,8 @@ from worker.program.lower import (
     resampling,
     rounding,
     scans,
+    scattering,
+    searching,
     windows,
 )
 from worker.program.lower.graph import Lowered, lower_graph
@@ -43,5 +45,7 @@ __all__ = [
     "resampling",
     "rounding",
     "scans",
+    "scattering",
+    "searching",
     "windows",
 ]

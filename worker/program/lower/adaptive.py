@@ -9,9 +9,10 @@ import torch
 
 from worker.program.codes import BOOL, F32, I64, Map, Reduce
 from worker.program.lower.constants import vector
-from worker.program.lower.indexing import along, gathered_back, scatter_add
+from worker.program.lower.indexing import along, gathered_back
 from worker.program.lower.pooling import average, average_back, batched
 from worker.program.lower.registry import Builder, View, rule
+from worker.program.lower.scattering import scatter_add
 from worker.program.views import row_major
 
 aten = torch.ops.aten
