@@ -150,6 +150,7 @@ def open_clients(
         timeout=config.chain.timeout_seconds,
         poll=min(1.0, config.chain.poll_seconds),
         on_receipt=metrics.on_receipt if metrics else None,
+        stop=stop,
     )
 
 

@@ -4,10 +4,11 @@ Minting play money is not idempotent, so a balance counts how often a call was m
 """
 
 import json
+import threading
 
 import pytest
 from eth_account import Account
-from web3.exceptions import Web3RPCError
+from web3.exceptions import TransactionIndexingInProgress, Web3RPCError
 
 from tests.chain import chains
 from worker.chain import (
@@ -15,12 +16,15 @@ from worker.chain import (
     ContractError,
     DryRun,
     Failed,
+    NodeError,
     Refused,
     Stale,
+    Stopping,
     Unconfirmed,
     connect,
-    sender,
+    signer,
 )
+from worker.chain import outbox as outbox_files
 
 
 class Killed(BaseException):
@@ -124,7 +128,7 @@ def test_killed_before_the_outbox_is_written_nothing_happened(
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(sender, "write_json", die)
+        patch.setattr(outbox_files, "write_json", die)
         clients.token.mint(clients.address, 1)
     after = clients_of(assay, account, outbox=outbox)
     assert after.sender.reconcile() is None
@@ -335,27 +339,224 @@ def test_the_pools_transactions_count_for_the_nonce(node, clients_of):
     assert (nonce(clients), balance(clients)) == (2, 1)
 
 
-def test_a_gap_below_the_nonce_is_named(node, clients_of, outbox):
-    """The chain has been rolled back: earlier transactions of the key are gone."""
-    clients = clients_of(node, outbox=outbox)
-    account = clients.sender._account
-    call = {"from": clients.address, "to": clients.token.address, "value": 0}
-    call["data"] = clients.token.encode_call("mint", clients.address, 1)
-    entry = clients.sender._sign(call, "token.mint")
-    later = {"to": clients.token.address, "data": call["data"], "value": 0, "gas": 100_000}
-    later |= {"nonce": 3, "chainId": entry.chain_id, "maxFeePerGas": 10**11}
-    signed = account.sign_transaction({**later, "maxPriorityFeePerGas": 1})
-    known = {"raw": "0x" + signed.raw_transaction.hex(), "hash": "0x" + signed.hash.hex()}
-    outbox.parent.mkdir()
-    outbox.write_text(json.dumps({**vars(entry), **known, "nonce": 3}))
-    clients.sender._timeout = 0.05
-    with pytest.raises(Unconfirmed, match=r"Nonce 3, the chain is at 0"):
-        clients.sender.reconcile()
+# --- reorganisations -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forking(node, outbox):
+    """Clients of a new account, and a way back to the chain as it is now."""
+    w3, deployment = node
+    account = chains.funded(w3)
+    # who has some already gets more for the same gas, whatever was minted before
+    connect(w3, deployment, chains.funded(w3), poll=0.02).token.mint(account.address, 100)
+    before = w3.provider.make_request("evm_snapshot", [])["result"]
+
+    def again(**options):
+        return connect(w3, deployment, account, outbox=outbox, poll=0.02, timeout=5, **options)
+
+    def back():
+        nonlocal before
+        w3.provider.make_request("evm_revert", [before])
+        before = w3.provider.make_request("evm_snapshot", [])["result"]
+
+    return again(), again, back
+
+
+def test_what_a_reorganisation_dropped_is_sent_again_before_anything_else(forking):
+    """Protects from deciding anew, with the next nonce, what may still be mined with an old one."""
+    clients, again, back = forking
+    for amount in (1, 2, 4):
+        clients.token.mint(clients.address, amount)
+    back()
+    assert (nonce(clients), minted(clients)) == (0, 0)
+    after = again()  # also in another process
+    with pytest.raises(Stale, match="older transactions had to be sent again"):
+        after.token.mint(clients.address, 8)
+    assert (nonce(clients), minted(clients)) == (3, 7)
+    after.token.mint(clients.address, 8)
+    assert (nonce(clients), minted(clients)) == (4, 15)
+
+
+def minted(clients):
+    return balance(clients) - 100
+
+
+def pend(clients, monkeypatch, amount):
+    """A call that is in the outbox, and that no node has seen."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_the_node_sees_it(patch, clients.w3)
+        clients.token.mint(clients.address, amount)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_gap_below_what_is_pending_is_filled(forking, monkeypatch, outbox, lost):
+    """Protects from standing still for good: outbox at nonce 2, chain at 0. What is lost is filled
+    by payments of nothing, and nothing of it is done twice."""
+    clients, again, back = forking
+    for amount in (1, 2):
+        clients.token.mint(clients.address, amount)
+    pend(clients, monkeypatch, 4)
+    back()
+    if lost:
+        (outbox.parent / "sent.json").unlink()
+    after = again()
+    assert after.sender.reconcile() is not None
+    assert (nonce(after), minted(after)) == (3, 4 if lost else 7)
+    assert after.sender.reconcile() is None and not outbox.exists()
+
+
+def test_what_is_sent_again_pays_the_fees_of_today(forking):
+    clients, _, back = forking
+    clients.token.mint(clients.address, 1)
+    back()
+    base_fee = clients.w3.eth.get_block("latest")["baseFeePerGas"]
+    set_base_fee(clients.w3, 100 * base_fee)
+    with pytest.raises(Stale):
+        clients.token.mint(clients.address, 2)
+    assert minted(clients) == 1
+    set_base_fee(clients.w3, base_fee)
+
+
+def test_killed_while_a_gap_is_filled_nothing_is_done_twice(forking, monkeypatch):
+    clients, again, back = forking
+    for amount in (1, 2):
+        clients.token.mint(clients.address, amount)
+    pend(clients, monkeypatch, 4)
+    back()
     for _ in range(3):
-        chains.transact(
-            clients.w3, account, {"to": clients.address, "gas": 21_000, "nonce": nonce(clients)}
-        )
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_before_the_node_answers(patch, clients.w3)
+            again().sender.reconcile()
+    again().sender.reconcile()
+    assert (nonce(clients), minted(clients)) == (3, 7)
+
+
+def test_a_reorganisation_longer_than_memory_is_begun_anew(forking, monkeypatch):
+    """What would have to come first is not known, so what is kept can never be mined."""
+    monkeypatch.setattr(outbox_files, "KEPT", 2)
+    clients, again, back = forking
+    for amount in (1, 2, 4):
+        clients.token.mint(clients.address, amount)
+    back()
+    again().token.mint(clients.address, 8)
+    assert (nonce(clients), minted(clients)) == (1, 8)
+
+
+def test_too_many_lost_ones_are_for_a_person(forking, monkeypatch, outbox):
+    clients, again, _ = forking
+    pend(clients, monkeypatch, 4)
+    entry = json.loads(outbox.read_text())
+    outbox.write_text(json.dumps({**entry, "nonce": 1_000}))
+    with pytest.raises(ChainError, match=r"1000 in between are lost.*outbox\.json"):
+        again().sender.reconcile()
+
+
+def test_a_chain_that_was_started_anew_is_not_this_one(forking, monkeypatch, outbox):
+    """Protects whoever restarts a local chain of the same number under the same folder."""
+    clients, again, _ = forking
+    clients.token.mint(clients.address, 1)
+    pend(clients, monkeypatch, 4)
+    monkeypatch.setattr(signer, "_genesis_of", lambda w3: "ab" * 32)
+    after = again()
+    assert after.sender.reconcile() is None and not outbox.exists()
+    after.token.mint(clients.address, 8)
+    assert (nonce(clients), minted(clients)) == (2, 9)
+
+
+# --- a node that is away, or not ready ------------------------------------------------------------
+
+
+def flaky(monkeypatch, w3, times, arrives):
+    """The answers to the next sendings are lost, whether or not they have arrived."""
+    real, left = w3.eth.send_raw_transaction, [times]
+
+    def send(raw):
+        if left[0]:
+            left[0] -= 1
+            if arrives:
+                real(raw)
+            raise NodeError("broke its answer off")
+        return real(raw)
+
+    monkeypatch.setattr(w3.eth, "send_raw_transaction", send)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_sending_whose_answer_is_lost_is_sent_again(
+    node, clients_of, monkeypatch, times, arrives
+):
+    """Protects a tick from one lost answer: the same transaction is handed in again."""
+    clients = clients_of(node)
+    with monkeypatch.context() as patch:
+        flaky(patch, clients.w3, times, arrives)
+        clients.token.mint(clients.address, 1)
+    assert (nonce(clients), balance(clients)) == (1, 1)
+
+
+def test_a_node_that_stays_away_leaves_it_in_the_outbox(assay, clients_of, monkeypatch, outbox):
+    clients = clients_of(assay, outbox=outbox)
+    with monkeypatch.context() as patch, pytest.raises(Unconfirmed, match="broke its answer off"):
+        flaky(patch, clients.w3, 99, False)
+        clients.token.mint(clients.address, 1)
     clients.sender.reconcile()
+    assert balance(clients) == 1
+
+
+@pytest.fixture
+def indexing(monkeypatch):
+    """A node that has just started knows of no receipt for a while, and says so."""
+
+    def make(w3, times):
+        real, left = w3.eth.get_transaction_receipt, [times]
+
+        def receipt(transaction):
+            if left[0]:
+                left[0] -= 1
+                raise TransactionIndexingInProgress("transaction indexing is in progress")
+            return real(transaction)
+
+        monkeypatch.setattr(w3.eth, "get_transaction_receipt", receipt)
+
+    return make
+
+
+def test_receipts_of_a_node_that_is_still_indexing_are_waited_for(assay, clients_of, indexing):
+    clients = clients_of(assay)
+    indexing(clients.w3, 3)
+    clients.token.mint(clients.address, 1)
+    assert balance(clients) == 1
+
+
+def test_nothing_is_concluded_from_a_node_that_is_still_indexing(
+    node, outbox, indexing, monkeypatch
+):
+    """Protects from taking a mined call for one whose nonce another took, and making it again."""
+    w3, deployment = node
+    account = chains.funded(w3)
+    clients = connect(w3, deployment, account, outbox=outbox, poll=0.01, timeout=0.05)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_the_receipt_is_seen(patch, w3)
+        clients.token.mint(clients.address, 1)
+    with monkeypatch.context():
+        indexing(w3, 10**6)
+        with pytest.raises(Unconfirmed, match="indexing"):
+            clients.sender.reconcile()
+        assert outbox.exists()
+
+
+def test_a_receipt_is_not_waited_for_when_the_worker_stops(node, outbox):
+    """Protects SIGTERM from the 180 s that a transaction may take."""
+    w3, deployment = node
+    stop = threading.Event()
+    account = chains.funded(w3)
+    clients = connect(w3, deployment, account, outbox=outbox, timeout=60, stop=stop)
+    with chains.automine_off(w3):
+        stop.set()
+        with pytest.raises(Stopping, match="stays in the outbox"):
+            clients.token.mint(clients.address, 1)
+    stop.clear()
+    assert clients.sender.reconcile() is not None
     assert balance(clients) == 1
 
 
@@ -372,7 +573,7 @@ def test_who_cannot_pay_is_refused_and_nothing_is_left(assay, outbox):
 
 def test_reverting_although_the_simulation_succeeded(assay, clients_of, outbox, monkeypatch):
     clients = clients_of(assay, outbox=outbox)
-    monkeypatch.setattr(sender.Sender, "_estimate", lambda *_: 24_000)  # it takes twice as much
+    monkeypatch.setattr(signer.Signer, "_estimate", lambda *_: 24_000)  # it takes twice as much
     with pytest.raises(Failed, match="reverted in block"):
         clients.token.mint(clients.address, 1)
     assert (nonce(clients), balance(clients)) == (1, 0)

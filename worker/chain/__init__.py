@@ -22,8 +22,9 @@ from worker.chain.errors import (
 )
 from worker.chain.events import Event, Place
 from worker.chain.node import Node, open_rpc
+from worker.chain.outbox import Sent
 from worker.chain.scan import Follower, read_events
-from worker.chain.sender import Sender, Sent
+from worker.chain.sender import Sender
 from worker.chain.types import (
     ZERO_ADDRESS,
     Bid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -141,6 +142,7 @@ def connect(
     timeout: float = 180.0,
     poll: float = 0.5,
     on_receipt: Callable[[str, TxReceipt], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Clients:
     """Clients of a deployment, whose presence is checked first.
 
@@ -149,7 +151,14 @@ def connect(
     """
     deployment.check(w3)
     sender = Sender(
-        w3, account, outbox, address=address, timeout=timeout, poll=poll, on_receipt=on_receipt
+        w3,
+        account,
+        outbox,
+        address=address,
+        timeout=timeout,
+        poll=poll,
+        on_receipt=on_receipt,
+        stop=stop,
     )
     names = {
         deployment.market: "Market",

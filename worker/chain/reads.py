@@ -13,7 +13,7 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from worker.chain.errors import ChainError, ContractError, NodeError
 from worker.chain.node import Node
-from worker.chain.sender import simulate
+from worker.chain.signer import simulate
 
 
 @dataclass(frozen=True)

@@ -7,67 +7,40 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
-from web3.exceptions import MethodUnavailable, TransactionNotFound, Web3RPCError
+from web3.exceptions import (
+    TransactionIndexingInProgress,
+    TransactionNotFound,
+    Web3RPCError,
+)
 from web3.types import TxParams, TxReceipt
 
 from worker.chain.errors import (
     ChainError,
     DryRun,
     Failed,
+    NodeError,
     Refused,
     Stale,
+    Stopping,
     Unconfirmed,
-    decode_revert,
     is_tester_failure,
-    revert_data,
 )
-from worker.chain.files import Damaged, read_json, remove, write_json
+from worker.chain.outbox import Outbox, Sent
+from worker.chain.signer import Signer, simulate
 from worker.chain.types import ZERO_ADDRESS
 
 log = logging.getLogger(__name__)
 
-GAS_HEADROOM = 1.25  # over the estimate: what a call costs may change until it is mined
-FEE_HEADROOM = 2  # over the base fee, which rises by an eighth a block at most
-RAISE = 8  # nodes take another transaction of a nonce for an eighth more, no less
+TRIES = 3  # of a sending whose answer is lost
+MOST_FILLED = 64  # nonces of lost transactions that are filled without asking a person
 KNOWN = ("already known", "known transaction", "already imported", "alreadyknown")
 USED = ("nonce too low", "invalid transaction nonce", "nonce is too low", "oldnonce")
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A transaction that has been signed, as the outbox keeps it.
-
-    transaction: what was signed. others: hashes of the same call with the same nonce and other
-    fees, which may be mined in its stead.
-    """
-
-    chain_id: int
-    sender: str
-    nonce: int
-    hash: str
-    raw: str
-    label: str
-    transaction: dict[str, Any] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
-
-
-def simulate(w3: Web3, call: TxParams, label: str = "", block: Any = "latest") -> bytes:
-    """`eth_call`, whose revert is a `ContractError`."""
-    try:
-        return bytes(w3.eth.call(call, block))
-    except Exception as error:
-        data = revert_data(error)
-        if data is not None:
-            raise decode_revert(data, label) from error
-        if is_tester_failure(error):  # it wants gas to be paid for in calls too
-            raise Refused(f"{label}: {error}") from error
-        raise
 
 
 class Sender:
@@ -77,9 +50,11 @@ class Sender:
     its receipt has been seen. After any failure the chain is asked first: a transaction whose nonce
     is used is over, any other is broadcast again. Where fees have risen above what it offers it is
     signed again with higher ones and the same nonce, of which only one can be mined. So no call is
-    made a second time while its first transaction may still be mined. Call `reconcile` before
-    reading the state that a decision rests on; `send` refuses (`Stale`, `Unconfirmed`) rather than
-    act on old state.
+    made a second time while its first transaction may still be mined. The last transactions are
+    kept: where a reorganisation has dropped some, they are sent again, in order, before anything
+    else is, and a nonce whose transaction is lost is filled by a payment of nothing to oneself.
+    Call `reconcile` before reading the state that a decision rests on; `send` refuses (`Stale`,
+    `Unconfirmed`) rather than act on old state.
 
     Without an account nothing is ever sent: `send` simulates and raises `DryRun`.
     """
@@ -94,37 +69,29 @@ class Sender:
         timeout: float = 180.0,
         poll: float = 0.5,
         on_receipt: Callable[[str, TxReceipt], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
+        """timeout: seconds for a transaction to be mined. poll: seconds between two looks for its
+        receipt. stop: when it is set no receipt is waited for any more."""
         self._w3 = w3
-        self._account = account
-        self._outbox = outbox
-        self._in_memory: Sent | None = None  # stands for the outbox where there is no file
         self._timeout = timeout
         self._poll = poll
         self._on_receipt = on_receipt
         self._lock = threading.RLock()
-        self._chain_id = w3.eth.chain_id
+        self._stop = stop or threading.Event()
+        self._signer = Signer(w3, account, address)
+        self.address = self._signer.address
         self.last_block = 0  # of the last receipt that has been seen
-        self.address: str = account.address if account else Web3.to_checksum_address(address)
+        self._outbox = Outbox(outbox, self.address)
 
     @property
     def is_dry(self) -> bool:
-        return self._account is None
+        return self._signer.account is None
 
     @property
     def pending(self) -> Sent | None:
         """The transaction whose receipt has not been seen yet."""
-        if self._outbox is None:
-            return self._in_memory
-        try:
-            entry = read_json(self._outbox)
-            return Sent(**{**entry, "others": tuple(entry.get("others", ()))}) if entry else None
-        except (Damaged, TypeError, AttributeError):
-            raise ChainError(
-                f"{self._outbox} is damaged. It held the last transaction of {self.address}, which "
-                "may be mined still. Wait some minutes, move the file away and start again: what "
-                "has been done stands on the chain, and is read from there"
-            ) from None
+        return self._outbox.pending
 
     def send(self, to: str, data: bytes, label: str, value: int = 0) -> TxReceipt:
         """The receipt of the call, once it is mined and has succeeded.
@@ -137,6 +104,8 @@ class Sender:
             if self.pending:
                 self.reconcile()
                 raise Stale(f"{label} was not sent: an older transaction was settled first")
+            if self._bring_back():
+                raise Stale(f"{label} was not sent: older transactions had to be sent again first")
             call: TxParams = {
                 "from": Web3.to_checksum_address(self.address),
                 "to": Web3.to_checksum_address(to),
@@ -144,10 +113,10 @@ class Sender:
                 "value": value,  # type: ignore[typeddict-item]
             }
             simulate(self._w3, call, label, "pending")
-            if self._account is None:
+            if self.is_dry:
                 raise DryRun(label, self.address)
-            entry = self._sign(call, label)
-            self._remember(entry)
+            entry = self._signer.sign(call, label)
+            self._outbox.remember(entry)
             self._broadcast(entry)
             return self._settle(entry)
 
@@ -161,21 +130,27 @@ class Sender:
             entry = self.pending
             if entry is None:
                 return None
-            if (entry.chain_id, entry.sender) != (self._chain_id, self.address):
+            if (entry.chain_id, entry.sender) != (self._signer.chain_id, self.address):
                 raise ChainError(
-                    f"the outbox {self._outbox} holds {entry.label} ({entry.hash}) of "
+                    f"the outbox {self._outbox.path} holds {entry.label} ({entry.hash}) of "
                     f"{entry.sender} on chain {entry.chain_id}, and this is {self.address} on "
-                    f"chain {self._chain_id}; give each key and chain a data folder of its own"
+                    f"chain {self._signer.chain_id}; give each key and chain a data folder of "
+                    "its own"
                 )
+            if self._is_of_another_chain(entry):
+                log.warning("the chain was started anew: forgotten", extra=_about(entry))
+                self._outbox.forget()
+                return None
             receipt = self._receipt(entry)
             if receipt is None:
                 if self._is_nonce_used(entry):
                     receipt = self._receipt(entry)  # it may have been mined since it was looked for
                     if receipt is None:
                         log.warning("another transaction took its nonce", extra=_about(entry))
-                        self._forget()
+                        self._outbox.forget()
                         return None
                 else:
+                    self._fill(entry.nonce)
                     known, entry = entry, self._raised(entry, waited=True)
                     if entry.hash == known.hash:
                         log.info("broadcasting again", extra=_about(entry))
@@ -188,82 +163,13 @@ class Sender:
 
     # --- parts -----------------------------------------------------------------------------------
 
-    def _sign(self, call: TxParams, label: str) -> Sent:
-        assert self._account is not None
-        latest = self._w3.eth.get_block("latest")
-        estimate = self._estimate(call, label)
-        return self._signed(label, {
-            "to": call["to"],
-            "data": "0x" + bytes(call["data"]).hex(),  # type: ignore[arg-type]
-            "value": call["value"],
-            "chainId": self._chain_id,
-            "nonce": self._w3.eth.get_transaction_count(call["from"], "pending"),  # type: ignore[arg-type]
-            "gas": min(int(estimate * GAS_HEADROOM), int(latest["gasLimit"])),
-            **self._fees(latest.get("baseFeePerGas")),
-        })  # fmt: skip
-
-    def _signed(self, label: str, transaction: dict[str, Any]) -> Sent:
-        assert self._account is not None
-        signed = self._account.sign_transaction(transaction)
-        return Sent(
-            chain_id=self._chain_id,
-            sender=self.address,
-            nonce=transaction["nonce"],
-            hash="0x" + bytes(signed.hash).hex(),
-            raw="0x" + bytes(signed.raw_transaction).hex(),
-            label=label,
-            transaction=transaction,
-        )
-
-    def _estimate(self, call: TxParams, label: str) -> int:
-        try:
-            return self._w3.eth.estimate_gas(call, "pending")
-        except MethodUnavailable:
-            # eth-tester estimates no pending block; whatever a block holds is enough
-            return int(self._w3.eth.get_block("latest")["gasLimit"])
-        except Exception as error:
-            data = revert_data(error)
-            if data is not None:
-                raise decode_revert(data, label) from error
-            if isinstance(error, Web3RPCError) or is_tester_failure(error):
-                raise Refused(f"{label}: no estimate of its gas: {error}") from error
-            raise
-
-    def _fees(self, base_fee: int | None) -> dict[str, int]:
-        if base_fee is None:
-            return {"gasPrice": int(self._w3.eth.gas_price)}
-        tip = int(self._w3.eth.max_priority_fee)
-        return {
-            "maxPriorityFeePerGas": tip,
-            "maxFeePerGas": base_fee * FEE_HEADROOM + tip,
-            "type": 2,
-        }
-
     def _raised(self, entry: Sent, waited: bool = False) -> Sent:
-        """The same call with the fees of today where the entry's are below the base fee or, after
-        it has waited, below what others pay: remembered, and handed to the node. The entry itself
-        where that is not so, or where the node refuses the other one.
-        """
-        old = entry.transaction
-        if self._account is None or not old:
+        """`_dearer`'s, remembered and handed to the node; the entry itself where there is none, or
+        where the node refuses the other one."""
+        dearer = self._signer.dearer(entry, waited)
+        if dearer is None or dearer.hash in entry.others:  # which the node has refused
             return entry
-        base_fee = self._w3.eth.get_block("latest").get("baseFeePerGas")
-        most, tip = ("maxFeePerGas", "maxPriorityFeePerGas")
-        if most not in old:
-            most = tip = "gasPrice"
-        too_low = base_fee is not None and old[most] < base_fee
-        if not too_low and not waited:
-            return entry
-        fees = self._fees(base_fee if tip != most else None)
-        if not too_low and fees[tip] <= old[tip]:
-            return entry
-        for name in {most, tip}:
-            fees[name] = max(fees[name], old[name] + -(-old[name] // RAISE))
-        dearer = self._signed(entry.label, {**old, **fees})
-        if dearer.hash in entry.others:  # which the node has refused
-            return entry
-        dearer = replace(dearer, others=(*entry.others, entry.hash))
-        self._remember(dearer)
+        self._outbox.remember(dearer)
         try:
             self._w3.eth.send_raw_transaction(dearer.raw)  # type: ignore[arg-type]
         except Exception as error:
@@ -271,8 +177,13 @@ class Sender:
                 raise self._unconfirmed(dearer, error) from error
             log.warning("higher fees were refused: %s", error, extra=_about(entry))
             kept = replace(entry, others=(*entry.others, dearer.hash))
-            self._remember(kept)
+            self._outbox.remember(kept)
             return kept
+        fees = {
+            k: v
+            for k, v in dearer.transaction.items()
+            if "as" in k and k.endswith(("Gas", "Price"))
+        }
         log.info("sent again with higher fees", extra={**_about(dearer), **fees})
         return dearer
 
@@ -281,8 +192,20 @@ class Sender:
 
         again: a node may have taken it before. Then a refusal of this one does not end it.
         """
+        for left in reversed(range(TRIES)):
+            try:
+                return self._offer(entry, again)
+            except NodeError as error:
+                # It may have arrived: what the node says to the next one is said to a second one.
+                again = True
+                if not left or self._stop.wait(self._poll):
+                    raise self._unconfirmed(entry, error) from error
+
+    def _offer(self, entry: Sent, again: bool) -> None:
         try:
             self._w3.eth.send_raw_transaction(entry.raw)  # type: ignore[arg-type]
+        except NodeError:
+            raise
         except Exception as error:
             said = str(error).lower()
             if any(phrase in said for phrase in KNOWN):
@@ -292,7 +215,7 @@ class Sender:
                 if self._receipt(entry) is not None:
                     return
                 if self._is_nonce_used(entry):
-                    self._forget()
+                    self._outbox.forget()
                     raise Stale(
                         f"{entry.label} was not sent: its nonce {entry.nonce} is used"
                     ) from error
@@ -301,7 +224,7 @@ class Sender:
                     return
                 if again:
                     raise self._unconfirmed(entry, error) from error
-                self._forget()
+                self._outbox.forget()
                 raise Refused(f"the node does not take {entry.label}: {error}") from error
             raise self._unconfirmed(entry, error) from error
 
@@ -324,9 +247,14 @@ class Sender:
                     "earlier transactions of this key are missing; where it is equal, blocks are "
                     "full of dearer ones, or the node keeps it to itself"
                 )
-            time.sleep(self._poll)
+            if self._stop.wait(self._poll):
+                raise Stopping(
+                    f"{entry.label} ({entry.hash}) is not waited for, as the worker stops; it "
+                    "stays in the outbox, and the next start settles it"
+                )
             entry = self._raised(entry)
-        self._forget()
+        self._outbox.keep(entry)
+        self._outbox.forget()
         self.last_block = max(self.last_block, int(receipt["blockNumber"]))
         if self._on_receipt:
             self._on_receipt(entry.label, receipt)
@@ -343,13 +271,108 @@ class Sender:
 
     def _receipt(self, entry: Sent) -> TxReceipt | None:
         for known in (entry.hash, *entry.others):
-            try:
-                receipt = self._w3.eth.get_transaction_receipt(known)  # type: ignore[arg-type]
-            except TransactionNotFound:
-                continue
-            if receipt.get("blockNumber") is not None:
+            receipt = self._receipt_of(known)
+            if receipt is not None and receipt.get("blockNumber") is not None:
                 return receipt
         return None
+
+    def _receipt_of(self, transaction: str) -> TxReceipt | None:
+        """A node that was just started may know a transaction and not say so: it is waited for, as
+        nothing may be concluded from its silence."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._w3.eth.get_transaction_receipt(transaction)  # type: ignore[arg-type]
+            except TransactionNotFound:
+                return None
+            except TransactionIndexingInProgress as error:
+                if time.monotonic() > deadline or self._stop.wait(self._poll):
+                    raise Unconfirmed(
+                        f"the node is still indexing, and does not say whether {transaction} was "
+                        f"mined: {error}"
+                    ) from error
+
+    # --- after a reorganisation ------------------------------------------------------------------
+
+    def _bring_back(self) -> bool:
+        """Sends again, in order, what was mined and is not any more; False where all of it is.
+
+        A decision may rest on it, and the node may still have it: to decide anew, with the next
+        nonce, could do the same thing twice.
+        """
+        kept = self._kept()
+        if self.is_dry or not kept:
+            return False
+        last, there = max(kept), self._nonce()
+        if there > last:
+            return False
+        missing = range(there, last + 1)
+        if missing[0] < min(kept):
+            log.warning("a long reorganisation: %d transactions of this key are gone", len(missing))
+            self._outbox.drop()  # what would come before them is not known: they cannot be mined
+            return False
+        log.warning(
+            "%d transactions of this key were mined and are not any more; sending them again",
+            len(missing),
+        )
+        self._fill(last + 1)
+        deadline = time.monotonic() + self._timeout
+        while self._nonce() <= last:
+            if time.monotonic() > deadline:
+                raise Unconfirmed(
+                    f"transactions {missing[0]} to {last} of this key were dropped by a "
+                    f"reorganisation, sent again, and not mined within {self._timeout:g} s"
+                )
+            if self._stop.wait(self._poll):
+                raise Stopping("transactions that were sent again are not waited for")
+        return True
+
+    def _fill(self, end: int) -> None:
+        """Gives the node a transaction for every nonce below `end` for which it has none."""
+        if self.is_dry:
+            return
+        kept = self._kept()
+        first = self._signer.next_nonce()
+        missing = range(first, end)
+        lost = [nonce for nonce in missing if nonce not in kept]
+        if len(lost) > MOST_FILLED:
+            raise ChainError(
+                f"the chain has {first} transactions of {self.address}, and the next one would be "
+                f"number {end}: {len(lost)} in between are lost. Is this another chain with the "
+                f"same number? Then move {self._outbox.path} away and start again"
+            )
+        for nonce in missing:
+            entry = kept.get(nonce) or self._nothing(nonce)
+            entry = self._signer.dearer(entry) or entry
+            self._outbox.keep(entry)
+            try:
+                self._w3.eth.send_raw_transaction(entry.raw)  # type: ignore[arg-type]
+            except Exception as error:
+                if not isinstance(error, Web3RPCError) and not is_tester_failure(error):
+                    raise
+                log.info("not taken again: %s", error, extra=_about(entry))
+            else:
+                log.info("sent again", extra=_about(entry))
+
+    def _nothing(self, nonce: int) -> Sent:
+        """A payment of nothing to oneself: it takes a nonce, and does nothing else."""
+        call: TxParams = {"from": self.address, "to": self.address, "data": b"", "value": 0}  # type: ignore[typeddict-item]
+        return self._signer.sign(call, "fill", nonce)
+
+    def _kept(self) -> dict[int, Sent]:
+        """What this key has sent on this chain."""
+        mine = (self._signer.chain_id, self.address)
+        return {
+            nonce: entry
+            for nonce, entry in self._outbox.kept.items()
+            if (entry.chain_id, entry.sender) == mine and not self._is_of_another_chain(entry)
+        }
+
+    def _is_of_another_chain(self, entry: Sent) -> bool:
+        """A chain of the same number that was started anew, as local ones are."""
+        return (
+            bool(entry.genesis and self._signer.genesis) and entry.genesis != self._signer.genesis
+        )
 
     def _is_in_pool(self, entry: Sent) -> bool:
         for known in (entry.hash, *entry.others):
@@ -363,17 +386,6 @@ class Sender:
 
     def _is_nonce_used(self, entry: Sent) -> bool:
         return self._nonce() > entry.nonce
-
-    def _remember(self, entry: Sent) -> None:
-        if self._outbox:
-            write_json(self._outbox, vars(entry))
-        else:
-            self._in_memory = entry
-
-    def _forget(self) -> None:
-        if self._outbox:
-            remove(self._outbox)
-        self._in_memory = None
 
 
 def _about(entry: Sent) -> dict[str, Any]:
