@@ -1,6 +1,7 @@
 """Whatever is read from a store is what its address commits to, or an error."""
 
 import errno
+import http.server
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
@@ -387,3 +389,29 @@ def test_a_cache_that_takes_nothing_costs_time_alone(far, monkeypatch, caplog):
     for _ in range(2):
         assert cached.get_bytes("journal", digest(b"x"), digest) == b"x"
     assert caplog.text.count("not kept in the cache") == 2
+
+
+def test_a_stores_secrets_are_in_no_message():
+    """Protects keys that stand in a URL, whatever library says it again."""
+    artifacts = Store("http://me:hunter2@127.0.0.1:1/v2/abcdef0123?token=opensesame")
+    with pytest.raises(Unreadable) as found:
+        artifacts.get_bytes("journal", b"j" * 32, digest)
+    shown = f"{found.value} {artifacts.url}"
+    assert "http://127.0.0.1:1/..." in shown
+    assert not any(secret in shown for secret in ("hunter2", "abcdef0123", "opensesame"))
+
+
+def test_a_server_that_has_nothing_is_told_from_one_that_does_not_answer(tmp_path):
+    """Protects solvers: a store that is down has not lost what was published."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *_: None
+    Store(str(tmp_path)).put_bytes("journal", digest(b"x"), b"x")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        artifacts = Store(f"http://127.0.0.1:{server.server_port}")
+        assert artifacts.get_bytes("journal", digest(b"x"), digest) == b"x"
+        with pytest.raises(Missing):
+            artifacts.get_bytes("journal", digest(b"y"), digest)
+        server.shutdown()
+    with pytest.raises(Unreadable, match="cannot be read from http"):
+        artifacts.get_bytes("journal", digest(b"x"), digest)

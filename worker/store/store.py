@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors import SafetensorError
 
 from worker.commit import state_root
+from worker.redaction import conceal_url, scrub, shown_url
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +99,12 @@ class Store:
     """
 
     def __init__(self, url: str, cache: str | Path | None = None, root: Root = state_root) -> None:
+        self._fs, self._base = fsspec.core.url_to_fs(url.rstrip("/"))
+        # as messages name it: a bucket and a folder are no secret, a password and a token are
         self.url = url.rstrip("/")
-        self._fs, self._base = fsspec.core.url_to_fs(self.url)
+        if re.match(r"^(https?|.*@|.*\?)", self.url) and "://" in self.url:
+            conceal_url(self.url)
+            self.url = shown_url(self.url)
         self._cache = Store(str(cache), root=root) if cache is not None else None
         self._root = root
 
@@ -251,11 +257,13 @@ class Store:
         try:
             with self._fs.open(path, "rb") as file:
                 data: bytes = file.read() if most is None else file.read(most + 1)
-        except FileNotFoundError:
-            raise Missing(kind, address, self.url) from None
         except Exception as error:  # whatever a filesystem's library raises
+            cause = _first_cause(error)
+            gone = getattr(cause, "status", None) in (404, 410)  # aiohttp's, of fsspec's HTTP
+            if gone or isinstance(cause, FileNotFoundError):
+                raise Missing(kind, address, self.url) from None
             raise Unreadable(
-                f"{kind} {address.hex()} cannot be read from {self.url}: {_told(error)}; let this "
+                f"{kind} {address.hex()} cannot be read from {self.url}: {_told(cause)}; let this "
                 "user read it, or see why the store does not answer"
             ) from error
         if most is not None and len(data) > most:
@@ -311,11 +319,18 @@ class Store:
         _flush(folder)
 
 
-def _told(error: Exception) -> str:
+def _first_cause(error: BaseException) -> BaseException:
+    """What an error was raised from: over HTTP a server that does not answer is `not found` too."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _told(error: BaseException) -> str:
     """An error of some library in words: what the system says of it, else its own."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__}: {error}"
+        return scrub(error.strerror)
+    return scrub(f"{type(error).__name__}: {error}")
 
 
 def _beside(path: str) -> str:
