@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.program.helpers import same
 from tests.program.models import Attention, seeded
+from tests.program.trainings import SGD, batch, capture, losses, perceptron
 from worker.examples.digits import digits
 from worker.jobs import rows_of_step
 from worker.program import (
@@ -26,37 +27,6 @@ from worker.program import (
 )
 from worker.program.builder import Builder
 from worker.program.lower import lower_graph
-
-SGD = torch.optim.SGD
-
-
-def perceptron() -> nn.Sequential:
-    return seeded(5, lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)))
-
-
-def batch(rows: int = 4) -> list[Tensor]:
-    return seeded(6, lambda: [torch.randn(rows, 6), torch.randint(0, 3, (rows,))])
-
-
-def losses(
-    module: nn.Module,
-    loss_fn: Callable[..., Tensor],
-    optimizer: torch.optim.Optimizer,
-    batches: list[list[Tensor]],
-) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """The captured training's losses, plain PyTorch's, and the captured one's last state."""
-    program = capture_training(module, loss_fn, optimizer, batches[0])
-    state = training_state(module, optimizer)
-    ours, plain = [], []
-    for rows in batches:
-        state, (loss,) = program.run(state, rows)
-        ours.append(loss.item())
-        optimizer.zero_grad()
-        expected = loss_fn(module(*rows[:-1]), rows[-1])
-        expected.backward()
-        optimizer.step()
-        plain.append(expected.item())
-    return ours, plain, dict(zip(program.state_names, state, strict=True))
 
 
 def groups(module: nn.Sequential) -> list[dict]:
@@ -290,11 +260,6 @@ class Calls(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self.linear(x))
-
-
-def capture(module: nn.Module, loss_fn=F.cross_entropy, optimizer=None, rows=None):
-    optimizer = optimizer or SGD(module.parameters(), 0.1)
-    return capture_training(module, loss_fn, optimizer, rows or batch())
 
 
 OPERATORS = [

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call
 
 from worker.program import layers
 from worker.program.builder import DOT_BITS, Builder
@@ -21,7 +20,7 @@ from worker.program.codes import DTYPE_CODES, Kind, Source
 from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.program import Program
-from worker.program.tracing import plain_kernels, remembered_gradients, traced
+from worker.program.tracing import Users, plain_kernels, remembered_gradients, traced
 from worker.program.wellformed import MOST_DOT_BITS
 
 # A training amplifies what its products leave off: with so many bits its losses are fp32's.
@@ -81,16 +80,18 @@ def capture_training(
     _check_batch(names, batch, whole)
     taken = _taken(module, names or [])
 
-    def forward(tensors: dict[str, Tensor], rows: list[Tensor]) -> Tensor:
+    users = Users({"module": module, "the loss": loss_fn, "optimizer": optimizer}, layout.named)
+
+    def forward(rows: list[Tensor]) -> Tensor:
         if names is None and loss_fn is None:
-            return _own_loss(functional_call(module, tensors, tuple(rows)))
+            return _own_loss(module(*rows))
         if names is None:
             assert loss_fn is not None
-            outputs = functional_call(module, tensors, tuple(rows[:-1]))
+            outputs = module(*rows[:-1])
             with layers.called(loss_fn):
                 return loss_fn(outputs, rows[-1])
         given = dict(zip(names, rows, strict=True))
-        outputs = functional_call(module, tensors, (), {n: given[n] for n in taken})
+        outputs = module(**{n: given[n] for n in taken})
         if loss_fn is None:
             return _own_loss(outputs)
         with layers.called(loss_fn):
@@ -98,30 +99,31 @@ def capture_training(
 
     def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
         parts = layout.split(state)
-        leaves = {
-            name: p.detach().requires_grad_(name in layout.trained)
-            for name, p in parts.parameters.items()
-        }
-        # copies: a module may write to its buffers, and the state that came in stays what it was
-        tensors = {**leaves, **{name: t.clone() for name, t in parts.buffers.items()}}
-        with torch.enable_grad(), plain_kernels(), layers.named_layers(module):
-            loss = forward(tensors, rows)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"the loss has shape {found}; it must be one number: reduce it")
-        with remembered_gradients(loss):
-            gradients = torch.autograd.grad(
-                loss, [leaves[name] for name in layout.trained], allow_unused=True
-            )
-        named = {n: g for n, g in zip(layout.trained, gradients, strict=True) if g is not None}
+        # copies: a step may write into them, and the state that came in stays what it was
+        tensors = {name: t.clone() for name, t in (parts.parameters | parts.buffers).items()}
+        for name in layout.trained:
+            tensors[name].requires_grad_()
+        with (
+            torch.enable_grad(),
+            plain_kernels(),
+            layers.named_layers(module),
+            users.stand_ins.standing(tensors),
+        ):
+            loss = forward([t.clone() for t in rows])
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise ValueError(f"the loss has shape {found}; it must be one number: reduce it")
+            with remembered_gradients(loss):
+                loss.backward()
+        gradients = {n: g for n in layout.trained if (g := tensors[n].grad) is not None}
         with torch.no_grad():
-            after = layout.update(parts, named, clip_norm)
-        # the call leaves in `tensors` what the module has bound anew
+            parts.parameters = {name: tensors[name].detach() for name in parts.parameters}
+            after = layout.update(parts, gradients, clip_norm)
         buffers = [tensors[name] for name in layout.buffers]
         return [*after.parameters.values(), *buffers, *after.slots, loss.detach()]
 
     state = layout.initial()
-    graph = traced(step, state, batch)
+    graph = traced(step, users, state, batch)
     program = _lowered(graph, state, batch, layout.names, bits, whole=whole)
     _check_read(program, module, names or [], taken)
     return program
@@ -153,20 +155,27 @@ def capture_inference(
         if tensor.dtype not in DTYPE_CODES:
             raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
 
+    users = Users({"module": module}, parameters | buffers)
+
     def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
-        given = dict(zip(held, state, strict=True))
-        tensors = {n: given[n].clone() if n in buffers else given[n] for n in held}
-        positional = tuple(rows) if names is None else ()
-        named = {} if names is None else dict(zip(names, rows, strict=True))
-        with torch.no_grad(), plain_kernels(), layers.named_layers(module):
-            outputs = functional_call(module, tensors, positional, named)
+        tensors = {name: t.clone() for name, t in zip(held, state, strict=True)}
+        rows = [t.clone() for t in rows]
+        with (
+            torch.no_grad(),
+            plain_kernels(),
+            layers.named_layers(module),
+            users.stand_ins.standing(tensors),
+        ):
+            outputs = (
+                module(*rows) if names is None else module(**dict(zip(names, rows, strict=True)))
+            )
         returned = _tensors(outputs)
         if not returned:
             raise ValueError("the module returns no tensor; a step needs something to report")
         return [*tensors.values(), *returned]
 
     state = inference_state(module)
-    graph = traced(step, state, batch)
+    graph = traced(step, users, state, batch)
     return _lowered(graph, state, batch, held, bits, shaped=len(held), whole=whole)
 
 

@@ -69,6 +69,11 @@ class Layout:
             *(("schedule.rates", "schedule.step") if self.schedule is not None else ()),
         ]
 
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """The module's own tensors that the state begins with."""
+        return self.parameters | self.buffers
+
     def initial(self) -> list[Tensor]:
         """S_0, in the order of `names`: copies of the module's tensors, and what optimizer and
         schedule start from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program import layers
 from worker.program.decompositions import LOOKED_AT, Functions, table
+from worker.program.held import Chance, Look
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import LAYER, is_users
+from worker.program.standins import StandIns
+from worker.program.watch import Watch
 
 aten = torch.ops.aten
 
@@ -135,10 +138,27 @@ def _name_gradients(graph: fx.Graph) -> None:
             node.meta["stack_trace"] = lines[number]
 
 
-def _chance() -> tuple[Any, ...]:
-    """Where Python's and numpy's own random numbers stand."""
-    of_numpy = np.random.get_state(legacy=False)["state"]
-    return random.getstate(), of_numpy["key"].tobytes(), of_numpy["pos"]
+class Users:
+    """The objects that a step is made of: what they hold is seen, and put back after the trace.
+
+    named: the tensors of the state, each once.
+    """
+
+    def __init__(self, roots: Mapping[str, Any], named: Mapping[str, Tensor]) -> None:
+        self._roots = {**roots, **_CHANCE}
+        self.before = self.look()
+        self.stand_ins = StandIns(named, self.before.modules)
+        self.named = dict(named)
+
+    def look(self) -> Look:
+        return Look(self._roots)
+
+
+# Python's and numpy's own
+_CHANCE = {
+    "Python's random numbers": random.random.__self__,  # type: ignore[attr-defined]
+    "numpy's random numbers": np.random.rand.__self__,  # type: ignore[attr-defined]
+}
 
 
 def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
@@ -155,41 +175,28 @@ def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
 
 
 def traced(
-    step: Callable[..., list[Tensor]], state: list[Tensor], batch: list[Tensor]
+    step: Callable[..., list[Tensor]], users: Users, state: list[Tensor], batch: list[Tensor]
 ) -> fx.GraphModule:
     """The step as a graph of core ATen operators without mutation.
 
-    Traced with tensors that have no elements: it takes no memory, and no time for arithmetic.
+    Traced with tensors that have no elements: it takes no memory, and no time for arithmetic. What
+    the user's objects hold is the same afterwards, whatever happens.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
+    names = {f"the parameter or buffer {name}": t for name, t in users.named.items()}
+    names |= {f"tensor {k} of the batch": t for k, t in enumerate(batch)}
     state, batch = [_empty(mode, t) for t in state], [_empty(mode, t) for t in batch]
-    # batch norm's own operators change their operands in secret: they go before functionalization
-    chance = _chance()
-    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
     try:
-        # nodes keep the number of the operator whose gradient they may be asked for
-        with mode, fx_traceback.preserve_node_meta(), _users_lines():
-            first = make_fx(
-                step, decomposition_table=early, tracing_mode="real", record_stack_traces=True
-            )(state, batch)
-    except Unsupported as error:  # of a function that hides what it does
-        raise Unsupported(f"{error}; asked for at {_place_of(error)}") from error
-    except DataDependentOutputException as error:
-        raise _looked_at(error) from error
-    except DynamicOutputShapeException as error:
-        raise Unsupported(
-            f"programs cannot express {error.func}: a result whose shape only a run has, such as "
-            f"x[mask]; use torch.where, or weights of zero; asked for at {_place_of(error)}"
-        ) from error
-    except RuntimeError as error:
-        if "_local_scalar_dense" not in str(error):
-            raise
-        raise _looked_at(error) from error
-    if _chance() != chance:
-        raise Unsupported(
-            "Python's or numpy's random numbers, which would be the same in every step: draw with "
-            "torch (torch.rand, F.dropout)"
-        )
+        first = _first(step, Watch(names, users.before.places), mode, state, batch)
+        after = users.look()
+    finally:
+        users.before.put_back()
+    for place, was in users.before.values.items():
+        if isinstance(was, Chance) and after.values.get(place) != was:
+            raise Unsupported(
+                f"{place}, which would be the same in every step: draw with torch (torch.rand, "
+                "F.dropout)"
+            )
     _name_gradients(first.graph)
 
     def again(*args: Any) -> Any:
@@ -207,3 +214,39 @@ def traced(
         )(*flat)
     graph.graph.eliminate_dead_code()
     return graph
+
+
+def _first(
+    step: Callable[..., list[Tensor]],
+    watch: Watch,
+    mode: FakeTensorMode,
+    state: list[Tensor],
+    batch: list[Tensor],
+) -> fx.GraphModule:
+    """The step as it is written."""
+    # batch norm's own operators change their operands in secret: they go before functionalization
+    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
+
+    def watched(*args: Any) -> list[Tensor]:
+        with watch.tape.running(), watch:
+            return step(*args)
+
+    try:
+        # nodes keep the number of the operator whose gradient they may be asked for
+        with mode, fx_traceback.preserve_node_meta(), _users_lines():
+            return make_fx(
+                watched, decomposition_table=early, tracing_mode="real", record_stack_traces=True
+            )(state, batch)
+    except Unsupported as error:  # of a function that hides what it does
+        raise Unsupported(f"{error}; asked for at {_place_of(error)}") from error
+    except DataDependentOutputException as error:
+        raise _looked_at(error) from error
+    except DynamicOutputShapeException as error:
+        raise Unsupported(
+            f"programs cannot express {error.func}: a result whose shape only a run has, such as "
+            f"x[mask]; use torch.where, or weights of zero; asked for at {_place_of(error)}"
+        ) from error
+    except RuntimeError as error:
+        if "_local_scalar_dense" not in str(error):
+            raise
+        raise _looked_at(error) from error

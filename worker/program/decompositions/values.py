@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import (
-    disable_proxy_modes_tracing,
-    get_proxy_mode,
-    get_proxy_slot,
-)
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from worker.program.decompositions.registry import replaces
+from worker.program.known import is_of_a_run, made_by, tracer, value_of
 from worker.program.lower import Unsupported
 
 aten = torch.ops.aten
@@ -27,41 +24,15 @@ LOOKED_AT = (
 
 def of_a_run(x: Any) -> bool:
     """Whether a tensor's values depend on what a run is given, or on chance."""
-    mode = get_proxy_mode()
-    slot = get_proxy_slot(x, mode.tracer, None) if mode and isinstance(x, Tensor) else None
-    if slot is None:
-        return False
-    seen, near = set(), [slot.proxy.node]
-    while near:
-        node = near.pop()
-        drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-        if node.op == "placeholder" or drawn:
-            return True
-        seen.add(node)
-        near += [n for n in node.all_input_nodes if n not in seen]
-    return False
+    node = made_by(x, tracer())
+    return node is not None and is_of_a_run(node)
 
 
 def computed(x: Any) -> Any:
     """What a tensor holds that depends on no run; traced ones have no elements."""
-    mode: Any = get_proxy_mode()
-    slot = get_proxy_slot(x, mode.tracer, None) if mode and isinstance(x, Tensor) else None
-    if slot is None:
-        return x
-
-    made: dict[fx.Node, Any] = {}
-
-    def of(node: fx.Node) -> Any:
-        if node not in made:
-            if node.op == "get_attr":
-                made[node] = getattr(mode.tracer.root, str(node.target))
-            else:
-                args, kwargs = fx.node.map_arg((node.args, node.kwargs), of)
-                made[node] = node.target(*args, **kwargs)  # type: ignore[operator]
-        return made[node]
-
-    with disable_proxy_modes_tracing(), unset_fake_temporarily():
-        return of(slot.proxy.node)
+    trace = tracer()
+    node = made_by(x, trace)
+    return x if node is None else value_of(node, trace.root)
 
 
 def known(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -89,9 +60,7 @@ _UNIFORM = (aten.rand.default, aten.rand_like.default)
 def truth(x: Tensor) -> bool:
     """`bool(x)`, as in `if torch.rand([]) < self.layerdrop`: with a probability of 0 or 1, chance
     decides nothing."""
-    mode = get_proxy_mode()
-    slot = get_proxy_slot(x, mode.tracer, None) if mode else None
-    node: Any = None if slot is None else slot.proxy.node
+    node: Any = made_by(x, tracer())
     if node is not None and node.target is aten.lt.Scalar:
         drawn, probability = node.args
         if drawn.target in _UNIFORM and not 0 < probability < 1:

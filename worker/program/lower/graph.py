@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,15 @@ _NOT_USERS = tuple(
 )
 
 
+_PYTHONS = f"{sysconfig.get_path('stdlib')}{os.sep}"
+
+
 def is_users(file: str) -> bool:
-    """Whether a file is neither PyTorch's nor ours, nor one that PyTorch writes as it runs."""
+    """Whether a file is neither PyTorch's nor Python's nor ours, nor one that PyTorch writes as it
+    runs."""
     written = file == "<string>" or file.startswith("<eval_with_key>")
-    return not written and not file.startswith(_NOT_USERS)
+    pythons = file.startswith(_PYTHONS) and "site-packages" not in file
+    return not written and not pythons and not file.startswith(_NOT_USERS)
 
 
 def user_line(node: fx.Node) -> str:

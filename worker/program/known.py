@@ -1,0 +1,76 @@
+"""What of a trace is known before it runs: it depends on no parameter, buffer, batch or chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import (
+    disable_proxy_modes_tracing,
+    get_proxy_mode,
+    get_proxy_slot,
+)
+
+
+def tracer() -> Any:
+    """The tracer of the trace that is running, or None."""
+    return getattr(get_proxy_mode(), "tracer", None)
+
+
+def made_by(x: Any, of: Any) -> fx.Node | None:
+    """The operator of a trace that made a tensor; None for what is not of this trace."""
+    slot: Any = get_proxy_slot(x, of, None) if of and isinstance(x, Tensor) else None
+    return None if slot is None else slot.proxy.node
+
+
+def is_of_a_run(node: fx.Node) -> bool:
+    """Whether a value depends on what a run is given, or on chance."""
+    return any(n.op == "placeholder" or is_drawn(n) for n in _needed(node))
+
+
+def is_drawn(node: fx.Node) -> bool:
+    """Whether an operator draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def value_of(node: fx.Node, root: Any) -> Any:
+    """The value of an operator that is of no run, computed: traced tensors have no elements."""
+    needed, values = _needed(node), dict[fx.Node, Any]()
+    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+        for one in node.graph.nodes:  # in their order, as some write in place
+            if one not in needed:
+                continue
+            if one.op == "get_attr":
+                values[one] = getattr(root, one.target).clone()
+            else:
+                target: Any = one.target
+                args, kwargs = fx.map_arg((one.args, one.kwargs), lambda n: values[n])
+                values[one] = target(*args, **kwargs)
+    return values[node]
+
+
+def _needed(node: fx.Node) -> set[fx.Node]:
+    """The operators that a value is computed by, also those that write into it by another name."""
+    needed, near = {node}, [node]
+    while near:
+        one = near.pop()
+        others = [*one.all_input_nodes, *(u for u in one.users if _shares(u, one))]
+        fresh = [n for n in others if n not in needed]
+        needed.update(fresh)
+        near += fresh
+    return needed
+
+
+def _shares(node: fx.Node, operand: fx.Node) -> bool:
+    """Whether an operator gives a view of an operand, or writes into it."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return False
+    held: list[fx.Node] = []
+    for k, argument in enumerate(schema.arguments):
+        if argument.alias_info is not None:
+            given = node.args[k] if k < len(node.args) else node.kwargs.get(argument.name)
+            fx.map_arg(given, held.append)
+    return operand in held
