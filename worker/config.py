@@ -25,7 +25,7 @@ from worker.texts import TextError, read_text
 
 log = logging.getLogger(__name__)
 
-ROLES = ("solver", "verifier", "challenger")
+ROLES = ("solver", "verifier", "challenger", "keeper")
 KEY_SOURCES = "ASSAY_KEY, ASSAY_KEY_FILE, or [key] keystore with ASSAY_PASSWORD(_FILE)"
 
 _SECRET_NAME = re.compile(r"(private|secret|mnemonic|seed_phrase|password|passphrase|^key$|_key$)")
@@ -360,7 +360,8 @@ store = ".assay/store"                   # what verifiers read: a folder, s3://b
 # cache = ".assay/cache"                 # a local folder, where the store is slow
 
 [worker]
-roles = ["solver", "verifier"]           # and "challenger": disputes without being drawn
+roles = ["solver", "verifier"]           # "challenger": disputes without being drawn;
+                                         # "keeper": pays the gas to end everybody's tasks when due
 threads = 0                              # for the arithmetic; 0: as many as torch chooses
 native = true                            # steps as native code, compiled here; false: interpreted
 device = "auto"                          # where they run: a GPU if there is one; cpu, cuda, cuda:1

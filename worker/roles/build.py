@@ -61,7 +61,8 @@ def build(
     }
     if {"verifier", "challenger"} <= set(config.worker.roles):
         del made["verifier"]  # a volunteer does all that a drawn verifier does
-    return [*(r for name, r in made.items() if name in config.worker.roles), Keeper(desk)]
+    keeper = Keeper(desk, own="keeper" not in config.worker.roles)
+    return [*(r for name, r in made.items() if name in config.worker.roles), keeper]
 
 
 def computation_of(config: Config) -> ComputationOf:

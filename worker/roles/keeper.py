@@ -11,12 +11,14 @@ class Keeper:
     withdraws.
 
     Each of these anyone may do, so somebody else may have been faster: a refusal is no failure.
+
+    own: only for tasks in which this account has a part: it pays for nobody else's.
     """
 
     name, lane = "keeper", "keeper"
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, own: bool = False) -> None:
+        self.desk, self.own = desk, own
 
     def tick(self) -> bool:
         did = self.desk.each_task(self._task, self.name)
@@ -25,6 +27,8 @@ class Keeper:
         return did
 
     def _task(self, number: int, task: Task) -> bool:
+        if self.own and not self._has_part(number, task):
+            return False
         market, now = self.desk.market, self.desk.now
         if task.open_disputes and self._disputes(number, task):
             return True
@@ -39,6 +43,16 @@ class Keeper:
         if task.status == Status.ASSIGNED and now > task.commit_until:
             return self.desk.attempt("expire", market.expire, number)
         return False
+
+    def _has_part(self, number: int, task: Task) -> bool:
+        me = self.desk.account
+        if me in (task.requester, task.solver, task.verifier):
+            return True
+        if task.status == Status.OPEN:  # it waits for nobody else until bidding is over
+            over = self.desk.now > task.bid_until
+            return over and any(bid.worker == me for bid in self.desk.market.bids(number))
+        found = self.desk.challenges(number) if task.open_disputes else []
+        return any(challenge.challenger == me for challenge in found)
 
     def _disputes(self, number: int, task: Task) -> bool:
         market, court = self.desk.market, self.desk.court
