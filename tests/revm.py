@@ -7,6 +7,7 @@ the tests that go through ape and eth-tester, and through a JSON-RPC server, che
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class RevmChain:
         self.gas: dict[str, list[int]] = defaultdict(list)
         self.sent: list[Sent] = []
         self.eth = _Eth(self)
+        self._lock = threading.RLock()  # a worker's lanes are threads
 
     def to_checksum_address(self, address: str) -> str:
         return to_checksum_address(address)
@@ -91,15 +93,20 @@ class RevmChain:
             raise ContractLogicError("execution reverted", data="0x" + revert.hex()) from None
 
     def _call(self, call: dict[str, Any], block: Any = "latest") -> bytes:
-        before = self.evm.snapshot()
-        try:
-            self._environment(self.number + (block == "pending"), self.time)
-            return self._message(call)
-        finally:
-            self.evm.revert(before)
+        with self._lock:
+            before = self.evm.snapshot()
+            try:
+                self._environment(self.number + (block == "pending"), self.time)
+                return self._message(call)
+            finally:
+                self.evm.revert(before)
 
     def send(self, sender: str, to: str, data: bytes, label: str) -> dict[str, Any]:
         """A transaction in a block of its own: its receipt."""
+        with self._lock:
+            return self._send(sender, to, data, label)
+
+    def _send(self, sender: str, to: str, data: bytes, label: str) -> dict[str, Any]:
         self._environment(self.number + 1, self.time + 1)
         self._message({"from": sender, "to": to, "data": data})
         self.mine()

@@ -10,8 +10,7 @@ import os
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,17 +20,13 @@ from eth_account.signers.local import LocalAccount
 
 from worker.chain import (
     ZERO_ADDRESS,
-    ChainError,
     Clients,
     Deployment,
-    DryRun,
-    Stale,
-    Stopping,
-    Unconfirmed,
     connect,
     open_rpc,
 )
 from worker.config import Config, key_file
+from worker.lanes import Daemon, Role
 from worker.metrics import Metrics
 from worker.places import Busy, check_folders, held_key
 
@@ -41,17 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUILD = "worker.roles:build"
-LONGEST_BACKOFF = 30.0  # well below a dispute's clock
-TICKS_A_ROUND = 1000  # a role that never says it is done must not keep the others from playing
-
-
-class Role(Protocol):
-    """One part that a worker plays."""
-
-    name: str
-
-    def tick(self) -> bool:
-        """Does what is next given the chain's state alone. True when it did something."""
 
 
 class Build(Protocol):
@@ -164,102 +148,6 @@ def open_store(config: Config) -> Store:
 # --- the loop ----------------------------------------------------------------------------------
 
 
-class Daemon:
-    """Ticks every role until none has anything to do, then sleeps; and so on.
-
-    Before each round the sender settles what is left in its outbox. A role whose tick raises is
-    left alone for a while, longer each time, and the others go on. A round acts on the chain as it
-    is then: nothing is remembered here, so a daemon that was killed goes on where the chain stands.
-    """
-
-    def __init__(
-        self,
-        roles: Sequence[Role],
-        clients: Clients,
-        metrics: Metrics,
-        *,
-        poll_seconds: float,
-        stop: threading.Event | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._roles = roles
-        self._clients = clients
-        self._metrics = metrics
-        self._poll_seconds = poll_seconds
-        self._clock = clock
-        self._failures: dict[str, int] = {}
-        self._resting: dict[str, float] = {}  # until when
-        self.stop = stop or threading.Event()
-
-    @property
-    def failing(self) -> list[str]:
-        """Roles whose last tick raised."""
-        return sorted(self._failures)
-
-    def run(self, *, once: bool = False) -> None:
-        """Until `stop` is set, at the next end of a tick; or for one round."""
-        while not self.stop.is_set():
-            self.round()
-            if once:
-                return
-            self.stop.wait(self._poll_seconds)
-
-    def round(self) -> None:
-        """Every role, until it has nothing to do."""
-        if not self._attempt("sender", self._reconcile):
-            return
-        for role in self._roles:
-            for _ in range(TICKS_A_ROUND):
-                if self.stop.is_set() or not self._attempt(role.name, role.tick):
-                    break
-            else:
-                log.warning("a role found no end, the others go first", extra={"role": role.name})
-        self._metrics.pulse.set_to_current_time()
-
-    def _reconcile(self) -> bool:
-        if self._clients.sender.pending:
-            self._clients.sender.reconcile()
-        return True
-
-    def _attempt(self, name: str, act: Callable[[], bool]) -> bool:
-        """What `act` says; False where it raises or rests after raising."""
-        if self._clock() < self._resting.get(name, 0.0):
-            return False
-        try:
-            did = act()
-        except DryRun as dry:
-            log.info(str(dry), extra={"role": name})
-            return False
-        except Stopping as stopping:
-            log.info(str(stopping), extra={"role": name})
-            return False
-        except Stale as stale:
-            log.info(str(stale), extra={"role": name})
-            return True  # the chain has changed, so there may be something else to do
-        except Exception as error:
-            self._rest(name, error)
-            return False
-        self._failures.pop(name, None)
-        if name != "sender":
-            self._metrics.ticks.labels(name, "done" if did else "idle").inc()
-        return did
-
-    def _rest(self, name: str, error: Exception) -> None:
-        count = self._failures[name] = self._failures.get(name, 0) + 1
-        seconds = min(self._poll_seconds * 2 ** (count - 1), LONGEST_BACKOFF)
-        self._resting[name] = self._clock() + seconds
-        self._metrics.errors.labels(type(error).__name__).inc()
-        if name != "sender":
-            self._metrics.ticks.labels(name, "failed").inc()
-        expected = isinstance(error, (ChainError, OSError))
-        log.log(
-            logging.WARNING if isinstance(error, Unconfirmed) else logging.ERROR,
-            f"{name} failed: {error}",
-            extra={"role": name, "error": type(error).__name__, "rest_seconds": seconds},
-            exc_info=None if expected else error,
-        )
-
-
 def run(
     config: Config,
     account: LocalAccount | None,
@@ -306,20 +194,26 @@ def run(
                 "dry": account is None,
             },
         )
-        daemon.run(once=once)
+        left = daemon.run(once=once)
+        if left:
+            # what they do is safe to be killed in, and Python cannot end with them in native code
+            log.warning("ending in the middle of their work: %s", ", ".join(left))
         log.info("stopped")
+        if left:
+            logging.shutdown()
+            os._exit(0)
         return not daemon.failing
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM and SIGINT end the daemon after its current tick; the second one ends it at once."""
+    """SIGTERM and SIGINT end the daemon after the current step; the second one ends it at once."""
 
     signals = iter(range(1 << 30))
 
     def handle(number: int, frame: FrameType | None) -> None:
         if next(signals):
             os._exit(128 + number)
-        log.info("stopping after the current tick; once more to stop at once")
+        log.info("stopping after the current step; once more to stop at once")
         # In a thread: the main one may be inside the event's own lock while it handles a signal.
         threading.Thread(target=stop.set).start()
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from web3.types import TxReceipt
 
 from worker.config import ConfigError
+
+_lane: ContextVar[str] = ContextVar("lane", default="")
 
 
 class Metrics:
@@ -32,8 +39,27 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.pulse = Gauge(
-            "assay_pulse_seconds", "Unix time of the last finished round", registry=self.registry
+            "assay_pulse_seconds",
+            "Unix time of the last sign of life of the lane that has been silent longest",
+            registry=self.registry,
         )
+        self._beats: dict[str, float] = {}
+        self.pulse.set_function(lambda: min(list(self._beats.values()), default=0.0))
+
+    def beat(self) -> None:
+        """A sign of life of the lane that this thread works for: a step done, a turn awaited."""
+        if lane := _lane.get():
+            self._beats[lane] = time.time()
+
+    @contextmanager
+    def beating(self, lane: str) -> Iterator[None]:
+        """Inside, this thread, and what it begins, works for a lane."""
+        token = _lane.set(lane)
+        try:
+            yield
+            self.beat()
+        finally:
+            _lane.reset(token)
 
     def on_receipt(self, label: str, receipt: TxReceipt) -> None:
         """The sender's hook: counts a transaction whose receipt has been seen."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from eth_account import Account
 
-from worker import daemon
+from worker import daemon, lanes
 from worker.chain import DryRun, Stale, Unconfirmed
 from worker.daemon import Daemon, locked, secret_of
 from worker.metrics import Metrics
@@ -84,7 +84,7 @@ def test_a_failing_role_rests_longer_each_time_and_the_others_go_on(make):
             made.round()
         rests.append(clock.now - before)
     assert rests[:4] == [2, 4, 8, 16]
-    assert max(rests) == daemon.LONGEST_BACKOFF
+    assert max(rests) == lanes.LONGEST_BACKOFF
     assert well.ticks > broken.ticks
     assert made.failing == ["broken"]
     assert sample(made, "assay_errors_total", kind="RuntimeError") == broken.ticks
@@ -137,7 +137,7 @@ def test_a_role_without_end_lets_the_others_play(make):
     endless, other = Role("endless", *(True for _ in range(5000))), Role("other")
     made, _ = make(endless, other)
     made.round()
-    assert (endless.ticks, other.ticks) == (daemon.TICKS_A_ROUND, 1)
+    assert (endless.ticks, other.ticks) == (lanes.TICKS_A_ROUND, 1)
 
 
 def test_stopping_ends_the_round_after_the_tick(make):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.roles import Role, Solver
+from worker.roles import Role
 from worker.roles import build as honest
+from worker.roles.segments import Segments
 from worker.simulation import WrongState
 
 STEP = 19  # the last of its segment
@@ -16,6 +17,6 @@ def build(*arguments: Any, **named: Any) -> Sequence[Role]:
     """The honest roles, of which the solver's computation is wrong in one bit."""
     roles = honest(*arguments, **named)
     for role in roles:
-        if isinstance(role, Solver):
+        if isinstance(role, Segments):  # whose desk all share
             role.desk.computation_of = WrongState.at(step=STEP, tensor=0, element=3)
     return roles

@@ -1,5 +1,6 @@
 """Roles: what a worker does next, given the chain's state."""
 
+from worker.outcomes import TaskFailed
 from worker.roles.artifacts import (
     load_computation,
     load_journal,
@@ -9,7 +10,7 @@ from worker.roles.artifacts import (
     put_job,
     put_result,
 )
-from worker.roles.base import Desk, Role, TaskFailed
+from worker.roles.base import Desk, Role
 from worker.roles.bids import Pricing
 from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment

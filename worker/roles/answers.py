@@ -8,8 +8,9 @@ from worker.chain.events import Challenged
 from worker.chain.types import Dispute, Task
 from worker.dispute import SolverPlayer
 from worker.jobs import Journal, Replay
+from worker.outcomes import TaskFailed
 from worker.roles.artifacts import load_journal
-from worker.roles.base import Desk, TaskFailed
+from worker.roles.base import Desk
 from worker.roles.kept import Kept
 from worker.roles.sizes import journal_bytes
 from worker.roles.states import States

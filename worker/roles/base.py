@@ -22,6 +22,7 @@ from worker.chain.types import Job, Task
 from worker.config import JobsConfig
 from worker.jobs import Computation, ComputationOf, Progress
 from worker.logs import about
+from worker.outcomes import TaskFailed
 from worker.roles.artifacts import load_computation
 from worker.roles.kept import Kept
 from worker.roles.turns import Turns
@@ -44,16 +45,14 @@ class Role(Protocol):
         ...
 
 
+class Part(Role, Protocol):
+    """A role that a daemon plays: those of one lane share a thread."""
+
+    lane: str
+
+
 class Renumbered(Stale):
     """A task's or a dispute's number is another one's now: the chain was reorganised."""
-
-
-class TaskFailed(Exception):
-    """Something went wrong with a task, which rests by itself, and nothing else was to be done."""
-
-    def __init__(self, task: int, error: Exception) -> None:
-        super().__init__(f"task {task}: {error}")
-        self.task, self.error = task, error
 
 
 class Memory(dict[tuple[Any, ...], Any]):

@@ -20,6 +20,8 @@ from worker.roles.turns import Turns
 from worker.roles.verifier import Verifier
 from worker.store import Store
 
+LANES = ("answers", "checks", "work", "bids")
+
 
 def build(
     config: Config,
@@ -30,10 +32,11 @@ def build(
     metrics: Metrics,
     stop: threading.Event,
 ) -> list[Role]:
-    """One desk, and on it the roles in the order in which they should act.
+    """One desk, and on it the roles, those of one lane beside each other.
 
-    A clock may be running against a solver, so it answers before anyone computes; the keeper comes
-    last, when everything else has been done.
+    Each lane is played on a thread of its own, but for a single round, which is in this order: a
+    clock may be running, so answers come first; the keeper comes last, when everything else has
+    been done.
     """
     if config.worker.threads:
         torch.set_num_threads(config.worker.threads)
@@ -50,19 +53,22 @@ def build(
         limits=config.jobs,
         folder=config.data.folder,
         rest_seconds=config.chain.poll_seconds,
-        turns=Turns(stop),
+        turns=Turns(stop, metrics.beat),
+        on_error=lambda error: metrics.errors.labels(type(error).__name__).inc(),
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )
-    made: dict[str, Role] = {
+    made: dict[str, Solver | Verifier] = {
         "solver": Solver(desk, pricing_of(config)),
         "verifier": Verifier(desk),
         "challenger": Verifier(desk, volunteer=True),
     }
     if {"verifier", "challenger"} <= set(config.worker.roles):
         del made["verifier"]  # a volunteer does all that a drawn verifier does
+    played = [made[name] for name in made if name in config.worker.roles]
+    parts = [part for whole in played for part in whole.parts]
     keeper = Keeper(desk, own="keeper" not in config.worker.roles)
-    return [*(r for name, r in made.items() if name in config.worker.roles), keeper]
+    return [*sorted(parts, key=lambda part: LANES.index(part.lane)), keeper]
 
 
 def computation_of(config: Config) -> ComputationOf:

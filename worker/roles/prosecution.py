@@ -8,7 +8,8 @@ from worker.chain.events import Challenged
 from worker.chain.types import Dispute, Task
 from worker.dispute import ChallengerPlayer, NothingToProve
 from worker.jobs import Replay
-from worker.roles.base import Desk, TaskFailed
+from worker.outcomes import TaskFailed
+from worker.roles.base import Desk
 from worker.roles.checks import Checks
 from worker.roles.kept import Kept
 from worker.roles.steady import Steady

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.roles.answers import Answers
-from worker.roles.base import Desk, Role
+from worker.roles.base import Desk, Part
 from worker.roles.bids import Bids, Pricing
 from worker.roles.segments import Segments
 from worker.roles.states import States
@@ -25,7 +25,7 @@ class Solver:
         self.bids = Bids(desk, pricing)
 
     @property
-    def parts(self) -> list[Role]:
+    def parts(self) -> list[Part]:
         return [self.answers, self.segments, self.bids]
 
     def tick(self) -> bool:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import threading
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
 
-
-class Stopped(BaseException):
-    """The worker is to end: whatever computes gives up at the end of a step.
-
-    No `Exception`, so that nothing that deals with failures takes it for one.
-    """
+from worker.outcomes import Stopped
 
 
 class Rank(IntEnum):
@@ -41,11 +36,14 @@ class Turns:
     Whoever computes asks `between` after each step, and stands back for what is more pressing. A
     thread that waits for the chain or the store meanwhile says so with `aside`.
 
-    stop: set when the worker is to end; then whoever asks or waits raises `Stopped`.
+    stop: set when the worker is to end; then whoever asks or waits raises `Stopped`. beat: called
+    after each step, and again and again by whoever waits: a sign of life.
     """
 
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self.stop = stop or threading.Event()
+    def __init__(
+        self, stop: threading.Event | None = None, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self.stop, self._beat = stop or threading.Event(), beat
         self._changed = threading.Condition()
         self._wanting: list[Turn] = []  # the most pressing first
         self._running: Turn | None = None
@@ -117,5 +115,6 @@ class Turns:
             self._changed.notify_all()
 
     def _look_at_stop(self) -> None:
+        self._beat()
         if self.stop.is_set():
             raise Stopped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.roles.base import Desk, Role
+from worker.roles.base import Desk, Part
 from worker.roles.checks import Checks
 from worker.roles.prosecution import Prosecution
 
@@ -20,7 +20,7 @@ class Verifier:
         self.name = self.checks.name
 
     @property
-    def parts(self) -> list[Role]:
+    def parts(self) -> list[Part]:
         return [self.prosecution, self.checks]
 
     def tick(self) -> bool:
