@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ape.cli import ConnectedProviderCommand
 from ape.logging import logger
 
 from worker.chain import ChainError, Clients, Deployment, connect
+from worker.jobs.telling import told, without_traces
 from worker.redaction import scrub
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +28,9 @@ deployment_option = click.option(
     default=LOCAL,
     show_default="deployments/local.json",
     help="The registry file that `ape run deploy` wrote.",
+)
+debug_option = click.option(
+    "--debug", is_flag=True, help="Stack traces of what your own code and PyTorch raise."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
@@ -44,7 +50,7 @@ class ChainCommand(ConnectedProviderCommand):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if logger.level <= logging.DEBUG:
+            if logger.level <= logging.DEBUG or ctx.params.get("debug"):
                 raise
             raise click.ClickException(_in_words(error)) from None
 
@@ -72,6 +78,25 @@ def _in_words(error: Exception) -> str:
             f"({said}): start the node with --chain-id 1337, or {NETWORKS}"
         )
     return f"{type(error).__name__}: {said} (--verbosity DEBUG shows where)"
+
+
+@contextmanager
+def one_message(what: str, debug: bool) -> Iterator[None]:
+    """Within, whatever is raised is one message that begins with `what`, and with --debug what it
+    was."""
+    try:
+        with nullcontext() if debug else without_traces():
+            yield
+    except click.ClickException as error:
+        if debug and error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        said = told(error)
+        hint = "" if said == str(error) else " (--debug shows the stack trace)"
+        raise click.ClickException(f"{what}: {said}{hint}") from error
 
 
 def clients_at(provider: ProviderAPI, registry: Path) -> Clients:

@@ -13,7 +13,15 @@ from ape.api import ProviderAPI
 from rich.console import Console
 from torch import Tensor
 
-from scripts._shared import ROOT, ChainCommand, clients_at, deployment_option, json_option
+from scripts._shared import (
+    ROOT,
+    ChainCommand,
+    clients_at,
+    debug_option,
+    deployment_option,
+    json_option,
+    one_message,
+)
 from worker.chain import Job, Market, Status
 from worker.commit import state_root
 from worker.jobs import (
@@ -128,6 +136,7 @@ def evaluate(
 @click.option("--all", "everything", is_flag=True, help="The whole state: the optimizer's too.")
 @deployment_option
 @json_option
+@debug_option
 def cli(
     provider: ProviderAPI,
     task: int,
@@ -138,6 +147,7 @@ def cli(
     everything: bool,
     registry: Path,
     as_json: bool,
+    debug: bool,
 ) -> None:
     """Write what TASK has computed to OUT.
 
@@ -166,7 +176,9 @@ def cli(
             f"task {task} is {now.status.name.lower()} with {now.committed} of {now.segments} "
             "segments committed: there is no result yet"
         )
-    definition = load_job(job_file, entry, {})[0] if entry or job_file else None
+    where = str(job_file or entry)
+    with one_message(where, debug):
+        definition = load_job(job_file, entry, {})[0] if entry or job_file else None
     store = Store(store_url)
     try:
         job = clients.market.job(task)
@@ -177,7 +189,8 @@ def cli(
     except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error
     said = write(out, result, program, definition, everything)
-    worth = evaluate(definition, result, program)
+    with one_message(f"{where}: {out} is written, but its evaluate does not work", debug):
+        worth = evaluate(definition, result, program)
     if as_json:
         document: dict[str, Any] = {"task": task, "file": str(out), "program": program.root.hex()}
         click.echo(json.dumps({**document, **worth}))

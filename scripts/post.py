@@ -20,16 +20,19 @@ from scripts._shared import (
     ChainCommand,
     alone,
     clients_at,
+    debug_option,
     default_payer,
     deployment_option,
     json_option,
+    one_message,
 )
 from worker.chain import Clients, Job, Terms
-from worker.jobs import JobDefinition, JobMismatch
+from worker.jobs import JobDefinition
 from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.estimate import estimate
 from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
-from worker.program import Program, Unsupported
+from worker.jobs.trial import first_step
+from worker.program import Program
 from worker.roles import put_job
 from worker.store import Store, StoreError
 
@@ -96,16 +99,6 @@ def load_job(
     return definition, market
 
 
-def captured(definition: JobDefinition) -> Program:
-    """The job's program; a model that cannot be captured is one message, without a trace."""
-    try:
-        program = definition.capture()
-        definition.job(program)
-    except (Unsupported, JobMismatch, ValueError) as error:
-        raise click.ClickException(f"the job cannot be captured: {error}") from error
-    return program
-
-
 @click.command(cls=ChainCommand)
 @click.argument("entry", required=False)
 @account_option(prompt=None)
@@ -124,6 +117,7 @@ def captured(definition: JobDefinition) -> Program:
 @click.option("--store", "store_url", default=str(ROOT / ".assay" / "store"), show_default=True)
 @deployment_option
 @json_option
+@debug_option
 def cli(
     provider: ProviderAPI,
     account: AccountAPI | None,
@@ -133,6 +127,7 @@ def cli(
     store_url: str,
     registry: Path,
     as_json: bool,
+    debug: bool,
     **options: Any,
 ) -> None:
     """Post the job that a job file describes, or the one that ENTRY (module:function) returns.
@@ -143,19 +138,23 @@ def cli(
       ape run post worker.examples.digits:digits --network ethereum:local:node
     """
     given = {name: value for name, value in options.items() if value is not None}
-    definition, market = load_job(job_file, entry, given)
+    where = str(job_file or entry or DIGITS)
+    with one_message(where, debug):
+        definition, market = load_job(job_file, entry, given)
     segments = -(-definition.steps // definition.segment_steps)
     if dry_run:
-        program = captured(definition)
-        found = estimate(definition, program)
+        with one_message(f"{where}: the job cannot be captured", debug):
+            program = definition.capture()
+        with one_message(f"{where}: the job does not work", debug):
+            found = estimate(definition, program)
         cost, why = None, ""
         try:
-            there = clients_at(provider, registry)
+            clients = clients_at(provider, registry)
         except click.ClickException as error:  # no market is needed to check a job
             why = error.message
         else:
-            Cost.check_terms(there, market)
-            cost = Cost.of(there, market, segments)
+            Cost.check_terms(clients, market)
+            cost = Cost.of(clients, market, segments)
         if as_json:
             money = {**asdict(cost), "escrow": cost.escrow} if cost else {"no_market": why}
             click.echo(json.dumps({**found.document(), **money}))
@@ -167,7 +166,10 @@ def cli(
     cost = Cost.of(clients, market, segments)
     Cost.check_terms(clients, market)
     cost.check_balance(clients, market, payer.address)
-    program = captured(definition)
+    with one_message(f"{where}: the job cannot be captured", debug):
+        program = definition.capture()
+    with one_message(f"{where}: the job does not work", debug):
+        first_step(definition, program)
     try:
         job, terms = prepare(
             clients,
@@ -182,10 +184,10 @@ def cli(
         )
     except StoreError as error:
         raise click.ClickException(f"--store: {error}") from error
-    where = clients.deployment
-    if clients.token.allowance(payer.address, where.market) < cost.escrow:
-        project.TestToken.at(where.token).approve(where.market, cost.escrow, sender=payer)
-    market_contract = project.Market.at(where.market)
+    there = clients.deployment
+    if clients.token.allowance(payer.address, there.market) < cost.escrow:
+        project.TestToken.at(there.token).approve(there.market, cost.escrow, sender=payer)
+    market_contract = project.Market.at(there.market)
     receipt = market_contract.post(job.to_abi(), terms.to_abi(), sender=payer)
     (posted,) = receipt.decode_logs(market_contract.Posted)
     number = posted.task

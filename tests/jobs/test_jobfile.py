@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.jobs.helpers import program, training
+from tests.jobs.helpers import training
 from worker.chain.types import Job
 from worker.examples.digits import digits
 from worker.jobs import InferenceJob, TrainingJob
@@ -184,8 +184,8 @@ def test_tables_that_cannot_be_are_refused(folder, text, said):
 def test_a_missing_file_says_what_to_copy(tmp_path):
     with pytest.raises(JobFileError, match=r"none.toml cannot be read .*copy one: worker/examples"):
         JobFile.load(tmp_path / "none.toml")
-    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(JobFileError, match=r"bytes.toml is not TOML: it is not UTF-8"):
+    (tmp_path / "bytes.toml").write_bytes(b"a = \xff")
+    with pytest.raises(JobFileError, match=r"bytes.toml cannot be read .*not text in UTF-8"):
         JobFile.load(tmp_path / "bytes.toml")
 
 
@@ -240,6 +240,7 @@ def test_an_entry_that_cannot_be_is_refused(folder, changes, arguments, said):
             "import torch\nimport not_there",
             "ModuleNotFoundError: .*not_there.*my_model.py:2: imp",
         ),
+        ("import sys\nsys.exit(2)", "cannot be imported: SystemExit: 2, at .*my_model.py:2: sys"),
         ("x = 1\n1 / 0", "ZeroDivisionError: division by zero, at .*my_model.py:2: 1 / 0"),
     ],
 )
@@ -262,15 +263,19 @@ def test_more_checks_than_segments_are_refused(folder):
 def test_an_estimate_counts_the_whole_job():
     """Protects owners: work, sizes and money are said of what is posted, not of something else."""
     job = training()
-    found = estimate(job, program())
-    step = program().summary()
+    captured = job.capture()
+    found = estimate(job, captured)
+    step = captured.summary()
     assert isinstance(found.job, Job) and found.job.segments == 3
     assert found.flops == 10 * step.flops and found.work_units == 10 * step.work_units
     assert found.seconds == 10 * found.step_seconds > 0
     assert found.data_bytes == 10 * 5 * 4 + 10 * 8
     state = sum(t.numel() * t.element_size() for t in job.initial_state())
-    assert found.published_bytes == found.data_bytes + state + len(program().to_bytes())
+    assert found.published_bytes == found.data_bytes + state + len(captured.to_bytes())
+    assert found.speed.seconds(step, 10) == pytest.approx(found.seconds)
     text = dict(found.rows())
+    assert "a step as native code, compiled in" in text["time"]
+    assert len(text["first losses"].split()) == 4
     assert text["job"] == "10 steps of 4 rows, out of 10, in 3 segments"
     assert found.document()["work_units"] == found.work_units
     json.dumps(found.document())

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.jobs.dataset import Data, checked, first_rows, rows_of
+from worker.jobs.dataset import Data, checked, entries, first_rows, rows_of
+from worker.jobs.indices import check_data
 from worker.jobs.rules import (
     Shown,
     on_chain,
@@ -141,6 +142,14 @@ class TrainingJob(TrainingRecipe):
     def job(self, program: Program) -> Job:
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
         return on_chain(self, program)
+
+    def check_indices(self, program: Program) -> None:
+        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
+        check_data(program, self.tensors, [name for name, _ in entries(self.data)])
+
+    def report_names(self, program: Program) -> list[str]:
+        """What an error calls the reports of a step."""
+        return ["the loss"]
 
     def load(self, state: Sequence[Tensor], program: Program) -> nn.Module:
         """The module with the parameters and buffers of a state."""

@@ -7,13 +7,14 @@ import importlib.util
 import inspect
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from worker.jobs.telling import told
 
 SHAPE = "must be file.py:function or package.module:function"
 
@@ -44,8 +45,8 @@ class EntryPoint:
         try:
             with _importing_from(path.parent if path else folder):
                 module = _module(path) if path else importlib.import_module(place)
-        except Exception as error:
-            raise EntryError(f"{place} cannot be imported: {_told(error, path)}") from error
+        except (Exception, SystemExit) as error:
+            raise EntryError(f"{place} cannot be imported: {told(error, path)}") from error
         file = getattr(module, "__file__", None) or ""
         found = getattr(module, function, None)
         if not callable(found):
@@ -64,8 +65,8 @@ class EntryPoint:
         try:
             with _importing_from(self.folder):
                 return self.function(**arguments)
-        except Exception as error:
-            raise EntryError(f"it raised {_told(error, Path(self.file))}") from error
+        except (Exception, SystemExit) as error:
+            raise EntryError(f"it raised {told(error, Path(self.file))}") from error
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raises EntryError unless the function takes these arguments, by their names."""
@@ -100,13 +101,3 @@ def _importing_from(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(place)
-
-
-def _told(error: Exception, path: Path | None) -> str:
-    """An error with the last line of the user's file that led to it."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError):
-        return f"{said}"  # it names its own place
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if path is not None and Path(f.filename).resolve() == path.resolve()]
-    return f"{said}, at {own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else said

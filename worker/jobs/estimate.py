@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ from torch import Tensor
 from worker.chain.types import Job
 from worker.jobs.computation import Computation
 from worker.jobs.rules import JobDefinition
+from worker.jobs.speed import Speed
+from worker.jobs.trial import Trial, tried
 from worker.program import Program, Summary
 from worker.program.cost import count, size
-
-LONG_ENOUGH = 5.0  # seconds to spend on timing
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,17 @@ class Estimate:
     batch_rows: int  # 0 where steps take none
     data_bytes: int
     program_bytes: int
-    step_seconds: float  # one step on this machine
+    trial: Trial  # the first steps, on this machine
+
+    @property
+    def step_seconds(self) -> float:
+        """One step on this machine."""
+        return self.trial.step_seconds
+
+    @property
+    def speed(self) -> Speed:
+        """This machine's, on this job."""
+        return Speed.of(self.summary, self.step_seconds, self.trial.native)
 
     @property
     def flops(self) -> int:
@@ -58,14 +67,28 @@ class Estimate:
             ("whole job", f"{count(self.flops)} FLOPs, {count(self.work_units)} work units"),
             (
                 "time",
-                f"{duration(self.seconds)} on this machine ({duration(self.step_seconds)} a step)",
+                f"{duration(self.seconds)} on this machine: {duration(self.step_seconds)} a step "
+                f"{self._how}, {count(self.speed.units_per_second)} work units a second",
             ),
+            *self._losses(),
             (
                 "to publish",
                 f"{size(self.published_bytes)}: data {size(self.data_bytes)}, "
                 f"state {size(self.summary.state_bytes)}, program {size(self.program_bytes)}",
             ),
         ]
+
+    @property
+    def _how(self) -> str:
+        if self.trial.native:
+            return f"as native code, compiled in {duration(self.trial.compile_seconds)}"
+        return "interpreted (a C compiler makes it several times faster)"
+
+    def _losses(self) -> list[tuple[str, str]]:
+        """The first steps' reports, where they are numbers."""
+        numbers = [r[0] for r in self.trial.reports if len(r) == 1 and r[0].numel() == 1]
+        said = " ".join(f"{float(t):.6g}" for t in numbers)
+        return [("first losses", said)] if said else []
 
     def document(self) -> dict[str, Any]:
         """The numbers for machines."""
@@ -85,6 +108,8 @@ class Estimate:
                 "bytes_written": s.bytes_written,
                 "work_units": s.work_units,
                 "seconds": self.step_seconds,
+                "native": self.trial.native,
+                "compile_seconds": self.trial.compile_seconds,
             },
             "memory": {
                 "peak_bytes": s.peak_bytes,
@@ -97,27 +122,20 @@ class Estimate:
 
 
 def estimate(definition: JobDefinition, program: Program) -> Estimate:
-    """Counts the program's work, and times one step of the job here.
+    """Counts the program's work, looks at all of the data, and runs and times the first steps here.
 
-    Raises JobMismatch where the program is not the definition's.
+    Raises JobMismatch where the program is not the definition's, OutOfRange and NotFinite where
+    its steps would not work.
     """
     job = definition.job(program)
-    computation = Computation(job, program, definition.tensors)
-    state = definition.initial_state()
-    times = []
-    for _ in range(4):  # the first also chooses kernels, others on a busy machine are late
-        start = time.perf_counter()
-        computation.advance(state, 0)
-        times.append(time.perf_counter() - start)
-        if sum(times) > LONG_ENOUGH:
-            break
+    trial = tried(definition, program)
     return Estimate(
         job=job,
         summary=program.summary(),
-        batch_rows=computation.batch_rows,
+        batch_rows=Computation(job, program, definition.tensors).batch_rows,
         data_bytes=_bytes(definition.tensors),
         program_bytes=len(program.to_bytes()),
-        step_seconds=min(times),
+        trial=trial,
     )
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 
+import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
+from worker.jobs.indices import OutOfRange, check_cheap
 from worker.jobs.rules import (
     FieldError,
     on_chain,
@@ -124,6 +126,29 @@ class GenerationJob(GenerationRecipe):
     def job(self, program: Program) -> Job:
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
         return on_chain(self, program)
+
+    def check_indices(self, program: Program) -> None:
+        """Raises OutOfRange where a prompt's token or a place in the text leads an index out of its
+        bounds, at any step."""
+        state, at = self.initial_state(), program.state_names.index("position")
+        for place in range(self.steps):
+            state[at] = torch.full_like(state[at], place)
+            try:
+                check_cheap(program, state)
+            except OutOfRange as error:
+                token = next(
+                    (
+                        f"prompts[{number}][{place}]"
+                        for number, prompt in enumerate(self.prompts)
+                        if list(prompt[place : place + 1]) == [error.value]
+                    ),
+                    f"at token {place} of a text",
+                )
+                raise OutOfRange(f"{token}: {error}") from error
+
+    def report_names(self, program: Program) -> list[str]:
+        """What an error calls the reports of a step."""
+        return ["the tokens"]
 
     def tokens(self, state: Sequence[Tensor], program: Program) -> list[list[int]]:
         """Every text's tokens in a state, prompt included, without what follows `stop`.

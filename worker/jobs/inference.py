@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from worker.chain.types import Job
 from worker.jobs.computation import JobMismatch
-from worker.jobs.dataset import Data, checked, first_rows, rows_of
+from worker.jobs.dataset import Data, checked, entries, first_rows, rows_of
+from worker.jobs.indices import check_data
 from worker.jobs.rules import (
     on_chain,
     require,
@@ -134,6 +135,14 @@ class InferenceJob(InferenceRecipe):
                 f"names={tuple(self.names)!r}; the module returns {program.report_count} tensors"
             )
         return on_chain(self, program)
+
+    def check_indices(self, program: Program) -> None:
+        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
+        check_data(program, self.tensors, [name for name, _ in entries(self.data)])
+
+    def report_names(self, program: Program) -> list[str]:
+        """What an error calls the reports of a step."""
+        return [f"the answer {name!r}" for name in self.names or output_names(program.report_count)]
 
     def named(self, outputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """Outputs by their names."""

@@ -29,6 +29,7 @@ from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe
 from worker.jobs.rules import FieldError, JobDefinition
+from worker.jobs.telling import told
 from worker.tables import TableError, check_sections, from_table, read_tables
 
 EXAMPLE = "worker/examples/digits.toml"
@@ -180,6 +181,10 @@ class JobFile:
             ) from error
         except JobFileError as error:
             raise JobFileError(f"{self.path}: {error}") from None
+        except Exception as error:  # of the user's own: a decoder's cache, a subclass's check
+            raise JobFileError(
+                f"{self.path}: what {self.job.entry} returns: it raised {told(error)}"
+            ) from error
         return definition
 
     def _recipe(self, kind: JobKind) -> Any:

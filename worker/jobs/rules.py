@@ -48,6 +48,14 @@ class JobDefinition(Protocol):
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
         ...
 
+    def check_indices(self, program: Program) -> None:
+        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
+        ...
+
+    def report_names(self, program: Program) -> list[str]:
+        """What an error calls the reports of a step."""
+        ...
+
 
 class Shown(str):
     """Text that an error shows as it is, without quotes."""

@@ -6,7 +6,7 @@ import struct
 from math import isfinite, prod
 
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
-from worker.program.records import Input, Node
+from worker.program.records import Bound, Input, Node
 from worker.program.views import View
 from worker.program.wellformed import DOT_BITS, MAX_ROW, MAX_SCATTER, check_node
 
@@ -58,6 +58,7 @@ class Builder:
         self.origins: list[str] = []
         # what the lowering is at: kept with each node it makes, for people
         self.origin = ""
+        self.bounds: dict[Bound, None] = {}
         self._known: dict[Node, int] = {}
 
     def add(self, node: Node) -> View:
@@ -69,6 +70,11 @@ class Builder:
             self.nodes.append(node)
             self.origins.append(self.origin)
         return View.of(self._known[node], node.dtype, node.shape)
+
+    def bound(self, index: View, size: int, wraps: bool = False) -> None:
+        """Notes that an index counts `size` places, from the end too where it `wraps`."""
+        low = -size if wraps else 0
+        self.bounds[Bound(index.as_input(), index.shape, low, size, self.origin)] = None
 
     # sources
 

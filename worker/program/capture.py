@@ -213,7 +213,7 @@ def _lowered(
         for i, t in enumerate(batch)
     ]
     lowered = lower_graph(graph.graph, builder, views, shaped)
-    return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins)
+    return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins, lowered.bounds)
 
 
 # what goes in and what comes out

@@ -17,7 +17,15 @@ from worker.exact.native import NoCompiler
 from worker.program.compiled import CompiledExecutor
 from worker.program.cost import Summary, summarise
 from worker.program.execute import Executor, Moment, Tamper
-from worker.program.records import Header, Node, from_document, numbers_of, output_item, to_document
+from worker.program.records import (
+    Bound,
+    Header,
+    Node,
+    from_document,
+    numbers_of,
+    output_item,
+    to_document,
+)
 from worker.program.wellformed import check_program
 from worker.untrusted import parse_json
 
@@ -33,7 +41,8 @@ class Program:
 
     outputs: the node of each next-state tensor, then of each reported one. state_names: what the
     state's tensors are called where the program was captured. origins: for people, the operator and
-    the line of the user's code that each node came from; no hash covers these two.
+    the line of the user's code that each node came from. bounds: where indices must lie, known
+    where the program was captured and in no artifact. No hash covers these three.
 
     Raises MalformedProgram when the records do not make a well-formed program.
     """
@@ -42,6 +51,7 @@ class Program:
     outputs: tuple[int, ...]
     state_names: tuple[str, ...]
     origins: tuple[str, ...] = field(default=(), compare=False)
+    bounds: tuple[Bound, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         check_program(self.nodes, self.outputs, len(self.state_names))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -92,6 +92,21 @@ class Header:
     def root(self) -> bytes:
         """sha256(0x04 | abi.encode(header)): the program's root."""
         return sha256(b"\x04" + encode([HEADER_TYPE], [self.to_abi()])).digest()
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where an index must lie, low <= index < high, as PyTorch would ask at that place.
+
+    No part of a program: a run reads what is outside as NaN, as zero or not at all, so whoever
+    captures a job looks before (`worker.jobs.indices`). index, shape: the view of a node's output.
+    """
+
+    index: Input
+    shape: tuple[int, ...]
+    low: int
+    high: int
+    origin: str = field(default="", compare=False)
 
 
 def output_item(node: int) -> bytes:

@@ -18,7 +18,9 @@ def one_hot(index: Tensor, num_classes: int = -1) -> Tensor:
         raise Unsupported(
             "one_hot without a number of classes, which only a run has: give num_classes"
         )
-    return (index.unsqueeze(-1) == torch.arange(num_classes)).long()
+    places = index.unsqueeze(-1)
+    zeros = places.new_zeros((*index.shape, num_classes))
+    return zeros.scatter(-1, places, 1)  # as an index, whose bounds are known
 
 
 @replaces(F.embedding_bag)

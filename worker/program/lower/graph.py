@@ -6,7 +6,7 @@ import operator
 import os
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from worker.program.lower.constants import vector
 from worker.program.lower.pointwise import dtype_code
 from worker.program.lower.registry import RULES, Unsupported
 from worker.program.needed import pruned
-from worker.program.records import Node
+from worker.program.records import Bound, Node
 from worker.program.views import View
 
 # bookkeeping that computes nothing
@@ -27,11 +27,13 @@ _NOTHING = ("profiler._record_function",)
 
 @dataclass(frozen=True)
 class Lowered:
-    """The nodes that the outputs need, the outputs' node numbers, and where each node came from."""
+    """The nodes that the outputs need, the outputs' node numbers, where each node came from, and
+    where indices must lie."""
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     origins: tuple[str, ...]
+    bounds: tuple[Bound, ...]
 
 
 LAYER = "<layer>"  # stands for a file where the place is a layer and no line
@@ -168,4 +170,10 @@ def _refuse_unknown(graph: fx.Graph) -> None:
 def _finish(builder: Builder, outputs: list[View]) -> Lowered:
     """Drops the nodes that no output needs, and numbers the rest anew."""
     nodes, numbers, kept = pruned(builder.nodes, [v.node for v in outputs])
-    return Lowered(nodes, numbers, tuple(builder.origins[old] for old in kept))
+    new = {old: number for number, old in enumerate(kept)}
+    bounds = tuple(
+        replace(bound, index=replace(bound.index, node=new[bound.index.node]))
+        for bound in builder.bounds
+        if bound.index.node in new
+    )
+    return Lowered(nodes, numbers, tuple(builder.origins[old] for old in kept), bounds)

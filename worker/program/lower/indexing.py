@@ -28,6 +28,7 @@ def gather(b: Builder, x: View, dim: int, index: View, sparse_grad: bool = False
     order = (*(k for k in range(last + 1) if k != axis), axis)
     moved, where = x.permute(order), index.permute(order)
     rows = moved.count // moved.shape[-1]
+    b.bound(index, moved.shape[-1])
     out = b.gather(
         b.reshape(moved, (rows, moved.shape[-1], 1)), b.reshape(where, (rows, where.shape[-1]))
     )
@@ -70,6 +71,7 @@ def embedding(
     rest = weight.shape[1:]
     width = weight.count // weight.shape[0]
     table = b.reshape(weight, (1, weight.shape[0], width))
+    b.bound(index, weight.shape[0])
     out = b.gather(table, b.reshape(index, (1, index.count)))
     return out.reshape((*index.shape, *rest))
 
@@ -100,6 +102,7 @@ class Rows:
         self.shape = broadcast(*(i.shape for i in given))
         row: View | None = None
         for index, size, stride in zip(given, self.sizes, row_major(self.sizes), strict=True):
+            b.bound(index, size, wraps=True)
             part = wrapped(b, b.convert(index, I64), size).expand(self.shape)
             if stride != 1:
                 part = b.map(Map.MUL, part, b.constant(stride, I64))

@@ -53,6 +53,7 @@ def scatter_source(b: Builder, x: View, dim: int, index: View, source: View) -> 
         return source
     axis = axis_of(dim, x)
     _checked(x, axis, index)
+    b.bound(index, x.shape[axis])
     for k, n in enumerate(index.shape):
         source = source.slice(k, 0, n)
     length = index.shape[axis]
@@ -91,6 +92,7 @@ def scatter_add(b: Builder, x: View, dim: int, index: View, source: View) -> Vie
         return b.map(Map.ADD, x, source)
     axis = axis_of(dim, x)
     _checked(x, axis, index)
+    b.bound(index, x.shape[axis])
     for k, n in enumerate(index.shape):
         source = source.slice(k, 0, n)
     zero = b.constant(0.0, F32)
