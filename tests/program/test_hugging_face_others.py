@@ -63,12 +63,8 @@ MODELS = {
     "Phi3": ("Phi3ForCausalLM", GROUPED | {"pad_token_id": 0, "eos_token_id": 1}, words),
     # ALiBi
     "Bloom": ("BloomForCausalLM", {"vocab_size": 40, "hidden_size": 16, "n_head": 4}, words),
-    # experts by their places in a batch; the default implementation looks at values
-    "Mixtral": (
-        "MixtralForCausalLM",
-        GROUPED | {"num_local_experts": 4, "experts_implementation": "batched_mm"},
-        words,
-    ),
+    # experts, whose default implementation looks which rows they have; captured as one batch
+    "Mixtral": ("MixtralForCausalLM", GROUPED | {"num_local_experts": 4}, words),
     # layers that Python skips by chance, here never
     "OPT": (
         "OPTForCausalLM",

@@ -27,6 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from worker.program import layers
 from worker.program.decompositions import LOOKED_AT, Functions, table
 from worker.program.held import Chance, Look
+from worker.program.libraries import batched_experts
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import LAYER, is_users
 from worker.program.standins import StandIns
@@ -39,7 +40,8 @@ aten = torch.ops.aten
 def plain_kernels() -> Iterator[None]:
     """Attention and recurrent layers as the operators they are made of, not as one kernel.
 
-    What the user has given to `torch.compile` runs as it was written. Within,
+    What the user has given to `torch.compile` runs as it was written; experts of `transformers`
+    run as one batch. Within,
     `torch.compiler.is_compiling()` is true: it is how libraries are told not to choose
     their way by values (transformers looks whether a mask is all ones).
     """
@@ -54,6 +56,7 @@ def plain_kernels() -> Iterator[None]:
             sdpa_kernel(SDPBackend.MATH),
             torch.compiler.set_stance("force_eager"),
             plain,
+            batched_experts(),
             Functions(),
         ):
             yield
