@@ -37,6 +37,18 @@ def written(y: Tensor, index: Any, value: Any) -> Tensor:
     return out
 
 
+def cube(y: Tensor) -> Tensor:
+    return y.view(1, 2, 2, 2, 3)
+
+
+def halves() -> Tensor:
+    return torch.arange(6).expand(4, 6) // 2
+
+
+def grid(y: Tensor) -> Tensor:
+    return y.view(1, 2, 2, 6)[..., :2]
+
+
 def rows(y: Tensor) -> Tensor:
     return torch.arange(len(y))
 
@@ -44,6 +56,24 @@ def rows(y: Tensor) -> Tensor:
 OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "a part without elements": lambda y: torch.cat([y[:, :6] * y, (y[:, 6:] * 2).tanh()], 1),
     "cumsum": lambda y: y.cumsum(1),
+    "logcumsumexp": lambda y: y.logcumsumexp(1),
+    "running extremes": lambda y: y.cummax(1)[0] * y.cummin(0)[0],
+    "medians": lambda y: y.median(1)[0] + y.median() + y.nanmedian() * y.kthvalue(2, 1)[0],
+    "reduced by index": lambda y: (
+        torch.zeros(4, 3).scatter_reduce(1, halves(), y, "amax")
+        + torch.ones(4, 3).scatter_reduce(1, halves(), y, "mean", include_self=False)
+        + torch.ones(4, 3).scatter_reduce(1, halves(), y, "prod")
+    ),
+    "volumes": lambda y: (
+        F.max_pool3d(F.conv3d(cube(y), torch.ones(2, 2, 2, 1, 2) * y[0, 0]), 1)
+        + F.avg_pool3d(cube(y), (2, 1, 2), 1)
+        + F.adaptive_avg_pool3d(cube(y), (1, 2, 2))
+    ),
+    "pooled and unpooled": lambda y: F.max_unpool2d(
+        *F.max_pool2d(plane(y), 2, return_indices=True), 2, output_size=(3, 4)
+    ),
+    "angles": lambda y: torch.atan2(y, y.roll(1, 1)) + (0.2 * y).acos() + (0.2 * y).asin().atan(),
+    "gamma": lambda y: (y.abs() + 0.1).lgamma() + (y.abs() + 0.1).digamma() + (0.2 * y).erfinv(),
     "prod": lambda y: y.prod(1),
     "cumprod": lambda y: y.cumprod(0),
     "max of a dim": lambda y: y.max(1)[0],
@@ -75,7 +105,25 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "adaptive mean": lambda y: F.adaptive_avg_pool2d(plane(y), (2, 3)) ** 2,
     "adaptive max": lambda y: F.adaptive_max_pool2d(plane(y), (2, 3)) ** 2,
     "nearest": lambda y: F.interpolate(plane(y), scale_factor=2) ** 2,
+    "bicubic": lambda y: F.interpolate(plane(y), size=(4, 5), mode="bicubic") ** 2,
     "bilinear": lambda y: F.interpolate(plane(y), size=(5, 7), mode="bilinear") ** 2,
+    "sampled": lambda y: F.grid_sample(plane(y), grid(y), align_corners=False),
+    "sampled to the edge": lambda y: F.grid_sample(
+        plane(y), grid(y), padding_mode="border", align_corners=True
+    ),
+    "sampled, mirrored": lambda y: F.grid_sample(
+        plane(y), 2 * grid(y), padding_mode="reflection", align_corners=False
+    ),
+    "sampled, nearest": lambda y: F.grid_sample(
+        plane(y), grid(y), mode="nearest", align_corners=False
+    ),
+    "sampled, bicubic": lambda y: F.grid_sample(
+        plane(y), grid(y)[:, :1, :1], mode="bicubic", align_corners=False
+    ),
+    "sampled volumes": lambda y: F.grid_sample(
+        y.view(1, 2, 2, 2, 3), y.view(1, 2, 1, 4, 3)[..., :3].tanh(), align_corners=False
+    ),
+    "transformed": lambda y: F.affine_grid(y[:1].view(1, 2, 3), [1, 2, 3, 4], align_corners=False),
     "transposed": lambda y: F.conv_transpose2d(plane(y), torch.ones(2, 1, 2, 2) * y[0, 0], None, 2),
     "reflect": lambda y: F.pad(plane(y), (1, 2, 1, 1), mode="reflect") ** 2,
     "replicate": lambda y: F.pad(plane(y), (1, 2, 0, 1), mode="replicate") ** 2,

@@ -4,7 +4,7 @@ Whoever adds one adds its cases to a module beside this one: arguments of the op
 result PyTorch gives too.
 """
 
-from tests.program.cases import core, gradients, masks, resampling, special, volumes
+from tests.program.cases import core, gradients, masks, reducing, resampling, special, volumes
 from tests.program.cases.tools import APART, CASES, CLOSE, b, f, i, programs, split
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "i",
     "masks",
     "programs",
+    "reducing",
     "resampling",
     "special",
     "split",

@@ -13,7 +13,17 @@ import torch
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.overrides import TorchFunctionMode
 
-from worker.program.decompositions import functions, gradients, masks, special, strides, values
+from worker.program.decompositions import (
+    functions,
+    gradients,
+    masks,
+    ordering,
+    reducing,
+    sampling,
+    special,
+    strides,
+    values,
+)
 from worker.program.decompositions.registry import FUNCTIONS, OURS
 from worker.program.decompositions.values import LOOKED_AT
 from worker.program.lower import RULES
@@ -43,7 +53,6 @@ _ALSO = (
     aten.elu,
     aten.elu_backward,
     aten.dist,
-    aten.grid_sampler_2d,
 )
 
 
@@ -74,6 +83,9 @@ __all__ = [
     "functions",
     "gradients",
     "masks",
+    "ordering",
+    "reducing",
+    "sampling",
     "special",
     "strides",
     "table",
