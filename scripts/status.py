@@ -77,7 +77,7 @@ def left(deadline: int, now: int) -> str:
 
 
 def short(address: str) -> str:
-    return "" if address == ZERO_ADDRESS else f"{address[:8]}..{address[-4:]}"
+    return "" if address == ZERO_ADDRESS else f"{address[:6]}..{address[-4:]}"
 
 
 @click.command(cls=ChainCommand)
