@@ -6,6 +6,7 @@ Nothing here runs on import. A host without a compiler does without (`backends.c
 import ctypes
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +18,21 @@ __all__ = [
     "SOURCES",
     "CompileError",
     "NoCompiler",
+    "Rows",
     "dot",
+    "dot_scratch",
     "load",
     "prepare",
     "product",
+    "run_step",
     "set_threads",
     "supports",
 ]
 
-SOURCES = tuple(HERE / name for name in ("pool.c", "pack.c", "multiply.c", "skinny.c", "dot.c"))
-"""The library of `dot.h` and `pool.h`."""
+SOURCES = tuple(
+    HERE / name for name in ("pool.c", "pack.c", "multiply.c", "skinny.c", "dot.c", "step.c")
+)
+"""The library of `dot.h`, `pool.h` and `step.h`."""
 
 LONGEST_ROW = 1 << 20
 MOST_BITS = 20
@@ -58,19 +64,36 @@ def prepare() -> None:
     _library()
 
 
-def load(text: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
-    """The library of a C text that may include this folder's headers and call what they declare.
+def load(*texts: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
+    """The library of C texts that may include this folder's headers and call what they declare.
 
-    `flags` come after the builder's own. Every such library has the same threads. Raises
-    `NoCompiler`, `CompileError` or OSError.
+    Each text is compiled by itself, several at the same time. `flags` come after the builder's own.
+    Every such library has the same threads. Raises `NoCompiler`, `CompileError` or OSError.
     """
     prepare()
-    return library([text], flags=flags)
+    return library(texts, flags=flags)
 
 
 def set_threads(threads: int) -> None:
     """How many threads calls from now on may use; at least 1. Results do not depend on it."""
     _library().assay_set_threads(threads)
+
+
+def dot_scratch(a: Rows, b: Rows, sizes: Sequence[int], bits: int) -> int:
+    """`assay_dot_scratch`: bytes. sizes: batch, m, n, k."""
+    return int(_library().assay_dot_scratch(ctypes.byref(a), ctypes.byref(b), *sizes, bits))
+
+
+def run_step(
+    calls: ctypes.Array[Any],
+    count: int,
+    memory: ctypes.Array[ctypes.c_void_p],
+    scratch: int,
+    seed: int,
+    step: int,
+) -> None:
+    """`assay_run_step`. calls: `assay_call`s; memory: addresses; scratch: one, aligned to 64."""
+    _library().assay_run_step(calls, count, memory, scratch, seed, step)
 
 
 def declare(made: ctypes.CDLL) -> ctypes.CDLL:
@@ -79,6 +102,12 @@ def declare(made: ctypes.CDLL) -> ctypes.CDLL:
     rows = ctypes.POINTER(Rows)
     made.assay_dot_alone.argtypes = (rows, rows, pointer, numbers, numbers, ctypes.c_int)
     made.assay_dot_alone.restype = ctypes.c_int
+    size = ctypes.c_int64
+    made.assay_dot_scratch.argtypes = (rows, rows, size, size, size, size, ctypes.c_int)
+    made.assay_dot_scratch.restype = ctypes.c_size_t
+    word = ctypes.c_uint64
+    made.assay_run_step.argtypes = (pointer, size, pointer, pointer, word, word)
+    made.assay_run_step.restype = None
     made.assay_set_threads.argtypes = (ctypes.c_int,)
     made.assay_set_threads.restype = None
     return made

@@ -3,7 +3,7 @@
 The same bits as `worker.program.execute`, faster: elementwise runs, softmax and norms are one walk
 over memory each, products read their operands where they stand, and nothing is materialised that
 only a dispute needs. `groups` decides what is computed together, `walk` and `products` write the C,
-`source` puts it together, `executor` compiles and calls it.
+`source` puts the calls in order, `calls` lays them out in memory, `executor` compiles and calls.
 """
 
 from worker.program.compiled.executor import CompiledExecutor, Uncompilable

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from worker.exact import native
 from worker.program.codes import DTYPES, Kind, Source
+from worker.program.compiled.calls import Calls
 from worker.program.compiled.groups import Uncompilable
-from worker.program.compiled.source import HEADER, StepSource, step_source
+from worker.program.compiled.source import StepSource, files_of, step_source
 from worker.program.execute import Moment, constant_of
 from worker.program.records import Node
-
-NAME = "assay_step"
 
 
 class CompiledExecutor:
@@ -28,20 +27,20 @@ class CompiledExecutor:
     """
 
     def __init__(self, nodes: Sequence[Node], outputs: Sequence[int]) -> None:
-        source = step_source(nodes, outputs, NAME)
-        self._bind(nodes, outputs, source, native.load(HEADER + source.text), NAME)
+        source = step_source(nodes, outputs)
+        self._bind(nodes, outputs, source, native.load(*files_of([source])))
 
     @classmethod
     def several(
         cls, programs: Sequence[tuple[Sequence[Node], Sequence[int]]], flags: Sequence[str] = ()
     ) -> list[Self]:
         """Executors of several programs, nodes and outputs of each, compiled in one go."""
-        sources = [step_source(*p, f"{NAME}_{k}") for k, p in enumerate(programs)]
-        library = native.load("\n".join([HEADER, *(s.text for s in sources)]), flags)
+        sources = [step_source(*program) for program in programs]
+        library = native.load(*files_of(sources), flags=flags)
         made = []
-        for k, ((nodes, outputs), source) in enumerate(zip(programs, sources, strict=True)):
+        for (nodes, outputs), source in zip(programs, sources, strict=True):
             one = cls.__new__(cls)
-            one._bind(nodes, outputs, source, library, f"{NAME}_{k}")
+            one._bind(nodes, outputs, source, library)
             made.append(one)
         return made
 
@@ -51,18 +50,14 @@ class CompiledExecutor:
         outputs: Sequence[int],
         source: StepSource,
         library: ctypes.CDLL,
-        name: str,
     ) -> None:
         self.nodes = tuple(nodes)
         self.outputs = tuple(outputs)
-        self._step = library[name]
-        self._step.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_uint64] * 2
-        self._step.restype = None
-        scratch = library[f"{name}_scratch"]
-        scratch.restype = ctypes.c_size_t
-        self._scratch_bytes = scratch() + 64
+        self._calls = Calls(source.calls, library)
+        self._scratch_bytes = self._calls.scratch + 64
         self._arena_bytes = source.arena + 64
-        self._leaves = [constant_of(self.nodes[n]) for n in source.leaves]
+        leaves = (number for memory, number in self._calls.memories if memory == "leaf")
+        self._leaves = {n: constant_of(self.nodes[n]) for n in leaves}
         self._lock = threading.Lock()  # the memory serves one run at a time
         self._memory: Tensor | None = None
         self._scratch: Tensor | None = None
@@ -85,12 +80,13 @@ class CompiledExecutor:
                 self._memory = torch.empty(self._arena_bytes, dtype=torch.uint8)
                 self._scratch = torch.empty(self._scratch_bytes, dtype=torch.uint8)
             native.set_threads(torch.get_num_threads())
-            self._step(
-                _pointers(states),
-                _pointers(batches),
-                _pointers(results),
-                _pointers(self._leaves),
-                _aligned(self._memory),
+            tensors = {("leaf", n): leaf for n, leaf in self._leaves.items()}
+            for memory, given in (("state", states), ("batch", batches), ("output", results)):
+                tensors |= {(memory, n): tensor for n, tensor in enumerate(given)}
+            addresses = {key: tensor.data_ptr() for key, tensor in tensors.items()}
+            addresses["arena", 0] = _aligned(self._memory)
+            self._calls.run(
+                [addresses[key] for key in self._calls.memories],
                 _aligned(self._scratch),
                 moment.seed,
                 moment.step,
@@ -127,10 +123,6 @@ def _taken(value: Tensor, node: Node | None) -> Tensor:
     if value.device.type != "cpu":
         raise ValueError(f"{node.name} {node.attributes[0]} is on {value.device}, not on the CPU")
     return value.detach().contiguous()
-
-
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * max(1, len(tensors)))(*(t.data_ptr() for t in tensors))
 
 
 def _aligned(memory: Tensor) -> int:

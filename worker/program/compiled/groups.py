@@ -192,6 +192,8 @@ class Grouping:
         self.groups: list[Group] = []
         self.home: dict[int, int] = {}
         self.needs: list[set[int]] = []
+        self.users: list[set[int]] = []
+        self.depth: list[int] = []  # each above those that it needs
         for n in graph.order:
             node = graph.nodes[n]
             if node.kind == Kind.SOURCE and not is_random(node):
@@ -216,28 +218,51 @@ class Grouping:
     def _new(self, group: Group) -> int:
         self.groups.append(group)
         self.needs.append(set())
+        self.users.append(set())
+        self.depth.append(0)
         return len(self.groups) - 1
 
     def _place(self, n: int, g: int, row: bool) -> None:
         group = self.groups[g]
         (group.row if row else group.full).append(n)
         self.home[n] = g
-        self.needs[g] |= {
-            self.home[o] for o in self.graph.operands[n] if o in self.home and self.home[o] != g
-        }
+        for o in self.graph.operands[n]:
+            h = self.home.get(o, g)
+            if h != g:
+                self.needs[g].add(h)
+                self.users[h].add(g)
+                self._sink(g, self.depth[h] + 1)
+
+    def _sink(self, g: int, depth: int) -> None:
+        """Puts a group at least so deep, and those that need it below it."""
+        stack = [(g, depth)]
+        while stack:
+            g, depth = stack.pop()
+            if self.depth[g] < depth:
+                self.depth[g] = depth
+                stack += [(user, depth + 1) for user in self.users[g]]
 
     def _joins(self, n: int) -> bool:
         node = self.graph.nodes[n]
         near = {self.home[o] for o in self.graph.operands[n] if o in self.home}
         for g in sorted(near, reverse=True):
-            if not self.groups[g].alone and self._safe(n, g):
+            if self._counts(node, self.groups[g]) and self._safe(n, g):
                 taken = self._reduces(node, n, g) if node.kind == Kind.REDUCE else self._maps(n, g)
                 if taken:
                     return True
         return False
 
+    @staticmethod
+    def _counts(node: Node, group: Group) -> bool:
+        """Whether the group has as many elements, or rows, as the node."""
+        if group.alone:
+            return False
+        if node.kind == Kind.REDUCE:
+            return node.inputs[0].count == group.count
+        return group.count in (node.count, node.count * (group.length or 1))
+
     def _safe(self, n: int, g: int) -> bool:
-        """Whether nothing that `n` needs waits for the group."""
+        """Whether nothing that `n` needs waits for the group, which is then above it."""
         stack = [
             self.home[o] for o in self.graph.operands[n] if o in self.home and self.home[o] != g
         ]
@@ -246,7 +271,7 @@ class Grouping:
             h = stack.pop()
             if h == g:
                 return False
-            if h not in seen:
+            if h not in seen and self.depth[h] > self.depth[g]:
                 seen.add(h)
                 stack.extend(self.needs[h])
         return True

@@ -31,8 +31,9 @@ Part = list[tuple[int, Access]]
 class Rows:
     """A DOT's operand: the node it reads, and how.
 
-    strides: of batch, row and k; or None, and `loader` is the body of the function that reads it,
-    whose block is [k, rows] if `k_major`. access, parts: what the loader was made from.
+    offset: where element (0, 0, 0) stands, which may be before the first. strides: of batch, row
+    and k; or None, and `loader` is the body of the function that reads it from there, whose block
+    is [k, rows] if `k_major`. access, parts: what the loader was made from.
     """
 
     node: int
@@ -111,7 +112,7 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
         *_indices(first, outer, "o", counted=True),
         f"for (int64_t u = 0; u < {count}; u++) {{",
         "float *restrict d = dst + u * ld + w;",
-        f"const float *s = x + {_index(found.flat.offset, names, step, last, None)};",
+        f"const float *s = x + {_index(0, names, step, last, None)};",
     ]
     if found.bounds:
         lines.append("int64_t low = 0, high = run;")
@@ -144,7 +145,8 @@ def _loaded(source: int, found: Access, parts: tuple[Part, Part, Part]) -> Rows:
     else:
         lines.append(f"for (int64_t v = 0; v < run; v++) d[v] = {element};")
     lines += [*_count_up(outer, "o"), "}", "}"]
-    return Rows(source, 0, None, "\n".join(lines), k_major, found, parts)
+    offset = found.flat.offset
+    return Rows(source, offset, None, "\n".join(lines), k_major, found, parts)
 
 
 def _still(found: Access) -> Access:

@@ -1,9 +1,11 @@
-"""The C source of a whole step, and what it needs to be called."""
+"""A whole step as calls of C functions, and their source."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from worker.program.codes import Kind, Source
 from worker.program.compiled.arena import Lifetime, place
@@ -15,50 +17,127 @@ from worker.program.compiled.walk import kernel
 from worker.program.records import Node
 
 SMALL = 8192  # elements below which sharing the work costs more than it saves
+FILE = 16384  # characters of functions in a file, about: a second of a compiler's time
 
 HEADER = """#include <stdint.h>
 #include <string.h>
 
-#include "dot.h"
 #include "pool.h"
-#include "runs.h"
 #include "scalar.h"
+#include "step.h"
 """
+RUNS = '#include "runs.h"\n'  # for loaders alone: where it needs intrinsics they take half a second
+
+WALK = "void @(void *context, int64_t t)"
+LOADER = (
+    "void @(const void *context, int64_t batch, int64_t row0, int64_t rows, int64_t k0, int64_t ks,"
+    " float *dst, int64_t ld)"
+)
+
+
+class Place(NamedTuple):
+    """Where a tensor is: in which memory ("arena", "state", "batch", "output" or "leaf") the one of
+    which number (of a leaf, the node's), and how many bytes from its start."""
+
+    memory: str
+    number: int
+    offset: int = 0
 
 
 @dataclass(frozen=True)
-class StepSource:
-    """C, to stand below HEADER, that defines a step's function and, with `_scratch` at the end of
-    its name, one that tells how much memory it needs besides the arena.
+class Walk:
+    """A call of a walk: its function, tensors, numbers, tasks, and whether threads share them."""
 
-    arena: bytes of memory for what is between. leaves: constant nodes that must be in memory, in
-    the order in which their pointers are handed in.
+    function: str
+    places: tuple[Place, ...]
+    numbers: tuple[int, ...]
+    tasks: int
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A product's operand: its element (0, 0, 0), and strides of batch, row and k, or a loader."""
+
+    place: Place
+    strides: tuple[int, int, int] | None
+    loader: str
+    k_major: bool
+
+
+@dataclass(frozen=True)
+class Product:
+    """A call of `assay_dot`. sizes: batch, m, n, k; strides: the result's batch, row, column."""
+
+    left: Operand
+    right: Operand
+    result: Place
+    sizes: tuple[int, int, int, int]
+    strides: tuple[int, int, int]
+    bits: int
+
+
+@dataclass
+class StepSource:
+    """A step's calls in their order, and what they need.
+
+    walks, loaders: C functions by their names, which are made of what they do: those that do the
+    same are one. arena: bytes of memory for what is between.
     """
 
-    text: str
     arena: int
-    leaves: tuple[int, ...]
+    calls: list[Walk | Product] = field(default_factory=list)
+    walks: dict[str, str] = field(default_factory=dict)
+    loaders: dict[str, str] = field(default_factory=dict)
 
 
-def step_source(nodes: Sequence[Node], outputs: Sequence[int], name: str) -> StepSource:
+def step_source(nodes: Sequence[Node], outputs: Sequence[int]) -> StepSource:
     """The source of one step. Raises Uncompilable for programs that only the plain run takes."""
-    return _Writer(graph_of(nodes, outputs), name).source()
+    return _Writer(graph_of(nodes, outputs)).source()
+
+
+def files_of(sources: Iterable[StepSource]) -> list[str]:
+    """The functions of these steps, each once, as C files of about the same length."""
+    walks: dict[str, str] = {}
+    loaders: dict[str, str] = {}
+    for source in sources:
+        walks |= source.walks
+        loaders |= source.loaders
+    files = [*_files(HEADER, walks.values()), *_files(HEADER + RUNS, loaders.values())]
+    return files or [HEADER]
+
+
+def _files(header: str, functions: Iterable[str]) -> list[str]:
+    files: list[list[str]] = []
+    left = 0
+    for text in functions:
+        if left <= 0:
+            files.append([header])
+            left = FILE
+        files[-1].append(text)
+        left -= len(text)
+    return ["\n".join(texts) for texts in files]
+
+
+def _function(kept: dict[str, str], signature: str, text: str) -> str:
+    """The name of a function with this body, which is written once."""
+    name = "assay_" + hashlib.sha256(f"{signature}\n{text}".encode()).hexdigest()[:24]
+    if name not in kept:
+        kept[name] = f"{signature.replace('@', name)} {{\n{text}\n}}\n"
+    return name
 
 
 class _Writer:
-    def __init__(self, graph: Graph, name: str) -> None:
-        self.graph, self.name = graph, name
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.grouping = Grouping(graph)
         self.stored = self.grouping.stored()
         self.order = ordered(self.grouping)
-        self.functions: dict[str, str] = {}
-        self.leaves: list[int] = []
-        self.scratch: list[str] = []
-        self.most = 1
-        self._place()
+        self.made = StepSource(self._place())
 
-    def _place(self) -> None:
-        """Finds each stored tensor its place: an output's own, or one in the arena."""
+    def _place(self) -> int:
+        """Finds each stored tensor its place: an output's own, or one in the arena, whose size this
+        is."""
         moment = {g: t for t, g in enumerate(self.order)}
         outputs = set(self.graph.outputs)
         first = {n: moment[self.grouping.home[n]] for n in self.stored}
@@ -74,113 +153,59 @@ class _Writer:
             )
             for n in inner
         ]
-        offsets, self.arena = place(lifetimes)
-        self.places = {n: f"(m + {at})" for n, at in zip(inner, offsets, strict=True)}
+        offsets, arena = place(lifetimes)
+        self.places = {n: Place("arena", 0, at) for n, at in zip(inner, offsets, strict=True)}
         for k, n in enumerate(self.graph.outputs):
-            self.places.setdefault(n, f"o[{k}]")
+            self.places.setdefault(n, Place("output", k))
+        return arena
 
-    def place_of(self, n: int) -> str:
-        """The pointer to a node's memory."""
+    def place_of(self, n: int) -> Place:
+        """A node's memory."""
         node = self.graph.nodes[n]
         if node.kind == Kind.SOURCE and node.fn == Source.STATE:
-            return f"s[{node.attributes[0]}]"
+            return Place("state", node.attributes[0])
         if node.kind == Kind.SOURCE and node.fn == Source.BATCH:
-            return f"x[{node.attributes[0]}]"
+            return Place("batch", node.attributes[0])
         if is_leaf(node):
-            if n not in self.leaves:
-                self.leaves.append(n)
-            return f"k[{self.leaves.index(n)}]"
+            return Place("leaf", n)
         return self.places[n]
 
-    def function(self, signature: str, text: str) -> str:
-        """The name of a function with this body, which is written once."""
-        body = f"{signature} {{\n{text}\n}}\n"
-        if body not in self.functions:
-            self.functions[body] = f"{self.name}_{len(self.functions)}"
-        return self.functions[body]
-
     def source(self) -> StepSource:
-        calls: list[str] = []
         for g in self.order:
             group = self.grouping.groups[g]
             if not group.alone:
                 if any(n in self.stored for n in group.members):
-                    calls += self._walk(kernel(self.graph, group, self.stored))
+                    self._walk(kernel(self.graph, group, self.stored))
                 continue
             n = group.full[0]
             kind = self.graph.nodes[n].kind
             if n in self.graph.rows:
-                calls += self._dot(n)
+                self._product(n)
             else:
                 made = {Kind.DOT: dot, Kind.GATHER: gather, Kind.SCATTER: scatter}[Kind(kind)]
-                calls += self._walk(made(self.graph.nodes, self.graph.operands[n], n))
-        functions = [body.replace("@", name) for body, name in self.functions.items()]
-        text = "\n".join(
-            [
-                "typedef struct {",
-                f"char *p[{self.most}];",
-                "uint64_t seed, step;",
-                f"}} {self.name}_args;",
-                "",
-                *functions,
-                f"size_t {self.name}_scratch(void) {{",
-                "size_t most = 0, one;",
-                *self.scratch,
-                "return most;",
-                "}",
-                "",
-                f"void {self.name}(char *const *s, char *const *x, char *const *o, char *const *k,",
-                "char *m, void *scratch, uint64_t seed, uint64_t step) {",
-                "(void)s; (void)x; (void)o; (void)k; (void)m; (void)scratch;",
-                "(void)seed; (void)step;",
-                *calls,
-                "}",
-                "",
-            ]
-        )
-        return StepSource(text, self.arena, tuple(self.leaves))
+                self._walk(made(self.graph.nodes, self.graph.operands[n], n))
+        return self.made
 
-    def _walk(self, made: Kernel) -> list[str]:
-        name = self.function(
-            "static void @(void *context, int64_t t)",
-            f"{self.name}_args *const a = context;\n(void)t;\n{made.text}",
-        )
-        self.most = max(self.most, len(made.buffers))
-        pointers = ", ".join(self.place_of(n) for n in made.buffers)
-        args = f"{self.name}_args a = {{{{{pointers}}}, seed, step}};"
-        if made.work < SMALL or made.tasks == 1:
-            call = f"for (int64_t t = 0; t < {made.tasks}; t++) {name}(&a, t);"
-        else:
-            call = f"assay_parallel({name}, &a, {made.tasks});"
-        return [f"{{ {args} {call} }}"]
+    def _walk(self, made: Kernel) -> None:
+        text = f"const assay_walk *const a = context;\n(void)t;\n{made.text}"
+        places = tuple(self.place_of(n) for n in made.buffers)
+        shared = made.work >= SMALL and made.tasks > 1
+        name = _function(self.made.walks, WALK, text)
+        self.made.calls.append(Walk(name, places, made.numbers, made.tasks, shared))
 
-    def _dot(self, n: int) -> list[str]:
-        node = self.graph.nodes[n]
-        batch, m, count, k, bits = node.attributes
-        left, right = self.graph.rows[n]
-        a, b = self._rows(left), self._rows(right)
-        sizes = f"{batch}, {m}, {count}, {k}"
-        null_a, null_b = self._rows(left, null=True), self._rows(right, null=True)
-        self.scratch.append(
-            f"one = assay_dot_scratch(&{null_a}, &{null_b}, {sizes}, {bits});"
-            " if (one > most) most = one;"
+    def _product(self, n: int) -> None:
+        batch, m, count, k, bits = self.graph.nodes[n].attributes
+        left, right = (self._operand(rows) for rows in self.graph.rows[n])
+        by_column = n in self.graph.columns
+        strides = (m * count, 1, m) if by_column else (m * count, count, 1)
+        self.made.calls.append(
+            Product(left, right, self.place_of(n), (batch, m, count, k), strides, bits)
         )
-        order = f"1, {m}" if n in self.graph.columns else f"{count}, 1"
-        return [
-            f"assay_dot(&{a}, &{b}, (float *){self.place_of(n)}, {sizes}, {m * count}, {order},"
-            f" {bits}, scratch);"
-        ]
 
-    def _rows(self, rows: Rows, null: bool = False) -> str:
-        """An operand's descriptor; null: without its memory, to ask for sizes."""
-        data = "0" if null else f"(const float *){self.place_of(rows.node)}"
+    def _operand(self, rows: Rows) -> Operand:
+        at = self.place_of(rows.node)
+        at = at._replace(offset=at.offset + 4 * rows.offset)
         if rows.strides is not None:
-            at = f"{data} + {rows.offset}" if rows.offset and not null else data
-            strides = ", ".join(map(str, rows.strides))
-            return f"(assay_rows){{{at}, {strides}, 0, 0, 0}}"
-        name = self.function(
-            "static void @(const void *context, int64_t batch, int64_t row0, int64_t rows,"
-            " int64_t k0, int64_t ks, float *dst, int64_t ld)",
-            "const float *restrict x = context;\n(void)batch;\n" + rows.loader,
-        )
-        return f"(assay_rows){{0, 0, 0, 0, {name}, {data}, {int(rows.k_major)}}}"
+            return Operand(at, rows.strides, "", False)
+        text = "const float *restrict x = context;\n(void)batch;\n" + rows.loader
+        return Operand(at, None, _function(self.made.loaders, LOADER, text), rows.k_major)

@@ -18,12 +18,14 @@ class Kernel:
 
     text: the body, the same for groups that do the same. buffers: the nodes whose memory its
     pointers are. tasks: how many calls make the whole. work: elements times stages, about.
+    numbers: what it is given beside its pointers, in which groups that do the same may differ.
     """
 
     text: str
     buffers: tuple[int, ...]
     tasks: int
     work: int
+    numbers: tuple[int, ...] = ()
 
 
 def literal(bits: int, dtype: int) -> str:

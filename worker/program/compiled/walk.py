@@ -39,6 +39,7 @@ class _Walk:
         self._collapse()
         self._stages()
         self.pointers: dict[int, str] = {}
+        self.numbers: dict[int, str] = {}
         self.written: set[int] = set()
         self.names: dict[tuple[str, int], str] = {}
         self.locals = 0
@@ -173,6 +174,13 @@ class _Walk:
             self.pointers[n] = f"p{len(self.pointers)}"
         return self.pointers[n]
 
+    def number(self, value: int) -> str:
+        """A number that is handed in: walks which differ in it alone, as those of a recurrent
+        layer's steps do in where they read, are the same code."""
+        if value not in self.numbers:
+            self.numbers[value] = f"n{len(self.numbers)}"
+        return self.numbers[value]
+
     def name(self, what: str, n: int) -> str:
         key = (what, n)
         if key not in self.names:
@@ -194,8 +202,10 @@ class _Walk:
             constant = "" if n in self.written else "const "
             kind = f"{constant}{C_TYPES[self.graph.nodes[n].dtype]} *"
             head.append(f"{kind}restrict {p} = ({kind})a->p[{p[1:]}];")
+        head += [f"const int64_t {n} = a->n[{n[1:]}];" for n in self.numbers.values()]
         work = self.group.count * max(1, len(self.full))
-        return Kernel("\n".join([*head, *lines]), tuple(self.pointers), tasks, work)
+        text = "\n".join([*head, *lines])
+        return Kernel(text, tuple(self.pointers), tasks, work, tuple(self.numbers))
 
     def _elements(self) -> tuple[list[str], int]:
         """No reductions: every element for itself."""
@@ -487,7 +497,8 @@ class _Scope:
         if is_random(node):
             base, step = self._split(walk.plain)
             index = f"(uint64_t)({base}) + (uint64_t)j * {step}"
-            name = self.local(kind, f"ax_uniform(a->seed, a->step, {n}u, {index})")
+            node_number = f"(uint32_t){walk.number(n)}"
+            name = self.local(kind, f"ax_uniform(a->seed, a->step, {node_number}, {index})")
         elif walk.stage[n] == self.stage or walk.is_load(n):
             values = [self.operand(n, k) for k in range(len(node.inputs))]
             name = self.local(kind, expression(node, values))
@@ -518,7 +529,7 @@ class _Scope:
     def _split(self, form: Form) -> tuple[str, int]:
         """The part of a form that the innermost loop does not change, and its stride along it."""
         walk = self.walk
-        terms = [str(form.offset)] if form.offset else []
+        terms = [walk.number(form.offset)] if form.offset else []
         for k, stride in enumerate(form.strides):
             if stride and (self.scalar or k != walk.vector):
                 terms.append(f"i{k} * {stride}" if stride != 1 else f"i{k}")
