@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,9 @@ def _in_words(error: Exception) -> str:
 
 
 @contextmanager
-def one_message(what: str, debug: bool) -> Iterator[None]:
+def one_message(what: str, debug: bool, place: Callable[[], str] = str) -> Iterator[None]:
     """Within, whatever is raised is one message that begins with `what`, and with --debug what it
-    was."""
+    was. place: where it was where no line of the user's led to it."""
     try:
         with nullcontext() if debug else without_traces():
             yield
@@ -94,7 +94,7 @@ def one_message(what: str, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        said = told(error)
+        said = told(error, place=place())
         hint = "" if said == str(error) else " (--debug shows the stack trace)"
         raise click.ClickException(f"{what}: {said}{hint}") from error
 

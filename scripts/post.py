@@ -32,7 +32,7 @@ from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.estimate import estimate
 from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
 from worker.jobs.trial import first_step
-from worker.program import Program
+from worker.program import Program, layers
 from worker.roles import put_job
 from worker.store import Store, StoreError
 
@@ -143,7 +143,7 @@ def cli(
         definition, market = load_job(job_file, entry, given)
     segments = -(-definition.steps // definition.segment_steps)
     if dry_run:
-        with one_message(f"{where}: the job cannot be captured", debug):
+        with one_message(f"{where}: the job cannot be captured", debug, layers.latest):
             program = definition.capture()
         with one_message(f"{where}: the job does not work", debug):
             found = estimate(definition, program)
@@ -166,7 +166,7 @@ def cli(
     cost = Cost.of(clients, market, segments)
     Cost.check_terms(clients, market)
     cost.check_balance(clients, market, payer.address)
-    with one_message(f"{where}: the job cannot be captured", debug):
+    with one_message(f"{where}: the job cannot be captured", debug, layers.latest):
         program = definition.capture()
     with one_message(f"{where}: the job does not work", debug):
         first_step(definition, program)

@@ -12,6 +12,7 @@ from scripts._shared import one_message
 from tests.jobs.helpers import training
 from worker.jobs import TrainingJob
 from worker.jobs.telling import MOST_TOLD, told
+from worker.program import layers
 
 
 class Wrong(nn.Linear):
@@ -61,6 +62,19 @@ def test_what_a_module_raises_is_one_message_with_its_line(capfd, fault, said):
     message = caught.value.message
     assert message.startswith("job.toml: the job cannot be captured: ")
     assert "Traceback" not in message + "".join(capfd.readouterr()) and len(message) < 2 * MOST_TOLD
+
+
+def test_where_no_line_led_to_it_the_layer_is_named():
+    """Protects owners of an nn.Sequential, whose layers are called within PyTorch."""
+    module = nn.Sequential(nn.Linear(5, 3), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    definition = training(module=module, optimizer=optimizer)
+    with (
+        pytest.raises(click.ClickException, match=r", in layer 1, Linear\(in_features=4") as caught,
+        one_message("job.toml", False, layers.latest),
+    ):
+        definition.capture()
+    assert __file__ not in caught.value.message
 
 
 def test_with_debug_the_error_itself_is_raised():

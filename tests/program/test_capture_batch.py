@@ -189,3 +189,15 @@ def test_what_was_made_under_inference_mode_is_captured():
     with torch.inference_mode():
         module, batch = Mixed(), example()
     assert root(module, batch) == root(Mixed(), example())
+
+
+def test_a_loss_that_no_parameter_leads_to_is_refused_in_words():
+    """Protects users: PyTorch speaks of element 0 of tensors and a grad_fn."""
+    module, (x, y) = Mixed(), example()
+    with pytest.raises(ValueError, match=r"depends on no parameter that is trained: .*detach\(\)"):
+        capture_training(
+            module,
+            lambda output, target: F.cross_entropy(output.detach(), target),
+            SGD(module.parameters(), lr=0.1),
+            [x, y],
+        )

@@ -14,9 +14,10 @@ OURS = Path(__file__).resolve().parents[1]
 MOST_TOLD = 600  # characters; PyTorch's own messages may have pages
 
 
-def told(error: BaseException, file: Path | None = None) -> str:
+def told(error: BaseException, file: Path | None = None, place: str = "") -> str:
     """An error with the line that led to it: the last one in `file`, or else the last one that is
-    neither ours nor PyTorch's. What we raise ourselves says all of that and stays as it is."""
+    neither ours nor PyTorch's, or else `place`. What we raise ourselves says all of that and stays
+    as it is."""
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, ValueError) and frames and _is_ours(frames[-1].filename):
         return str(error)
@@ -26,9 +27,12 @@ def told(error: BaseException, file: Path | None = None) -> str:
         return said  # it names its own place
     places = {(f.filename, f.lineno) for f in frames}
     own = [f for f in frames if file is not None and Path(f.filename).resolve() == file.resolve()]
-    users = own or [f for f in frames if _is_source(f.filename)]
-    if not users or any(f"{name}:{line}" in said for name, line in places):
+    calls = next((k for k, f in enumerate(frames) if _is_ours(f.filename)), 0)  # into their code
+    users = own or [f for f in frames[calls:] if _is_source(f.filename)]
+    if any(f"{name}:{line}" in said for name, line in places):
         return said
+    if not users:
+        return f"{said}, in {place}" if place else said
     last = users[-1]
     return f"{said}, at {last.filename}:{last.lineno}: {last.line}"
 

@@ -113,6 +113,11 @@ def capture_training(
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise ValueError(f"the loss has shape {found}; it must be one number: reduce it")
+            if not loss.requires_grad:
+                raise ValueError(
+                    "the loss depends on no parameter that is trained: look for detach(), item() "
+                    "or no_grad() on its way, and for requires_grad=False"
+                )
             with remembered_gradients(loss):
                 loss.backward()
         gradients = {n: g for n in layout.trained if (g := tensors[n].grad) is not None}
