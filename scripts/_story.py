@@ -327,7 +327,7 @@ def tell(
     stage.say(f"one step of its training is a program of {len(program.nodes)} nodes")
 
     def solver(name: str, cheat: ComputationOf | None = None) -> Solver:
-        return Solver(stage.desk(name, cheat), lambda task, job: int(task.max_price * PRICES[name]))
+        return Solver(stage.desk(name, cheat), lambda task, *_: int(task.max_price * PRICES[name]))
 
     console.rule("Act one: an honest worker")
     honest = run_task(

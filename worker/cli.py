@@ -155,13 +155,13 @@ def run(ctx: click.Context, path: Path, as_json: bool, once: bool, build: str) -
 @config_option
 @json_option
 def check(path: Path, as_json: bool) -> None:
-    """Check the config, the node, the contracts and the key; show balances and stake."""
+    """Check the config, the node, the contracts and the key; show balances, stake and prices."""
     config = Config.load(path)
     check_folders(config.data)
     account = load_account(config.key)
     clients = daemon.open_clients(config, account)
     check_store(daemon.open_store(config))
-    found = survey(config, clients)
+    found = survey(config, clients) | sample_price(config, clients)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -201,6 +201,27 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
         "owed": shown(market.credit(me), decimals),
         "tasks": market.tasks(),
         "unsettled_transaction": pending.label if pending else "",
+    }
+
+
+def sample_price(config: Config, clients: Clients) -> dict[str, Any]:
+    """What this worker would ask for a job like the one that its speed is measured with."""
+    from worker.devices import device_of
+    from worker.jobs.speed import SAMPLE_STEPS, measured, sample
+    from worker.program.cost import count
+    from worker.roles.build import pricing_of
+    from worker.roles.pricing import gas_of
+
+    speed = measured(device_of(config.worker.device) if config.worker.native else "cpu")
+    summary = sample()[0].summary()
+    seconds = speed.seconds(summary, SAMPLE_STEPS)
+    cost, decimals = pricing_of(config, clients).cost, clients.token.decimals()
+    return {
+        "speed": f"{count(speed.units_per_second)} work units a second",
+        "sample_job": f"{SAMPLE_STEPS} steps of a perceptron of 0.7 M parameters, "
+        f"{count(summary.work_units * SAMPLE_STEPS)} work units: {seconds:.3g} s",
+        "sample_price": shown(cost(seconds, gas_of(10)), decimals),
+        "of_it_for_time": shown(cost(seconds, 0), decimals),
     }
 
 

@@ -116,30 +116,31 @@ class WorkerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PricingConfig:
-    """[pricing]: what to bid. One of the two rules."""
+    """[pricing]: what this machine's time is worth. Prices are in whole tokens."""
 
-    fixed: int | None = None  # the token's smallest units
-    fraction: float | None = None  # of the task's maximum price
+    hour: float = 1.0  # an hour of this machine
+    coin: float = 0.0  # the chain's own coin, in which gas is paid; 0: gas is not asked for
+    fraction: float = 0.9  # of a task's maximum price: what costs more is let be
 
     def __post_init__(self) -> None:
-        if (self.fixed is None) == (self.fraction is None):
-            raise ConfigError(
-                f"pricing.fixed = {self.fixed!r}, pricing.fraction = {self.fraction!r}: exactly "
-                "one of them must be given; delete the other, or write fraction = 0.9"
+        for name in ("hour", "coin"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise _refuse(
+                    f"pricing.{name}", value, "must be at least 0", "write a number of whole tokens"
+                )
+        if self.hour == 0 and self.coin == 0:
+            raise _refuse(
+                "pricing.hour", self.hour, "must be above 0 where pricing.coin is 0", "try 1.0"
             )
-        if self.fixed is not None:
-            _at_least("pricing.fixed", self.fixed, 1)
-        if self.fraction is not None and not 0 < self.fraction <= 1:
+        if not 0 < self.fraction <= 1:
             raise _refuse(
                 "pricing.fraction", self.fraction, "must be above 0 and at most 1", "try 0.9"
             )
 
-    def bid(self, max_price: int) -> int | None:
-        """The price to bid for a task, or None where it is not worth it."""
-        if self.fixed is not None:
-            return self.fixed if self.fixed <= max_price else None
-        assert self.fraction is not None
-        return int(max_price * Fraction(str(self.fraction))) or None
+    def ceiling(self, max_price: int) -> int:
+        """The most to ask for a task, in the token's smallest units, as its maximum price is."""
+        return int(max_price * Fraction(str(self.fraction)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +197,7 @@ class Config:
     chain: ChainConfig
     data: DataConfig
     worker: WorkerConfig = field(default_factory=WorkerConfig)
-    pricing: PricingConfig = field(default_factory=lambda: PricingConfig(fraction=0.9))
+    pricing: PricingConfig = field(default_factory=PricingConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     key: KeyConfig = field(default_factory=KeyConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
@@ -367,9 +368,10 @@ native = true                            # steps as native code, compiled here; 
 device = "auto"                          # where they run: a GPU if there is one; cpu, cuda, cuda:1
 # address = "0x..."                      # whose part is looked at where there is no key
 
-[pricing]                                # one of the two
-fraction = 0.9                           # of the task's maximum price
-# fixed = 1000000000000000000            # in the token's smallest units
+[pricing]                                # a bid is the time that a task takes here, and its gas
+hour = 1.0                               # whole tokens for an hour of this machine
+coin = 0.0                               # whole tokens for one of the chain's coin; 0: no gas
+fraction = 0.9                           # of a task's maximum price; what costs more is let be
 
 [jobs]
 min_price = 0                            # tasks that pay at most less are passed over

@@ -88,9 +88,9 @@ def test_paths_are_relative_to_the_config(tmp_path):
         ),
         ({"worker": {"threads": -1}}, r"worker\.threads = -1: must be at least 0"),
         ({"worker": {"address": "0x12"}}, r"worker\.address = '0x12': must be an address"),
-        ({"pricing": {"fixed": 5, "fraction": 0.5}}, "exactly one"),
-        ({"pricing": {}}, r"pricing\.fixed = None, pricing\.fraction = None: exactly one"),
-        ({"pricing": {"fixed": 0}}, r"pricing\.fixed = 0: must be at least 1"),
+        ({"pricing": {"fixed": 5}}, r"pricing\.fixed is no field; \[pricing\] has hour, coin"),
+        ({"pricing": {"hour": -1.0}}, r"pricing\.hour = -1\.0: must be at least 0"),
+        ({"pricing": {"hour": 0.0}}, r"pricing\.hour = 0\.0: must be above 0 where pricing\.coin"),
         ({"pricing": {"fraction": 1.5}}, r"pricing\.fraction = 1\.5: must be above 0 and at most"),
         ({"jobs": {"max_steps": 0}}, r"jobs\.max_steps = 0: must be at least 1"),
         ({"metrics": {"port": 70_000}}, r"metrics\.port = 70000: must lie in 0\.\.65535"),
@@ -196,15 +196,10 @@ def test_keys_that_are_none_or_two_are_refused(tmp_path):
 # --- prices --------------------------------------------------------------------------------------
 
 
-def test_a_fixed_price_is_bid_where_the_task_pays_it():
-    pricing = PricingConfig(fixed=100)
-    assert (pricing.bid(100), pricing.bid(99)) == (100, None)
-
-
-def test_a_fraction_is_exact_for_any_amount():
+def test_a_ceiling_is_exact_for_any_amount():
     pricing = PricingConfig(fraction=0.9)
-    assert pricing.bid(10**30) == 9 * 10**29
-    assert pricing.bid(1) is None
+    assert pricing.ceiling(10**30) == 9 * 10**29
+    assert pricing.ceiling(1) == 0
 
 
 # --- files as people's editors write them --------------------------------------------------------

@@ -256,7 +256,7 @@ def test_a_task_is_solved_by_processes_one_of_which_is_killed(place):
         assert worker.end(signal.SIGTERM) == 0
         assert worker.said()[-1] == "stopped"
     price = place.task(number).price
-    assert price == PRICE // 2
+    assert 0 < price <= PRICE // 2
     assert place.wealth(solver.clients) == WEALTH + price
     assert place.wealth(verifier.clients) == WEALTH + FEE
     assert place.wealth(place.requester) == WEALTH - price - FEE

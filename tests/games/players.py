@@ -40,7 +40,7 @@ def decoded(data: bytes) -> Program:
 _decode = Program.from_bytes
 
 
-def at_max_price(task: Task, job: Any) -> int:
+def at_max_price(task: Task, job: Any, seconds: float) -> int:
     return task.max_price
 
 

@@ -29,7 +29,7 @@ def test_those_with_a_part_bring_a_task_to_its_end_alone():
     world = World()
     number = world.post(world.job())
     solver, verifier = world.desks["solver"], world.desks["verifier"]
-    roles = [Solver(solver, lambda task, job: task.max_price), Verifier(verifier)]
+    roles = [Solver(solver, lambda task, *_: task.max_price), Verifier(verifier)]
     roles += [Keeper(desk, own=True) for desk in (solver, verifier)]
     for seconds in (101, 12, 12, 10 * 86_400):  # bidding, the draw's block and the window are over
         world.play(*roles)

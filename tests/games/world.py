@@ -116,7 +116,7 @@ class World:
     def assign(self, job: Job, desk: Desk) -> tuple[int, Solver]:
         """The task, with `desk`'s worker as its solver, and the solver."""
         number = self.post(job)
-        solver = Solver(desk, lambda task, job: task.max_price)
+        solver = Solver(desk, lambda task, *_: task.max_price)
         assert solver.tick()
         self.chain.mine(seconds=101)
         assert Keeper(self.desks["outsider"]).tick()

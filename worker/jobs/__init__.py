@@ -14,6 +14,7 @@ from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
+from worker.jobs.measure import Differs, Measured, measure, replays
 from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
@@ -22,6 +23,7 @@ from worker.jobs.speed import Speed, measured
 __all__ = [
     "Computation",
     "ComputationOf",
+    "Differs",
     "Entry",
     "FieldError",
     "GenerationJob",
@@ -31,6 +33,7 @@ __all__ = [
     "JobDefinition",
     "JobMismatch",
     "Journal",
+    "Measured",
     "NativeComputation",
     "Progress",
     "Replay",
@@ -41,9 +44,11 @@ __all__ = [
     "changed",
     "in_order",
     "interior",
+    "measure",
     "measured",
     "output_names",
     "permute",
+    "replays",
     "rows_of_step",
     "same_bits",
     "untouched",

@@ -42,6 +42,11 @@ class Computation:
         batches = [n for n in program.nodes if n.kind == Kind.SOURCE and n.fn == Source.BATCH]
         self.batch_rows = batches[0].attributes[1] if batches else 0
 
+    differs = False
+    """Whether code that was made for this machine has other bits than the interpreter."""
+    interpreted_seconds = 0.0
+    """What a step took in the interpreter, where another way of running steps was tried."""
+
     def batch(self, step: int) -> list[Tensor]:
         """The rows of every data tensor that `step` sees."""
         if not self.batch_rows:
@@ -68,8 +73,14 @@ class Computation:
         self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
     ) -> SegmentResult:
         """All steps of a segment, from the state at its start."""
+        return self.run_steps(self.job.segment_range(segment), state, progress)
+
+    def run_steps(
+        self, steps: range, state: Sequence[Tensor], progress: Progress | None = None
+    ) -> SegmentResult:
+        """Steps one after another. progress: told after each how many are done."""
         current, reports = list(state), []
-        for done, step in enumerate(self.job.segment_range(segment), start=1):
+        for done, step in enumerate(steps, start=1):
             current, report = self.advance(current, step)
             reports.append(report)
             if progress is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 import torch
@@ -56,13 +57,13 @@ class NativeComputation(Computation):
             after, reports = self._step(self._sent(state), step)
             return self._returned(state, after), reports
 
-    def run_segment(
-        self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
+    def run_steps(
+        self, steps: range, state: Sequence[Tensor], progress: Progress | None = None
     ) -> SegmentResult:
-        """All steps of a segment; between them the state stays where it is computed."""
+        """Steps one after another; between them the state stays where it is computed."""
         current, reports = list(state), []
         there: list[Tensor] = []
-        for done, step in enumerate(self.job.segment_range(segment), start=1):
+        for done, step in enumerate(steps, start=1):
             with self._lock:
                 if not self._tried:
                     current, report = self._first(current, step)
@@ -121,7 +122,9 @@ class NativeComputation(Computation):
 
     def _first(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         batch, seed = self.batch(step), self.job.seed
+        began = time.perf_counter()
         expected = self.program.interpret(state, batch, seed=seed, step=step)
+        self.interpreted_seconds = time.perf_counter() - began
         self._tried = True
         for device in dict.fromkeys((self.device, CPU)):
             if compiled(self.program, device) and self._is_right(state, step, device, expected):
@@ -158,6 +161,7 @@ class NativeComputation(Computation):
                     (t, t._version, a) for t, a in zip(expected[0], found[0], strict=True)
                 ]
             return True
+        self.differs = True
         log.error(
             "native code of program %s on %s gives other bits than the interpreter at step %d; it "
             "is not used. Please report this, with the compiler's version.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from worker.jobs.native import compiled
 from worker.program import Program, Summary, capture_training, training_state
 
 LONG_ENOUGH = 0.5  # seconds to spend on timing the sample
+SAMPLE_STEPS = 10_000  # of the job that is priced to show what one costs
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Speed:
         return self.seconds(summary, steps) / 3600 * price_per_hour
 
 
+@cache
 def sample() -> tuple[Program, list[torch.Tensor], list[torch.Tensor]]:
     """A training step of ordinary size, with its state and batch: a perceptron of 0.7 M parameters
     on 64 rows. It takes milliseconds, as native code."""
@@ -54,6 +57,7 @@ def sample() -> tuple[Program, list[torch.Tensor], list[torch.Tensor]]:
     return program, training_state(module, optimizer), batch
 
 
+@cache
 def measured(device: torch.device | str = "cpu") -> Speed:
     """This machine's speed on the sample, compiled where that can be done; takes some seconds."""
     where = torch.device(device)

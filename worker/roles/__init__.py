@@ -11,11 +11,11 @@ from worker.roles.artifacts import (
     put_result,
 )
 from worker.roles.base import Desk, Role
-from worker.roles.bids import Pricing
 from worker.roles.build import build
 from worker.roles.checking import Finding, check_segment
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.keeper import Keeper
+from worker.roles.pricing import Pricing, WorkPrice
 from worker.roles.solver import Solver
 from worker.roles.verifier import Verifier
 
@@ -29,6 +29,7 @@ __all__ = [
     "Solver",
     "TaskFailed",
     "Verifier",
+    "WorkPrice",
     "build",
     "check_segment",
     "load_computation",

@@ -7,14 +7,14 @@ from functools import partial
 
 import torch
 
-from worker.chain import Clients, Job, Task
+from worker.chain import Clients
 from worker.config import Config
 from worker.devices import device_of
 from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
 from worker.roles.base import ComputationOf, Desk, Role
-from worker.roles.bids import Pricing
 from worker.roles.keeper import Keeper
+from worker.roles.pricing import WorkPrice
 from worker.roles.solver import Solver
 from worker.roles.turns import Turns
 from worker.roles.verifier import Verifier
@@ -59,7 +59,7 @@ def build(
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
     )
     made: dict[str, Solver | Verifier] = {
-        "solver": Solver(desk, pricing_of(config)),
+        "solver": Solver(desk, pricing_of(config, clients)),
         "verifier": Verifier(desk),
         "challenger": Verifier(desk, volunteer=True),
     }
@@ -77,16 +77,7 @@ def computation_of(config: Config) -> ComputationOf:
     return partial(NativeComputation, device=device) if config.worker.native else Computation
 
 
-def pricing_of(config: Config) -> Pricing:
-    """The price to bid, or None for a task outside the config's bounds."""
-
-    def price(task: Task, job: Job) -> int | None:
-        jobs = config.jobs
-        outside = (
-            task.max_price < jobs.min_price
-            or job.steps > jobs.max_steps
-            or job.segment_steps > jobs.max_segment_steps
-        )
-        return None if outside else config.pricing.bid(task.max_price)
-
-    return price
+def pricing_of(config: Config, clients: Clients) -> WorkPrice:
+    """What a task costs here."""
+    decimals = clients.token.decimals()
+    return WorkPrice(config.pricing, decimals, lambda: int(clients.w3.eth.gas_price))

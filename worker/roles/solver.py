@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from worker.roles.answers import Answers
 from worker.roles.base import Desk, Part
-from worker.roles.bids import Bids, Pricing
+from worker.roles.bids import Bids
+from worker.roles.pricing import Pricing
 from worker.roles.segments import Segments
 from worker.roles.states import States
 
