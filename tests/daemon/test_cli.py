@@ -62,6 +62,8 @@ def test_check_shows_where_a_worker_stands(call, rich):
     assert found["computes_on"].startswith("cuda" if torch.cuda.is_available() else "cpu")
     assert (found["balance"], found["stake_free"]) == ("990", "10")
     assert found["enlisted"] and not found["dry"]
+    assert "work units" in found["speed"] and "perceptron" in found["sample_job"]
+    assert 0 < float(found["of_it_for_time"]) <= float(found["sample_price"])
     assert "python -m worker stake" not in call("check")
 
 
