@@ -260,7 +260,6 @@ REFUSED = [
     (aten.full_like.default, (i(3), 0.5), "0.5"),
     (aten.bitwise_not.default, (i(3),), "bitwise_not of integers"),
     (aten.bitwise_or.Tensor, (i(3), i(3)), "bitwise_or of integers"),
-    (aten.pow.Scalar, (-2.0, f(3)), "a power of the base -2.0"),
     (aten.constant_pad_nd.default, (f(3), [-2, -1]), "leaves no element"),
     (
         aten.convolution.default,

@@ -21,7 +21,7 @@ from worker.jobs.rules import (
     require_module,
     require_segments,
 )
-from worker.program import TRAINING_BITS, Program, capture_training, training_state
+from worker.program import TRAINING_BITS, Program, Rates, capture_training, training_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,10 @@ class TrainingRecipe:
     a graph's nodes and edges, a point cloud, a system to fit. The job's data set is then one row
     (`batch_rows=1`), which the seed cannot put in another order.
 
-    schedule: the learning rate of each step, the last one of all later steps; without it, the
-    optimizer's own. clip_norm: the most that the gradients' joint norm may be. evaluate: for the
-    owner, what the finished module is worth.
+    schedule: the learning rate of each step, the last one of all later steps, or a list for each
+    step with the rate of each group of the optimizer; without it, the optimizer's own. clip_norm:
+    the most that the gradients' joint norm may be. clip_value: the most that the magnitude of any
+    element of theirs may be. evaluate: for the owner, what the finished module is worth.
 
     Raises FieldError, which names the field, the value and the rule.
     """
@@ -51,8 +52,9 @@ class TrainingRecipe:
     optimizer: torch.optim.Optimizer
     data: Data
     whole: bool = False
-    schedule: Sequence[float] | None = None
+    schedule: Rates | None = None
     clip_norm: float | None = None
+    clip_value: float | None = None
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
@@ -80,11 +82,13 @@ class TrainingRecipe:
         )
         if self.schedule is not None:
             rates = list(self.schedule)
-            sound = bool(rates) and all(_is_number(r) and r >= 0 for r in rates)
-            require(sound, "schedule", rates[:8], "learning rates from 0 up, one for each step")
-        if self.clip_norm is not None:
-            sound = _is_number(self.clip_norm) and self.clip_norm > 0
-            require(sound, "clip_norm", self.clip_norm, "a number above 0")
+            rule = "learning rates from 0 up, one for each step, or one for each group of each step"
+            flat = [r for row in rates for r in (row if isinstance(row, list | tuple) else [row])]
+            require(bool(flat) and all(map(_is_rate, flat)), "schedule", rates[:8], rule)
+        for name in ("clip_norm", "clip_value"):
+            most = getattr(self, name)
+            sound = most is None or (_is_number(most) and most > 0)
+            require(sound, name, most, "a number above 0")
         require(
             self.evaluate is None or callable(self.evaluate),
             "evaluate",
@@ -133,11 +137,12 @@ class TrainingJob(TrainingRecipe):
             whole=self.whole,
             schedule=self.schedule,
             clip_norm=self.clip_norm,
+            clip_value=self.clip_value,
             bits=self.bits,
         )
 
     def initial_state(self) -> list[Tensor]:
-        return training_state(self.module, self.optimizer, self.schedule)
+        return training_state(self.module, self.optimizer, self.schedule, self.loss_fn)
 
     def job(self, program: Program) -> Job:
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
@@ -160,6 +165,10 @@ class TrainingJob(TrainingRecipe):
             {n: tensors[n].view(current[n].shape) if n in names else current[n] for n in current}
         )
         return self.module
+
+
+def _is_rate(value: object) -> bool:
+    return _is_number(value) and value >= 0  # type: ignore[operator]
 
 
 def _is_number(value: object) -> bool:

@@ -13,6 +13,7 @@ from worker.program.cost import Share, Summary
 from worker.program.execute import Tamper
 from worker.program.generation import Decoder, Generation, Sampling, capture_generation
 from worker.program.lower import Unsupported
+from worker.program.optimizers import Rates
 from worker.program.program import Program
 from worker.program.records import Header, Input, Node
 from worker.program.wellformed import MalformedProgram
@@ -28,6 +29,7 @@ __all__ = [
     "Map",
     "Node",
     "Program",
+    "Rates",
     "Reduce",
     "Sampling",
     "Share",

@@ -19,6 +19,7 @@ from worker.program.builder import DOT_BITS, Builder
 from worker.program.codes import DTYPE_CODES, Kind, Source
 from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
+from worker.program.optimizers import Clipping, Rates
 from worker.program.program import Program
 from worker.program.tracing import Users, plain_kernels, remembered_gradients, traced
 from worker.program.wellformed import MOST_DOT_BITS
@@ -36,8 +37,9 @@ def capture_training(
     optimizer: torch.optim.Optimizer,
     example_batch: Batch,
     *,
-    schedule: Sequence[float] | None = None,
+    schedule: Rates | None = None,
     clip_norm: float | None = None,
+    clip_value: float | None = None,
     bits: int = TRAINING_BITS,
     whole: bool = False,
 ) -> Program:
@@ -61,16 +63,20 @@ def capture_training(
     its state itself, and the optimizer keeps no tensors of it. A parameter that the loss does not
     depend on stays as it is too, as where PyTorch finds no `grad`.
 
-    schedule: the learning rate of each step, for all parameters; it is a part of the state, with
-    the number of the step. clip_norm: the most that the gradients' joint norm may be. bits: of the
-    integers that products are made of, 2 to 20: with 20 losses are fp32's, with 14 products are as
-    good as TF32's and take half the time.
+    optimizer: its own `step` is traced, whatever it does with tensors; where it has made steps, the
+    state begins with what it keeps. schedule: the learning rate of each step, a number where all
+    groups of the optimizer have one rate, else a list with the rate of each group
+    (`scheduler.get_last_lr()`); it is a part of the state, with the number of the step. clip_norm:
+    the most that the gradients' joint norm may be. clip_value: the most that any element's
+    magnitude may be. bits: of the integers that products are made of, 2 to 20: with 20 losses are
+    fp32's, with 14 products are as good as TF32's and take half the time.
 
     Neither module nor optimizer is changed. Raises Unsupported, naming operators and the user's
     lines, for anything that programs cannot express.
     """
     _check_module(module)
-    layout = Layout(module, optimizer, schedule)
+    layout = Layout(module, optimizer, schedule, loss_fn)
+    clipping = Clipping(clip_norm, clip_value)
     names, batch = _named(example_batch)
     if names is None and loss_fn is not None and len(batch) < 2:
         raise ValueError(
@@ -108,6 +114,7 @@ def capture_training(
             plain_kernels(),
             layers.named_layers(module),
             users.stand_ins.standing(tensors),
+            layout.optimizer.at_work(tensors, parts.slots) as kept,
         ):
             loss = forward([t.clone() for t in rows])
             if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -120,12 +127,12 @@ def capture_training(
                 )
             with remembered_gradients(loss):
                 loss.backward()
-        gradients = {n: g for n in layout.trained if (g := tensors[n].grad) is not None}
-        with torch.no_grad():
-            parts.parameters = {name: tensors[name].detach() for name in parts.parameters}
-            after = layout.update(parts, gradients, clip_norm)
+            clipping.clip(tensors[name] for name in layout.trained)
+            layout.optimizer.step()
+            slots = kept()
+        after = [tensors[name].detach() for name in layout.parameters]
         buffers = [tensors[name] for name in layout.buffers]
-        return [*after.parameters.values(), *buffers, *after.slots, loss.detach()]
+        return [*after, *buffers, *slots, loss.detach()]
 
     state = layout.initial()
     graph = traced(step, users, state, batch)
@@ -193,10 +200,14 @@ def inference_state(module: nn.Module) -> list[Tensor]:
 def training_state(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    schedule: Sequence[float] | None = None,
+    schedule: Rates | None = None,
+    loss_fn: LossFn | None = None,
 ) -> list[Tensor]:
-    """The first state of a training: copies of parameters and buffers, and a fresh optimizer's."""
-    return Layout(module, optimizer, schedule).initial()
+    """The first state of a training: copies of parameters, buffers and what the optimizer keeps.
+
+    loss_fn: the loss, where it is a module with parameters or buffers of its own.
+    """
+    return Layout(module, optimizer, schedule, loss_fn).initial()
 
 
 def _lowered(

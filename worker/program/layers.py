@@ -61,10 +61,10 @@ def named_layers(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def called(function: Any) -> Iterator[None]:
-    """Within, the loss is what is being called."""
+def called(function: Any, what: str = "the loss") -> Iterator[None]:
+    """Within, the loss, or what else it is, is what is being called."""
     name = getattr(function, "__name__", None) or type(function).__name__
-    _enter(f"the loss, {name}")
+    _enter(f"{what}, {name}")
     try:
         yield
     finally:

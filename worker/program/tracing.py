@@ -30,6 +30,7 @@ from worker.program.held import Chance, Look
 from worker.program.libraries import batched_experts
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import LAYER, is_users
+from worker.program.replaced import replaced_functions
 from worker.program.standins import StandIns
 from worker.program.watch import Watch
 
@@ -57,6 +58,7 @@ def plain_kernels() -> Iterator[None]:
             torch.compiler.set_stance("force_eager"),
             plain,
             batched_experts(),
+            replaced_functions(),
             Functions(),
         ):
             yield

@@ -4,7 +4,16 @@ Whoever adds one adds its cases to a module beside this one: arguments of the op
 result PyTorch gives too.
 """
 
-from tests.program.cases import core, gradients, masks, reducing, resampling, special, volumes
+from tests.program.cases import (
+    core,
+    gradients,
+    masks,
+    numbers,
+    reducing,
+    resampling,
+    special,
+    volumes,
+)
 from tests.program.cases.tools import APART, CASES, CLOSE, b, f, i, programs, split
 
 __all__ = [
@@ -17,6 +26,7 @@ __all__ = [
     "gradients",
     "i",
     "masks",
+    "numbers",
     "programs",
     "reducing",
     "resampling",

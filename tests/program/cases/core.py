@@ -121,6 +121,8 @@ cases(aten.pow.Scalar)(
     (2, f(9)),
     (10.0, f()),
     (2.0, i(9, low=-9, high=9)),
+    (0.0, torch.tensor([2.0, 1.0, 0.5, 0.0])),
+    (-2.0, torch.tensor([3.0, 2.0, 0.0, -1.0, 0.5])),
 )
 cases(aten.copy.default)(
     (f(3, 4), f(3, 4)),

@@ -60,9 +60,9 @@ _scaled_log(aten.log10.default, 10.0)
 
 @rule(aten.pow.Scalar)
 def scalar_pow(b: Builder, base: float, x: View) -> View:
-    """base^x as exp(x * ln base)."""
+    """base^x as exp(x * ln base); of a base that has no logarithm as any power."""
     if not base > 0:
-        raise Unsupported(f"a power of the base {base}: it must be above 0")
+        return power(b, b.constant(float(base), F32), floating(b, x))
     scale = b.constant(math.log(base), F32)
     return b.map(Map.EXP, b.map(Map.MUL, floating(b, x), scale))
 
