@@ -68,6 +68,17 @@ class Pairs(nn.Module):
         return self.out(self.table[i[:, 0], i[:, 1]][:, None])
 
 
+class Difference(nn.Module):
+    """An index that two elements of a row make together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(5, 4), nn.Linear(4, 3)
+
+    def forward(self, c: Tensor) -> Tensor:
+        return self.out(self.table(c[:, 1] - c[:, 0]))
+
+
 class Words(nn.Module):
     """Predicts the next of some tokens."""
 
@@ -102,6 +113,7 @@ def of_nodes(output: Tensor, batch: dict[str, Tensor]) -> Tensor:
 
 COLUMNS = torch.stack([torch.arange(ROWS) % 7, torch.arange(ROWS) % 30], 1)
 PAIRS = torch.stack([torch.arange(ROWS) % 6, torch.arange(ROWS) % 8 - 8], 1)
+SPANS = torch.stack([torch.arange(ROWS), torch.arange(ROWS) + torch.arange(ROWS) % 5], 1)
 TOKENS = seeded(3, lambda: torch.randint(0, 40, (ROWS, 7)))
 EDGES = seeded(4, lambda: torch.randint(0, ROWS, (2, 80)))
 
@@ -111,6 +123,7 @@ def sound() -> dict[str, TrainingJob]:
         "labels that are ignored": job([X, changed(Y, (37,), -100)]),
         "columns": job([COLUMNS, Y], seeded(5, Columns)),
         "pairs, from the end": job([PAIRS, Y], seeded(5, Pairs)),
+        "differences": job([SPANS, Y], seeded(5, Difference)),
         "tokens": job([TOKENS[:, :-1], TOKENS[:, 1:]], seeded(5, Words)),
         "one hot": job([X, Y], loss_fn=one_hot_loss),
         "edges": graph(EDGES),
@@ -155,6 +168,10 @@ WRONG = {
     "second of a pair": (
         lambda: job([changed(PAIRS, (11, 1), 8), Y], seeded(5, Pairs)),
         r"data\[0\] holds 8 in row 11, .*from -8 to 7",
+    ),
+    "difference": (
+        lambda: job([changed(SPANS, (13, 1), 18), Y], seeded(5, Difference)),
+        r"data\[0\]: row 13 is out of range where an index goes from 0 to 4",
     ),
     "token": (
         lambda: job([changed(TOKENS, (33, 4), 99)[:, :-1], TOKENS[:, 1:]], seeded(5, Words)),

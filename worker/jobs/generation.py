@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.jobs.indices import OutOfRange, check_cheap
+from worker.jobs.indices import OutOfRange, check_states
 from worker.jobs.rules import (
     FieldError,
     on_chain,
@@ -130,21 +130,24 @@ class GenerationJob(GenerationRecipe):
     def check_indices(self, program: Program) -> None:
         """Raises OutOfRange where a prompt's token or a place in the text leads an index out of its
         bounds, at any step."""
-        state, at = self.initial_state(), program.state_names.index("position")
+        first, at = self.initial_state(), program.state_names.index("position")
+        states = (
+            [*first[:at], torch.full_like(first[at], place), *first[at + 1 :]]
+            for place in range(self.steps)
+        )
+        look = check_states(program, states)
         for place in range(self.steps):
-            state[at] = torch.full_like(state[at], place)
             try:
-                check_cheap(program, state)
+                next(look)
             except OutOfRange as error:
-                token = next(
-                    (
-                        f"prompts[{number}][{place}]"
-                        for number, prompt in enumerate(self.prompts)
-                        if list(prompt[place : place + 1]) == [error.value]
-                    ),
-                    f"at token {place} of a text",
-                )
-                raise OutOfRange(f"{token}: {error}") from error
+                raise OutOfRange(f"{self._token(place, error.value)}: {error}") from error
+
+    def _token(self, place: int, token: int | None) -> str:
+        """What an error calls a token: by its prompt, where a prompt has it there."""
+        for number, prompt in enumerate(self.prompts):
+            if list(prompt[place : place + 1]) == [token]:
+                return f"prompts[{number}][{place}]"
+        return f"at token {place} of a text"
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""
