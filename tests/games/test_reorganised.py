@@ -192,7 +192,7 @@ def test_a_job_that_is_not_the_tasks_is_not_taken_for_it(monkeypatch):
     first, second = jobs(world)
     number = world.post(first)
     desk = world.desks["solver"]
-    monkeypatch.setattr(desk.market, "job", lambda task: second)
+    monkeypatch.setattr(desk.board, "job", lambda task: second)
     with pytest.raises(Renumbered, match="another job"):
         desk.job(number, world.task(number))
 

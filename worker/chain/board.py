@@ -72,15 +72,18 @@ class Board:
 
     # --- tasks -----------------------------------------------------------------------------------
 
-    def open_tasks(self) -> list[tuple[int, Task]]:
-        """Tasks that are not over, or in dispute, and old enough to be acted on; oldest first."""
+    def open_tasks(self, *, young: bool = False) -> list[tuple[int, Task]]:
+        """Tasks that are not over, or in dispute, and old enough to be acted on; oldest first.
+
+        young: those too whose last change is not `confirmations` deep.
+        """
         with self._lock:
             state = self._known()
             ripe = state.head.number - self._confirmations
             return [
                 (number, card.task)
                 for number, card in sorted(state.cards.items())
-                if card.changed <= ripe or card.task.open_disputes
+                if young or card.changed <= ripe or card.task.open_disputes
             ]
 
     def task(self, number: int) -> Task:

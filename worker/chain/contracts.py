@@ -47,6 +47,8 @@ from worker.chain.types import (
 
 E = TypeVar("E", bound=Event)
 
+CONSTANTS = 4096  # answers that never change, and are kept
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -80,6 +82,7 @@ class Contract:
         self._sender = sender
         self._contracts = {a.lower(): name for a, name in contracts.items()}
         self.first_block = first_block
+        self._constants: dict[tuple[Any, ...], Any] = {}
         self._functions = {f["name"]: f for f in load_abi(self.name) if f["type"] == "function"}
 
     def encode_call(self, function: str, *arguments: Any) -> bytes:
@@ -100,6 +103,15 @@ class Contract:
     def _read(self, function: str, *arguments: Any) -> Any:
         """One value, or a tuple where the function returns several."""
         return self.reading(function, *arguments).read(self._w3)
+
+    def _read_once(self, function: str, *arguments: Any) -> Any:
+        """Of what never changes in a deployed contract."""
+        key = (function, *arguments)
+        if key not in self._constants:
+            if len(self._constants) >= CONSTANTS:
+                self._constants.clear()
+            self._constants[key] = self._read(function, *arguments)
+        return self._constants[key]
 
     def _write(self, function: str, *arguments: Any) -> Receipt:
         label = f"{self.name.lower()}.{function}"
@@ -150,10 +162,10 @@ class Token(Contract):
         return self._read("allowance", owner, spender)
 
     def decimals(self) -> int:
-        return self._read("decimals")
+        return self._read_once("decimals")
 
     def symbol(self) -> str:
-        return self._read("symbol")
+        return self._read_once("symbol")
 
     def approve(self, spender: str, amount: int) -> Receipt:
         return self._write("approve", spender, amount)
@@ -196,7 +208,7 @@ class Stakes(Contract):
         return self._read("isLocker", worker, locker)
 
     def unbonding_delay(self) -> int:
-        return self._read("unbondingDelay")
+        return self._read_once("unbondingDelay")
 
     def token(self) -> str:
         return Web3.to_checksum_address(self._read("token"))
@@ -306,14 +318,14 @@ class Market(Contract):
         return self._read("enlisted")
 
     def parameters(self) -> Parameters:
-        return Parameters.from_abi(self._read("parameters"))
+        return Parameters.from_abi(self._read_once("parameters"))
 
     def solver_stake(self, price: int, segments: int, checks: int) -> int:
         """Stake that a solver must have for a price."""
-        return self._read("solverStake", price, segments, checks)
+        return self._read_once("solverStake", price, segments, checks)
 
     def verifier_stake(self, fee: int) -> int:
-        return self._read("verifierStake", fee)
+        return self._read_once("verifierStake", fee)
 
     def posted(self, task: int) -> Posted:
         """The task's job and terms, from its event; `ValueError` where there is no such task."""
@@ -439,19 +451,20 @@ class Court(Contract):
         return self._read("disputes")
 
     def arity_bits(self) -> int:
-        return self._read("arityBits")
+        return self._read_once("arityBits")
 
     def clock(self) -> int:
         """Seconds each side has for the whole dispute."""
-        return self._read("clock")
+        return self._read_once("clock")
 
     def checker(self, kind: int) -> str:
         """Who recomputes elements of this kind of node."""
-        return Web3.to_checksum_address(self._read("checker", kind))
+        return Web3.to_checksum_address(self._read_once("checker", kind))
 
-    def events(self, dispute: int) -> list[CourtEvent]:
-        """Every move of a dispute, in order."""
-        return [e for e in self._events(None, dispute) if isinstance(e, CourtEvent)]
+    def events(self, dispute: int, first: int | None = None) -> list[CourtEvent]:
+        """Every move of a dispute, in order. first: a block before which there was none."""
+        found = self._events(None, dispute, first=first)
+        return [e for e in found if isinstance(e, CourtEvent)]
 
     def claim(self, dispute: int) -> Claim:
         """What the solver is bound to; `ValueError` where there is no such dispute."""

@@ -54,7 +54,7 @@ class Answers:
             if task.solver != self.desk.account or not task.open_disputes:
                 continue
             for challenge in self.desk.challenges(number):
-                dispute = self.desk.court.dispute(challenge.dispute)
+                dispute = self.desk.board.dispute(challenge.dispute)
                 if dispute.solver_to_move and dispute.phase.is_running:
                     left = dispute.seconds_left(self.desk.now)
                     asked.append((left, number, task, challenge, dispute))

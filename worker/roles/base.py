@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from requests import RequestException
 from web3 import Web3
 
+from worker.chain.board import Board
 from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
 from worker.chain.events import Challenged
@@ -31,7 +32,6 @@ from worker.store import Store, StoreError
 # told (task, segment, steps done, steps of the segment) while something is computed
 OnProgress = Callable[[int, int, int, int], None]
 
-RECENT = 128  # blocks for which a task that is over is looked at again: chains are reorganised
 LONGEST_REST = 30.0  # seconds that a failing task is left alone, well below a dispute's clock
 
 
@@ -64,10 +64,10 @@ class Desk:
     """One worker's account, its clients of the chain, and its store.
 
     secret: 32 bytes known to this worker alone, from which the salts of its journals come; the same
-    after a restart. token: from which a challenge's bond is paid; without it, the account must have
-    approved the market. limits: what a task may have this worker fetch and hold. folder: this
-    worker's own, for what it need not do twice. rest_seconds: for which a task that has failed is
-    left alone, at first.
+    after a restart. board: what the tasks are; one of its own where none is given. token: from
+    which a challenge's bond is paid; without it, the account must have approved the market. limits:
+    what a task may have this worker fetch and hold. folder: this worker's own, for what it need not
+    do twice. rest_seconds: for which a task that has failed is left alone, at first.
 
     Roles on several threads share a desk. What they remember of tasks is keyed by the job's hash:
     after a reorganisation a task's number may be another task's.
@@ -80,6 +80,7 @@ class Desk:
     court: Court
     stakes: Stakes
     store: Store
+    board: Board = None  # type: ignore[assignment]
     token: Token | None = None
     computation_of: ComputationOf = Computation
     limits: JobsConfig = field(default_factory=JobsConfig)
@@ -94,7 +95,10 @@ class Desk:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._over: dict[int, int] = {}  # tasks that are over, and the block when that was seen
+        if self.board is None:
+            self.board = Board(self.w3, self.market, self.court, account=self.account)
+        self._chain = self.w3.eth.chain_id
+        self._free = (-1, 0)  # stake, and the block when it was read
         self._live: set[bytes] = set()
         self._jobs: dict[bytes, Job] = {}
         self._memories: list[weakref.ref[Memory]] = []
@@ -104,7 +108,8 @@ class Desk:
     @property
     def now(self) -> int:
         """Unix time of the block that is mined next: what a deadline will be compared with."""
-        return int(self.w3.eth.get_block("pending")["timestamp"])
+        self.board.refresh()
+        return self.board.now
 
     @property
     def owner(self) -> bytes:
@@ -114,25 +119,17 @@ class Desk:
     def task_domain(self, task: int) -> bytes:
         """Chain, market and task, for salts: the same task number elsewhere gives others."""
         market = bytes.fromhex(self.market.address[2:])
-        return self.w3.eth.chain_id.to_bytes(32, "big") + market + task.to_bytes(32, "big")
+        return self._chain.to_bytes(32, "big") + market + task.to_bytes(32, "big")
 
     # tasks
 
-    def open_tasks(self) -> list[tuple[int, Task]]:
-        """All tasks that are not over, and those that have been for a short time, oldest first."""
-        found = []
+    def open_tasks(self, *, young: bool = False) -> list[tuple[int, Task]]:
+        """All tasks that are not over and may be acted on, oldest first; with the young ones, whose
+        last change is not deep enough, if they are asked for."""
         with self._lock:
-            block = self.w3.eth.block_number
-            for number in range(self.market.tasks()):
-                if block - self._over.get(number, block) < RECENT:
-                    task = self.market.task(number)
-                    if not _is_over(task):
-                        self._over.pop(number, None)
-                    else:
-                        self._over.setdefault(number, block)
-                    found.append((number, task))
-            self._forget({task.job for _, task in found if not _is_over(task)})
-        return found
+            self.board.refresh()
+            self._forget({task.job for _, task in self.board.open_tasks(young=True)})
+            return self.board.open_tasks(young=young)
 
     def each_task(
         self,
@@ -210,7 +207,15 @@ class Desk:
 
     def challenges(self, number: int) -> list[Challenged]:
         """Every challenge of a task, in order, open or not."""
-        return self.market.challenges(number)
+        self.board.refresh()
+        return self.board.challenges(number)
+
+    def free_stake(self) -> int:
+        """This worker's stake that nothing has locked; read once a block."""
+        block, _ = self._free
+        if block != self.board.block:
+            self._free = (self.board.block, self.stakes.free(self.account))
+        return self._free[1]
 
     def attempt(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
         """Does what anyone may do, so that somebody else may have been faster: the call is
@@ -225,9 +230,9 @@ class Desk:
 
     def job(self, number: int, task: Task | None = None) -> Job:
         """The job that the task was posted with; read once, and held to its hash."""
-        key = (task or self.market.task(number)).job
+        key = (task or self.board.task(number)).job
         if key not in self._jobs:
-            job = self.market.job(number)
+            job = self.board.job(number)
             if job.hash() != key:
                 raise Renumbered(f"task {number} was posted with another job: look again")
             self._jobs[key] = job
@@ -271,10 +276,6 @@ class Desk:
         for memory in (ref() for ref in self._memories):
             for place in [k for k in memory or () if k[0] not in kept]:
                 memory.pop(place, None)  # type: ignore[union-attr]
-
-
-def _is_over(task: Task) -> bool:
-    return task.status.is_over and not task.open_disputes
 
 
 def _identity(task: Task) -> Sequence[object]:

@@ -70,7 +70,7 @@ class Bids:
         if short := shortage([*self.promised(number), mine], desk.now):
             return self._wait(offer, f"too much is promised for now: {short}")
         needed = market.solver_stake(price, task.segments, task.checks)
-        if desk.stakes.free(desk.account) < needed:
+        if desk.free_stake() < needed:
             # stake that another task has locked may be free again in time
             return self._wait(offer, f"it needs a stake of {needed}")
         desk.check_still(number, task)
@@ -136,7 +136,7 @@ class Bids:
     def promised(self, beside: int) -> list[Promise]:
         """All that this worker has to do, and may have to by its bids, but for one task."""
         found, me = [], self.desk.account
-        for number, task in self.desk.open_tasks():
+        for number, task in self.desk.open_tasks(young=True):
             if number == beside or not self._is_promised(number, task):
                 continue
             try:
@@ -164,7 +164,7 @@ class Bids:
         return task.status == Status.ASSIGNED and task.solver == me
 
     def _has_bid(self, number: int) -> bool:
-        return any(bid.worker == self.desk.account for bid in self.desk.market.bids(number))
+        return any(bid.worker == self.desk.account for bid in self.desk.board.bids(number))
 
     # letting be
 

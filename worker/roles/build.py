@@ -49,6 +49,11 @@ def build(
         stakes=clients.stakes,
         token=clients.token,
         store=store,
+        board=clients.board(
+            confirmations=config.chain.confirmations,
+            fresh_seconds=min(1.0, config.chain.poll_seconds),
+            saved=config.data.folder / "board.json",
+        ),
         computation_of=computation_of(config),
         limits=config.jobs,
         folder=config.data.folder,

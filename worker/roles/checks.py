@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from worker.chain.contracts import Challenged
-from worker.chain.events import Demanded
 from worker.chain.types import Segment, Status, Task
 from worker.commit import report_salt
 from worker.jobs import Computation, JobMismatch, Journal
@@ -208,7 +207,7 @@ class Checks:
         return True
 
     def is_demand(self, dispute: int) -> bool:
-        return any(isinstance(e, Demanded) for e in self.desk.court.events(dispute))
+        return self.desk.board.is_demand(dispute)
 
     # accusing
 

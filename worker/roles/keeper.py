@@ -22,7 +22,7 @@ class Keeper:
 
     def tick(self) -> bool:
         did = self.desk.each_task(self._task, self.name)
-        if self.desk.market.credit(self.desk.account):
+        if self.desk.board.credit(self.desk.account):
             did = self.desk.attempt("withdraw", self.desk.market.withdraw) or did
         return did
 
@@ -50,24 +50,24 @@ class Keeper:
             return True
         if task.status == Status.OPEN:  # it waits for nobody else until bidding is over
             over = self.desk.now > task.bid_until
-            return over and any(bid.worker == me for bid in self.desk.market.bids(number))
+            return over and any(bid.worker == me for bid in self.desk.board.bids(number))
         found = self.desk.challenges(number) if task.open_disputes else []
         return any(challenge.challenger == me for challenge in found)
 
     def _disputes(self, number: int, task: Task) -> bool:
         market, court = self.desk.market, self.desk.court
         for challenge in self.desk.challenges(number):
-            stands = market.challenge_of(challenge.dispute)
+            stands = self.desk.board.challenge_of(challenge.dispute)
             if stands.upheld and self.desk.attempt("punish", market.punish, challenge.dispute):
                 return True
             if not stands.open:
                 continue
             if task.status == Status.CONDEMNED:
                 return self.desk.attempt("dismiss", market.dismiss, challenge.dispute)
-            if court.dispute(challenge.dispute).seconds_left(self.desk.now) < 0:
+            if self.desk.board.dispute(challenge.dispute).seconds_left(self.desk.now) < 0:
                 return self.desk.attempt("call time", court.call_time, challenge.dispute)
         return False
 
     def _block(self) -> int:
         # the block that the next transaction stands in, at the least
-        return self.desk.w3.eth.block_number + 1
+        return self.desk.board.block + 1

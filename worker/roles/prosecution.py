@@ -56,7 +56,7 @@ class Prosecution:
                 if challenge.challenger == desk.account and not self.checks.is_demand(
                     challenge.dispute
                 ):
-                    dispute = desk.court.dispute(challenge.dispute)
+                    dispute = desk.board.dispute(challenge.dispute)
                     left = dispute.seconds_left(desk.now)
                     mine.append((left, number, task, challenge, dispute))
         return mine
@@ -65,7 +65,7 @@ class Prosecution:
         market, id_ = self.desk.market, challenge.dispute
         if not dispute.phase.is_running:
             # the verdict has moved no money yet, and what it brings is this worker's
-            upheld = market.challenge_of(id_).upheld
+            upheld = self.desk.board.challenge_of(id_).upheld
             return upheld and self.desk.attempt("punish", market.punish, id_)
         key = (task.job, challenge.segment, id_, dispute.claim)
         if dispute.solver_to_move or key in self._given_up:
@@ -75,7 +75,7 @@ class Prosecution:
             with self.desk.turns.turn(Rank.ANSWER, due):
                 made = partial(self._made, number, task, challenge, dispute)
                 player = self._players.get(key, made)
-                said = player.move(dispute, self.desk.court.events(id_))
+                said = player.move(dispute, self.desk.court.events(id_, challenge.place.block))
         except NothingToProve as reason:
             self._given_up[key] = True
             self.desk.on_dispute(self.name, "given up")
