@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from worker.chain import Clients
+from worker.chain.amounts import parse, shown
 from worker.jobs.estimate import Estimate, duration
 from worker.jobs.jobfile import MarketSection
 from worker.program.cost import count, size
+
+
+def _units(name: str, amount: float, decimals: int) -> int:
+    """Tokens of a job's file or of the command line; refused where the token cannot pay them."""
+    if amount == 0:
+        return 0
+    try:
+        return parse(repr(amount), decimals)
+    except ValueError as error:
+        raise click.ClickException(f"{name}: {error}, which are this token's") from None
 
 
 @dataclass(frozen=True)
@@ -21,19 +31,20 @@ class Cost:
 
     price: int
     fee: int
-    unit: int
+    decimals: int
     symbol: str
     solver_stake: int
     verifier_stake: int
 
     @classmethod
     def of(cls, clients: Clients, market: MarketSection, segments: int) -> Cost:
-        unit = 10 ** clients.token.decimals()
-        price, fee = (int(Fraction(str(v)) * unit) for v in (market.price, market.fee))
+        decimals = clients.token.decimals()
+        price = _units("market.price", market.price, decimals)
+        fee = _units("market.fee", market.fee, decimals)
         return cls(
             price,
             fee,
-            unit,
+            decimals,
             clients.token.symbol(),
             clients.market.solver_stake(price, segments, market.checks or segments),
             clients.market.verifier_stake(fee),
@@ -44,7 +55,7 @@ class Cost:
         return self.price + self.fee
 
     def tokens(self, amount: int) -> str:
-        return f"{amount / self.unit:,.6g} {self.symbol}"
+        return f"{shown(amount, self.decimals)} {self.symbol}"
 
     @staticmethod
     def check_terms(clients: Clients, market: MarketSection) -> None:
@@ -72,7 +83,7 @@ class Cost:
 
     def rows(self, found: Estimate) -> list[tuple[str, str]]:
         """What people want to read."""
-        each = self.price / found.work_units * 1e12 / self.unit
+        each = self.price / found.work_units * 1e12 / 10**self.decimals
         return [
             (
                 "price",

@@ -185,8 +185,12 @@ def cli(
     except StoreError as error:
         raise click.ClickException(f"--store: {error}") from error
     there = clients.deployment
-    if clients.token.allowance(payer.address, there.market) < cost.escrow:
-        project.TestToken.at(there.token).approve(there.market, cost.escrow, sender=payer)
+    approved = clients.token.allowance(payer.address, there.market)
+    if approved < cost.escrow:
+        token = project.TestToken.at(there.token)
+        if approved:  # some tokens change an allowance only from or to nothing
+            token.approve(there.market, 0, sender=payer)
+        token.approve(there.market, cost.escrow, sender=payer)
     market_contract = project.Market.at(there.market)
     receipt = market_contract.post(job.to_abi(), terms.to_abi(), sender=payer)
     (posted,) = receipt.decode_logs(market_contract.Posted)

@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from worker import daemon, logs
 from worker.chain import ChainError, Clients, Receipt
+from worker.chain.amounts import parse, shown
 from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
 from worker.places import Busy, check_folders, check_store
 from worker.redaction import scrub, shown_url
@@ -261,16 +261,9 @@ def done(receipt: Receipt | None) -> None:
 def units(text: str, decimals: int) -> int:
     """Whole tokens, such as 12.5, as the smallest units."""
     try:
-        amount = Decimal(text).scaleb(decimals)
-    except InvalidOperation:
-        raise click.BadParameter(f"{text!r} is no number; write one such as 1000 or 0.5") from None
-    if not amount.is_finite() or amount != int(amount) or amount <= 0:
-        raise click.BadParameter(f"{text!r} must be above 0, with at most {decimals} decimals")
-    return int(amount)
-
-
-def shown(amount: int, decimals: int) -> str:
-    return f"{Decimal(amount).scaleb(-decimals).normalize():f}"
+        return parse(text, decimals)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @cli.command()

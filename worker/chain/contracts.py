@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from eth_abi import encode
+from eth_abi.exceptions import DecodingError
 from eth_utils import keccak
 from web3 import Web3
 from web3.types import TxReceipt
 
 from worker.chain.abi import canonical_type, load_abi, signature
+from worker.chain.errors import UNSAID, ChainError, ContractError
 from worker.chain.events import (
     Challenged,
     CourtEvent,
@@ -30,6 +32,7 @@ from worker.chain.events import (
 from worker.chain.reads import Reading
 from worker.chain.scan import read_events
 from worker.chain.sender import Sender
+from worker.chain.signer import simulate
 from worker.chain.types import (
     Bid,
     Challenge,
@@ -115,8 +118,24 @@ class Contract:
 
     def _write(self, function: str, *arguments: Any) -> Receipt:
         label = f"{self.name.lower()}.{function}"
-        receipt = self._sender.send(self.address, self.encode_call(function, *arguments), label)
+        data = self.encode_call(function, *arguments)
+        try:
+            receipt = self._sender.send(self.address, data, label)
+        except ContractError as error:
+            if error.name in UNSAID:
+                raise error.of_call(self._tried(function, arguments)) from error
+            raise
         return self.receipt(label, receipt)
+
+    def _tried(self, function: str, arguments: Sequence[Any]) -> str:
+        """A call as people read it."""
+        names = [p["name"] for p in self._functions[function]["inputs"]]
+        shown = [
+            f"{name}={value}" for name, value in zip(names, arguments, strict=True)
+            if isinstance(value, int | str)
+        ]  # fmt: skip
+        call = f"{self.name.lower()}.{function}({', '.join(shown)})"
+        return f"{call} at {self.address} by {self._sender.address}"
 
     def receipt(self, label: str, receipt: TxReceipt) -> Receipt:
         """A raw receipt with the events of our contracts decoded."""
@@ -165,7 +184,14 @@ class Token(Contract):
         return self._read_once("decimals")
 
     def symbol(self) -> str:
-        return self._read_once("symbol")
+        """Without what is no letter: a token's author chooses it, and terminals obey such bytes."""
+        reading = self.reading("symbol")
+        raw = simulate(self._w3, {"to": reading.to, "data": reading.data}, reading.label)
+        try:
+            text = str(reading.value(raw))
+        except DecodingError:  # old tokens have 32 bytes instead of text
+            text = raw[:32].rstrip(b"\0").decode("utf-8", "replace")
+        return "".join(c for c in text if c.isprintable())[:32]
 
     def approve(self, spender: str, amount: int) -> Receipt:
         return self._write("approve", spender, amount)
@@ -178,10 +204,24 @@ class Token(Contract):
         return self._write("mint", recipient, amount)
 
     def ensure_allowance(self, spender: str, amount: int) -> Receipt | None:
-        """Approves exactly `amount`, unless that much is approved already."""
-        if self.allowance(self._sender.address, spender) >= amount:
+        """Approves exactly `amount`, unless that much is approved already.
+
+        By way of nothing where something is: some tokens take no other change. Raises `ChainError`
+        where the token says yes and does nothing.
+        """
+        owner = self._sender.address
+        approved = self.allowance(owner, spender)
+        if approved >= amount:
             return None
-        return self.approve(spender, amount)
+        if approved:
+            self.approve(spender, 0)
+        receipt = self.approve(spender, amount)
+        if self.allowance(owner, spender) < amount:
+            raise ChainError(
+                f"the token at {self.address} took approve(spender={spender}, amount={amount}) and "
+                "did not approve it; it cannot be used"
+            )
+        return receipt
 
 
 class Stakes(Contract):

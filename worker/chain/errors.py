@@ -72,6 +72,8 @@ REMEDIES = {
     "ElementFollows": "this element is right: prove one that differs",
     "CommitmentFollows": "this commitment is right: the difference is somewhere else",
     "NoSuchPart": "descend into one of the parts that were revealed",
+    "NoReason": "it gives no reason. A contract that it calls, such as the token, may refuse: "
+    "does this account have what it takes, and has it approved it?",
     "NotALocker": "name the market as a locker first: python -m worker stake",
     "NotApproved": "name the locker first: python -m worker stake",
     "NotEnlisted": "enlist first: python -m worker stake",
@@ -90,6 +92,9 @@ REMEDIES = {
 }
 
 
+UNSAID = ("NoReason", "Unknown")  # names for reverts that no error of ours explains
+
+
 class ContractError(ChainError):
     """A contract refused, with one of its errors: `name` and `args` by their Solidity names."""
 
@@ -102,6 +107,10 @@ class ContractError(ChainError):
         )
         self.name = name
         self.arguments = args
+
+    def of_call(self, tried: str) -> ContractError:
+        """The same, telling what was tried: for a revert that does not say why."""
+        return ContractError(self.name, self.arguments, tried)
 
 
 def _shown(value: Any) -> str:
