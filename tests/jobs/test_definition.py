@@ -79,3 +79,54 @@ def test_bits_are_part_of_the_program():
     assert found[2].root == program().root != found[1].root
     with pytest.raises(ValueError, match=r"bits=21; products take 2 to 20"):
         capture_inference(nn.Linear(5, 3), [torch.zeros(2, 5)], bits=21)
+
+
+class Margin(nn.Module):
+    """A loss with a number of its own to learn, and weights of classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("weight", torch.tensor([0.2, 0.3, 0.5]))
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(output * self.scale, target, weight=self.weight)
+
+
+def test_a_loss_has_weights_and_parameters_of_its_own():
+    """Protects owners of imbalanced data and of learned losses: both are part of the state, train
+    as in PyTorch, and stand in the loss when the result is loaded."""
+    module, loss_fn = nn.Linear(5, 3), Margin()
+    optimizer = torch.optim.SGD([*module.parameters(), *loss_fn.parameters()], lr=0.5)
+    job = training(module=module, loss_fn=loss_fn, optimizer=optimizer)
+    captured = job.capture()
+    c = Computation(job.job(captured), captured, job.tensors)
+    state, ours, plain = job.initial_state(), [], []
+    for step in range(4):
+        x, y = c.batch(step)
+        state, (loss,) = c.advance(state, step)
+        ours.append(float(loss))
+        optimizer.zero_grad()
+        expected = loss_fn(module(x), y)
+        expected.backward()
+        optimizer.step()
+        plain.append(float(expected.detach()))
+    assert ours == pytest.approx(plain, rel=1e-5)
+    trained = loss_fn.scale.item()
+    with torch.no_grad():
+        loss_fn.scale.fill_(7)
+    job.load(state, captured)
+    assert loss_fn.scale.item() == pytest.approx(trained, rel=1e-5) and trained != 1
+    assert torch.equal(
+        dict(zip(captured.state_names, state, strict=True))["loss.weight"], loss_fn.weight
+    )
+
+
+def test_weights_of_a_thousand_classes_are_state():
+    """Protects class weights of any number: as a constant they would be refused."""
+    job = training(
+        module=(module := nn.Linear(5, 1000)),
+        loss_fn=nn.CrossEntropyLoss(weight=torch.rand(1000)),
+        optimizer=torch.optim.SGD(module.parameters(), lr=0.1),
+    )
+    assert "loss.weight" in job.capture().state_names

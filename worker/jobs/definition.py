@@ -157,14 +157,22 @@ class TrainingJob(TrainingRecipe):
         return ["the loss"]
 
     def load(self, state: Sequence[Tensor], program: Program) -> nn.Module:
-        """The module with the parameters and buffers of a state."""
+        """The module with the parameters and buffers of a state; the loss with its own too, where
+        it is a module."""
         tensors = dict(zip(program.state_names, state, strict=True))
-        names = {*dict(self.module.named_parameters()), *dict(self.module.named_buffers())}
-        current = self.module.state_dict()
-        self.module.load_state_dict(
-            {n: tensors[n].view(current[n].shape) if n in names else current[n] for n in current}
-        )
+        _load(self.module, tensors)
+        if isinstance(self.loss_fn, nn.Module):
+            own = {n: t for n, t in tensors.items() if n.startswith("loss.")}
+            _load(self.loss_fn, {n.removeprefix("loss."): t for n, t in own.items()})
         return self.module
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    names = {*dict(module.named_parameters()), *dict(module.named_buffers())} & set(tensors)
+    current = module.state_dict()
+    module.load_state_dict(
+        {n: tensors[n].view(current[n].shape) if n in names else current[n] for n in current}
+    )
 
 
 def _is_rate(value: object) -> bool:
