@@ -194,6 +194,13 @@ DRAWS = [
     ("exponential", (aten.exponential.default, torch.zeros(MANY), 2.0), 0.5, 0.5),
     ("integers", (aten.randint.low, -2, 4, [MANY]), 0.5, (35 / 12) ** 0.5),
     ("from zero", (aten.randint.default, 2, [MANY]), 0.5, 0.5),
+    ("around", (aten.normal.Tensor_float, torch.full((MANY,), 2.0), 0.5), 2.0, 0.5),
+    ("as wide", (aten.normal.float_Tensor, 1.0, torch.full((MANY,), 2.0)), 1.0, 2.0),
+    ("both", (aten.normal.Tensor_Tensor, torch.ones(200, 200), torch.ones(200) / 2), 1.0, 0.5),
+    ("log", (aten.log_normal.default, torch.zeros(MANY), 0.0, 0.25), 1.0317, 0.262),
+    ("geometric", (aten.geometric.default, torch.zeros(MANY), 0.5), 2.0, 2**0.5),
+    ("like integers", (aten.randint_like.default, torch.zeros(MANY), 2), 0.5, 0.5),
+    ("as integers", (aten.randint_like.low_dtype, torch.zeros(MANY), 3, 5), 3.5, 0.5),
     ("each", (aten.bernoulli.default, torch.full((MANY,), 0.25)), 0.25, 0.1875**0.5),
 ]
 
@@ -208,9 +215,23 @@ def test_drawn_numbers_have_the_mean_and_the_spread_of_their_distribution(name):
     assert float(x.double().std()) == pytest.approx(deviation, rel=0.03)
     if name == "integers":
         assert sorted(x.unique().tolist()) == [-2, -1, 0, 1, 2, 3]
-    if "normal" in str(operator) or "randn" in str(operator):
+    if name != "log" and ("normal" in str(operator) or "randn" in str(operator)):
         kurtosis = ((x - mean) / deviation).double().pow(4).mean()
         assert float(kurtosis) == pytest.approx(3.0, abs=0.2)
+
+
+def test_a_drawn_order_holds_every_number_once():
+    """Protects shuffles within a step: a permutation, and another one in every step."""
+    first, second = (drawn(aten.randperm.default, 50, step=step) for step in (0, 1))
+    assert sorted(first.tolist()) == list(range(50)) and not torch.equal(first, second)
+    assert abs(float((first.float() - 24.5) @ (torch.arange(50.0) - 24.5))) < 10412 * 0.6
+
+
+def test_cauchys_quartiles_are_where_they_should_be():
+    """Protects heavy tails, which have no mean: half of all lies within sigma of the median."""
+    x = drawn(aten.cauchy.default, torch.zeros(MANY), 1.0, 2.0)
+    within = ((x - 1).abs() < 2).float().mean()
+    assert float(within) == pytest.approx(0.5, abs=5 * 0.5 / MANY**0.5)
 
 
 @pytest.mark.parametrize("replacement", [False, True])

@@ -14,6 +14,7 @@ from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.overrides import TorchFunctionMode
 
 from worker.program.decompositions import (
+    draws,
     functions,
     gradients,
     masks,
@@ -81,6 +82,7 @@ __all__ = [
     "LOOKED_AT",
     "OURS",
     "Functions",
+    "draws",
     "functions",
     "gradients",
     "masks",
