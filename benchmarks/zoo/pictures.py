@@ -333,7 +333,7 @@ ZOO = {
         VQVAE,
         lambda: itself(images(1, 8)),
         lambda y, x: F.mse_loss(y[0], x) + y[1],
-        "cdist; a gradient straight through",
+        "cdist and a gradient straight through",
     ),
     "DCGAN's generator": Entry(
         generator, lambda: [torch.randn(2, 5, 1, 1), images(1, 8)], F.mse_loss
@@ -348,7 +348,7 @@ ZOO = {
     "3-d UNet": Entry(
         unet3d,
         lambda: [torch.randn(1, 1, 4, 4, 4), torch.randint(0, 2, (1, 8, 8, 8))],
-        asks="3-d convolution; trilinear",
+        asks="3-d convolution and trilinear upsampling",
     ),
     "PointNet": Entry(PointNet, lambda: labelled(torch.randn(3, 3, 7))),
     "NeRF": Entry(

@@ -153,7 +153,7 @@ def words(rows: int = 2, length: int = 5, count: int = 12) -> Tensor:
 
 
 ZOO = {
-    "TCN": Entry(Causal, lambda: labelled(torch.randn(2, 2, 9)), asks="weight norm; dilation"),
+    "TCN": Entry(Causal, lambda: labelled(torch.randn(2, 2, 9)), asks="weight norm and dilation"),
     "WaveNet": Entry(WaveNet, lambda: [words(), words()], language_loss),
     "LSTM to LSTM": Entry(Translator, lambda: [words(), words()], language_loss, "attention"),
     "Transformer": Entry(Translating, lambda: [words(), words()], language_loss),

@@ -210,7 +210,9 @@ def clicks() -> Tensor:
 
 BINARY = F.binary_cross_entropy_with_logits
 ZOO = {
-    "TabNet": Entry(TabNet, lambda: labelled(torch.randn(5, 6)), asks="sparsemax; a shared layer"),
+    "TabNet": Entry(
+        TabNet, lambda: labelled(torch.randn(5, 6)), asks="sparsemax and a shared layer"
+    ),
     "DeepFM": Entry(Factors, lambda: [torch.randint(0, 20, (4, 3)), clicks()], BINARY),
     "Neural collaborative filtering": Entry(
         NeuralCF,
