@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from worker.jobs.indices import check_data
 from worker.jobs.rules import FieldError, Shown, require
+from worker.program import Program
 from worker.program.codes import DTYPES
 
 Data = Sequence[Tensor] | Mapping[str, Tensor]
@@ -58,17 +60,41 @@ def entries(data: Data) -> list[tuple[str, Tensor]]:
     return [(f"data[{k}]", t) for k, t in enumerate(data)]
 
 
-def rows_of(data: Data, whole: bool = False) -> list[Tensor]:
-    """The tensors as they are committed to, [rows, ...] each, in the program's order."""
-    tensors = [t for _, t in entries(data)]
-    return [t.unsqueeze(0) for t in tensors] if whole else tensors
+class OfRows:
+    """What a job's definition knows of its data set.
 
+    whole: the tensors have no axis of rows; all of them are one row, which every step sees.
+    """
 
-def first_rows(data: Data, count: int) -> Data:
-    """So many rows of it, with its names: a batch to capture with."""
-    if isinstance(data, Mapping):
-        return {name: t[:count] for name, t in data.items()}
-    return [t[:count] for t in data]
+    data: Data
+    whole: bool
+
+    def check_data(self) -> None:
+        """Makes the data plain tensors on the CPU. Raises FieldError."""
+        require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
+        object.__setattr__(self, "data", checked(self.data, self.whole))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The data set as it is committed to, in the program's order: [rows, ...] each."""
+        tensors = [t for _, t in entries(self.data)]
+        return [t.unsqueeze(0) for t in tensors] if self.whole else tensors
+
+    @property
+    def rows(self) -> int:
+        return int(self.tensors[0].shape[0])
+
+    def example(self, batch_rows: int) -> Data:
+        """A batch to capture with, with its names."""
+        if self.whole:
+            return self.data
+        if isinstance(self.data, Mapping):
+            return {name: t[:batch_rows] for name, t in self.data.items()}
+        return [t[:batch_rows] for t in self.data]
+
+    def check_indices(self, program: Program) -> None:
+        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
+        check_data(program, self.tensors, [name for name, _ in entries(self.data)])
 
 
 def _plain(name: str, value: object) -> Tensor:

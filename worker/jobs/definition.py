@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
-from worker.jobs.dataset import Data, checked, entries, first_rows, rows_of
-from worker.jobs.indices import check_data
+from worker.jobs.dataset import Data, OfRows
 from worker.jobs.rules import (
     Shown,
     on_chain,
@@ -25,7 +25,7 @@ from worker.program import TRAINING_BITS, Program, Rates, capture_training, trai
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRecipe:
+class TrainingRecipe(OfRows):
     """What to train, how, and on what: what the entry point of a job file returns.
 
     module, loss_fn, optimizer: as for `capture_training`. data: tensors whose first axis counts the
@@ -71,8 +71,7 @@ class TrainingRecipe:
             self.optimizer,
             "a torch.optim.Optimizer of the module's parameters",
         )
-        require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
-        object.__setattr__(self, "data", checked(self.data, self.whole))
+        self.check_data()
         require(
             len(self.data) >= 2 or isinstance(self.data, Mapping) or self.loss_fn is None,
             "data",
@@ -96,15 +95,6 @@ class TrainingRecipe:
             "a function of the module",
         )
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """The data set as it is committed to, in the program's order: [rows, ...] each."""
-        return rows_of(self.data, self.whole)
-
-    @property
-    def rows(self) -> int:
-        return int(self.tensors[0].shape[0])
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob(TrainingRecipe):
@@ -114,6 +104,8 @@ class TrainingJob(TrainingRecipe):
     seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
     multiplied; 20 follow fp32, 14 are like TF32 and faster.
     """
+
+    reports_losses: ClassVar[bool] = True
 
     steps: int
     batch_rows: int
@@ -133,7 +125,7 @@ class TrainingJob(TrainingRecipe):
             self.module,
             self.loss_fn,
             self.optimizer,
-            self.data if self.whole else first_rows(self.data, self.batch_rows),
+            self.example(self.batch_rows),
             whole=self.whole,
             schedule=self.schedule,
             clip_norm=self.clip_norm,
@@ -148,10 +140,6 @@ class TrainingJob(TrainingRecipe):
         """What goes on chain. Raises JobMismatch where the program is not this job's."""
         return on_chain(self, program)
 
-    def check_indices(self, program: Program) -> None:
-        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
-        check_data(program, self.tensors, [name for name, _ in entries(self.data)])
-
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""
         return ["the loss"]
@@ -160,14 +148,15 @@ class TrainingJob(TrainingRecipe):
         """The module with the parameters and buffers of a state; the loss with its own too, where
         it is a module."""
         tensors = dict(zip(program.state_names, state, strict=True))
-        _load(self.module, tensors)
+        load_module(self.module, tensors)
         if isinstance(self.loss_fn, nn.Module):
             own = {n: t for n, t in tensors.items() if n.startswith("loss.")}
-            _load(self.loss_fn, {n.removeprefix("loss."): t for n, t in own.items()})
+            load_module(self.loss_fn, {n.removeprefix("loss."): t for n, t in own.items()})
         return self.module
 
 
-def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Puts those of a state's tensors into a module that have the names of its own."""
     names = {*dict(module.named_parameters()), *dict(module.named_buffers())} & set(tensors)
     current = module.state_dict()
     module.load_state_dict(

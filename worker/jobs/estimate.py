@@ -86,9 +86,11 @@ class Estimate:
 
     def _losses(self) -> list[tuple[str, str]]:
         """The first steps' reports, where they are numbers."""
-        numbers = [r[0] for r in self.trial.reports if len(r) == 1 and r[0].numel() == 1]
-        said = " ".join(f"{float(t):.6g}" for t in numbers)
-        return [("first losses", said)] if said else []
+        reports = self.trial.reports
+        if any(t.numel() != 1 or not t.is_floating_point() for r in reports for t in r):
+            return []
+        said = " ".join(", ".join(f"{float(t):.6g}" for t in report) for report in reports)
+        return [("first losses", said)] if len(reports[0]) == 1 else [("first reports", said)]
 
     def document(self) -> dict[str, Any]:
         """The numbers for machines."""

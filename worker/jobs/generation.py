@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ class GenerationJob(GenerationRecipe):
     top_k: see `worker.program.Sampling`; greedy where no temperature is given. seed: of the draws.
     bits: of the integers that are multiplied.
     """
+
+    reports_losses: ClassVar[bool] = False
 
     new_tokens: int
     segment_steps: int

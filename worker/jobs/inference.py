@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from worker.chain.types import Job
 from worker.jobs.computation import JobMismatch
-from worker.jobs.dataset import Data, checked, entries, first_rows, rows_of
-from worker.jobs.indices import check_data
+from worker.jobs.dataset import Data, OfRows
 from worker.jobs.rules import (
     on_chain,
     require,
@@ -35,7 +35,7 @@ from worker.program.wellformed import DOT_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceRecipe:
+class InferenceRecipe(OfRows):
     """What to run, and on what: what the entry point of a job file returns.
 
     module: in the mode that it is to run in, as a rule after `eval()`; it returns a tensor or a
@@ -56,8 +56,7 @@ class InferenceRecipe:
 
     def __post_init__(self) -> None:
         require_module("module", self.module)
-        require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
-        object.__setattr__(self, "data", checked(self.data, self.whole))
+        self.check_data()
         texts = not isinstance(self.names, str) and all(isinstance(n, str) for n in self.names)
         require(texts, "names", self.names, "a list of texts, one for each output")
         require(len(set(self.names)) == len(self.names), "names", self.names, "different names")
@@ -68,15 +67,6 @@ class InferenceRecipe:
             "a function of the outputs by name",
         )
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """The data set as it is committed to, in the program's order: [rows, ...] each."""
-        return rows_of(self.data, self.whole)
-
-    @property
-    def rows(self) -> int:
-        return int(self.tensors[0].shape[0])
-
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceJob(InferenceRecipe):
@@ -86,6 +76,8 @@ class InferenceJob(InferenceRecipe):
     seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
     multiplied.
     """
+
+    reports_losses: ClassVar[bool] = False
 
     batch_rows: int
     segment_steps: int
@@ -105,7 +97,7 @@ class InferenceJob(InferenceRecipe):
 
     def capture(self) -> Program:
         """One batch's answers as a program."""
-        example = self.data if self.whole else first_rows(self.data, self.batch_rows)
+        example = self.example(self.batch_rows)
         return capture_inference(self.module, example, bits=self.bits, whole=self.whole)
 
     def initial_state(self) -> list[Tensor]:
@@ -135,10 +127,6 @@ class InferenceJob(InferenceRecipe):
                 f"names={tuple(self.names)!r}; the module returns {program.report_count} tensors"
             )
         return on_chain(self, program)
-
-    def check_indices(self, program: Program) -> None:
-        """Raises OutOfRange where the data leads an index out of its bounds, in any row."""
-        check_data(program, self.tensors, [name for name, _ in entries(self.data)])
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""

@@ -23,6 +23,11 @@ class JobDefinition(Protocol):
     """A job as its owner writes it: training, batch inference or generation."""
 
     @property
+    def reports_losses(self) -> bool:
+        """Whether what a step reports are losses, which must be finite."""
+        ...
+
+    @property
     def tensors(self) -> Sequence[Tensor]:
         """The data set as it is committed to: [rows, ...] each, in the program's order."""
         ...

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from worker.jobs.computation import Computation
-from worker.jobs.definition import TrainingJob
 from worker.jobs.indices import check_step
 from worker.jobs.native import compiled, same_bits
 from worker.jobs.rules import JobDefinition
@@ -117,7 +116,7 @@ def _check_finite(
         zip(definition.report_names(program), report, strict=True), start=program.state_count
     ):
         # answers may well be infinite, as what a mask hides; a loss may not
-        if _kind(tensor) == "nan" or (_kind(tensor) and isinstance(definition, TrainingJob)):
+        if _kind(tensor) == "nan" or (_kind(tensor) and definition.reports_losses):
             _refuse(computation, before, step, k, f"{name} is {_kind(tensor)}")
     for k, (name, old, new) in enumerate(zip(program.state_names, before, after, strict=True)):
         if _kind(new) and not _kind(old):
