@@ -17,6 +17,7 @@ log = logging.getLogger("worker.daemon")
 
 LONGEST_BACKOFF = 30.0  # well below a dispute's clock
 TICKS_A_ROUND = 1000  # a role that never says it is done must not keep the others from playing
+WAKE = 0.2  # seconds between two looks of the main thread, which alone handles signals
 GRACE = 10.0  # seconds that lanes have to end, each at the end of a step or of a call
 
 
@@ -174,7 +175,8 @@ class Daemon:
         ]
         for thread in threads:
             thread.start()
-        self.stop.wait()
+        while not self.stop.wait(WAKE):
+            pass  # a signal that another thread has taken is handled when this one wakes
         end = time.monotonic() + GRACE
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -38,6 +38,30 @@ class Metrics:
             "assay_disputes", "Disputes by role and outcome", ["role", "outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.events = Counter(
+            "assay_events",
+            "What happened to this worker: assigned, drawn, accused, fined, slashed, paid",
+            ["event"],
+            registry=self.registry,
+        )
+        self.amounts = Counter(
+            "assay_amounts",
+            "What it cost or brought, in the token's smallest units",
+            ["event"],
+            registry=self.registry,
+        )
+        steps = ["lane"]
+        self.done = Gauge(
+            "assay_segment_steps_done", "Steps done of what is computed", steps,
+            registry=self.registry,
+        )  # fmt: skip
+        self.total = Gauge(
+            "assay_segment_steps", "Steps of what is computed", steps, registry=self.registry
+        )
+        self.left = Gauge(
+            "assay_segment_seconds_left", "Seconds until it is done, as it went so far", steps,
+            registry=self.registry,
+        )  # fmt: skip
         self.pulse = Gauge(
             "assay_pulse_seconds",
             "Unix time of the last sign of life of the lane that has been silent longest",
@@ -66,6 +90,18 @@ class Metrics:
         outcome = "success" if receipt["status"] else "reverted"
         self.transactions.labels(label, outcome).inc()
         self.gas.labels(label).inc(receipt["gasUsed"])
+
+    def on_event(self, event: str, amount: int) -> None:
+        """Counts what happened, and the token's smallest units that it cost or brought."""
+        self.events.labels(event).inc()
+        self.amounts.labels(event).inc(amount)
+
+    def on_step(self, done: int, total: int, seconds_left: float) -> None:
+        """Shows how far the segment is that this thread's lane computes."""
+        lane = _lane.get() or "main"
+        self.done.labels(lane).set(done)
+        self.total.labels(lane).set(total)
+        self.left.labels(lane).set(seconds_left)
 
     def serve(self, port: int, host: str = "127.0.0.1") -> None:
         """Answers at http://host:port/metrics until the process ends. Raises ConfigError."""

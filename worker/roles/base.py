@@ -32,6 +32,7 @@ from worker.store import Store, StoreError
 # told (task, segment, steps done, steps of the segment) while something is computed
 OnProgress = Callable[[int, int, int, int], None]
 
+SAID_EVERY = 30.0  # seconds between two lines about a segment that is computed
 LONGEST_REST = 30.0  # seconds that a failing task is left alone, well below a dispute's clock
 
 
@@ -91,6 +92,8 @@ class Desk:
     on_segment: Callable[[str], None] = lambda role: None
     on_dispute: Callable[[str, str], None] = lambda role, outcome: None
     on_error: Callable[[Exception], None] = lambda error: None
+    on_event: Callable[[str, int], None] = lambda event, amount: None
+    on_step: Callable[[int, int, float], None] = lambda done, total, seconds_left: None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("worker.roles"))
 
     def __post_init__(self) -> None:
@@ -248,10 +251,22 @@ class Desk:
     def progress_of(self, number: int, segment: int, job: Job) -> Progress:
         """What is told of every step of a segment; raises Stopped when the worker is to end."""
         total = len(job.segment_range(segment))
+        began = said = time.monotonic()
 
         def progress(done: int) -> None:
+            nonlocal said
             if self.on_progress is not None:
                 self.on_progress(number, segment, done, total)
+            now = time.monotonic()
+            left = (now - began) / done * (total - done)
+            self.on_step(done, total, left)
+            if now - said > SAID_EVERY and done < total:
+                said = now
+                self.log.info(
+                    "task %d segment %d: %d of %d steps, %.0f s left",
+                    *(number, segment, done, total, left),
+                    extra={"done": done, "total": total, "seconds_left": round(left)},
+                )
             self.turns.between()
 
         return progress

@@ -14,6 +14,7 @@ from worker.jobs import Computation, NativeComputation
 from worker.metrics import Metrics
 from worker.roles.base import ComputationOf, Desk, Role
 from worker.roles.keeper import Keeper
+from worker.roles.news import News
 from worker.roles.pricing import WorkPrice
 from worker.roles.solver import Solver
 from worker.roles.turns import Turns
@@ -59,6 +60,8 @@ def build(
         folder=config.data.folder,
         rest_seconds=config.chain.poll_seconds,
         turns=Turns(stop, metrics.beat),
+        on_event=metrics.on_event,
+        on_step=metrics.on_step,
         on_error=lambda error: metrics.errors.labels(type(error).__name__).inc(),
         on_segment=lambda role: metrics.segments.labels(role).inc(),
         on_dispute=lambda role, outcome: metrics.disputes.labels(role, outcome).inc(),
@@ -73,7 +76,7 @@ def build(
     played = [made[name] for name in made if name in config.worker.roles]
     parts = [part for whole in played for part in whole.parts]
     keeper = Keeper(desk, own="keeper" not in config.worker.roles)
-    return [*sorted(parts, key=lambda part: LANES.index(part.lane)), keeper]
+    return [*sorted(parts, key=lambda part: LANES.index(part.lane)), News(desk), keeper]
 
 
 def computation_of(config: Config) -> ComputationOf:

@@ -22,8 +22,11 @@ class Keeper:
 
     def tick(self) -> bool:
         did = self.desk.each_task(self._task, self.name)
-        if self.desk.board.credit(self.desk.account):
-            did = self.desk.attempt("withdraw", self.desk.market.withdraw) or did
+        owed = self.desk.board.credit(self.desk.account)
+        if owed and self.desk.attempt("withdraw", self.desk.market.withdraw):
+            self.desk.on_event("paid", owed)
+            self.desk.log.info("paid %d", owed, extra={"event": "paid", "amount": owed})
+            return True
         return did
 
     def _task(self, number: int, task: Task) -> bool:

@@ -1,0 +1,95 @@
+"""What has happened to this worker: said in the log, and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.chain.types import Status, Task
+from worker.roles.base import Desk
+
+BPS = 10_000
+
+
+@dataclass(frozen=True)
+class Happened:
+    """event: assigned, drawn, accused, fined or slashed. amount: the token's smallest units that it
+    costs."""
+
+    event: str
+    said: str
+    amount: int = 0
+
+
+class News:
+    """Tells of every change in a task in which this worker has a part. Sends nothing.
+
+    What was the case when the worker started is told once more then.
+    """
+
+    name, lane = "news", "keeper"
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._seen: dict[tuple[bytes, int], Task] = {}
+        self._late_bps: int | None = None
+
+    def tick(self) -> bool:
+        there = dict(self.desk.open_tasks(young=True))
+        for number, task in there.items():
+            self._look(number, task)
+        for job, number in [key for key in self._seen if key[1] not in there]:
+            # it is over, or the chain was reorganised
+            if number < self.desk.market.tasks():
+                task = self.desk.market.task(number)
+                if task.job == job:
+                    self._look(number, task)
+            self._seen.pop((job, number), None)
+        return False
+
+    def _look(self, number: int, task: Task) -> None:
+        key, me = (task.job, number), self.desk.account
+        before = self._seen.get(key)
+        if before == task or me not in (task.solver, task.verifier):
+            return
+        self._seen[key] = task
+        for news in self._between(before, task):
+            self.desk.on_event(news.event, news.amount)
+            bad = news.event in ("accused", "fined", "slashed")
+            say = self.desk.log.warning if bad else self.desk.log.info
+            about = {"event": news.event, "task": number, "job": task.job.hex()}
+            say("task %d: %s", number, news.said, extra=about)
+        if task.status.is_over and not task.open_disputes:
+            self._seen.pop(key, None)
+
+    def _between(self, before: Task | None, task: Task) -> list[Happened]:
+        """What has become of a task since it was last looked at."""
+        me, found = self.desk.account, []
+        is_new = before is None or before.status != task.status
+        solves, checks = task.solver == me, task.verifier == me
+        if solves and (before is None or before.solver != me):
+            said = f"assigned to this worker for {task.price}, until {task.commit_until}"
+            found.append(Happened("assigned", said))
+        if checks and (before is None or before.verifier != me):
+            said = f"drawn to check segments {list(task.checked_segments)}"
+            found.append(Happened("drawn", f"{said}, until {task.window_ends}"))
+        if solves and task.open_disputes > (before.open_disputes if before else 0):
+            found.append(Happened("accused", f"accused: {task.open_disputes} disputes are open"))
+        if is_new and task.status == Status.CONDEMNED and solves:
+            said = f"condemned: the stake of {task.solver_stake} is slashed"
+            found.append(Happened("slashed", said, task.solver_stake))
+        if is_new and task.status == Status.CONDEMNED and checks and task.attested:
+            said = f"condemned although attested: up to {task.verifier_stake} is slashed"
+            found.append(Happened("slashed", said, task.verifier_stake))
+        if is_new and task.status == Status.EXPIRED and solves:
+            fine = self._part(task.solver_stake)
+            found.append(Happened("fined", f"too late: fined {fine}", fine))
+        if is_new and task.status == Status.SETTLED and checks and not task.attested:
+            fine = min(self._part(task.verifier_stake), task.verifier_fee)
+            found.append(Happened("fined", f"drawn, and not heard of: fined {fine}", fine))
+        return found
+
+    def _part(self, stake: int) -> int:
+        """What being late costs of a stake."""
+        if self._late_bps is None:
+            self._late_bps = self.desk.market.parameters().late_penalty_bps
+        return stake * self._late_bps // BPS
