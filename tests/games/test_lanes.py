@@ -11,14 +11,14 @@ import pytest
 
 from tests.games.players import Liar, at_max_price, decoded
 from tests.games.test_restart import CHEATS
-from tests.games.world import World
+from tests.games.world import PRICE, World
 from worker.chain.types import Status
 from worker.jobs import Computation
 from worker.lanes import Daemon
 from worker.metrics import Metrics
 from worker.outcomes import Stopped
 from worker.program import Program
-from worker.roles import Solver, Verifier
+from worker.roles import Keeper, Solver, Verifier
 from worker.roles.turns import Rank, Turns
 
 PATIENCE = 120.0  # seconds after which a test gives up; none takes a hundredth as a rule
@@ -66,7 +66,11 @@ def busy():
     endless = replace(world.job(), steps=10**6, segment_steps=10**6, seed=8)
     steps: list[int] = []
     desk = world.desk("solver", on_progress=lambda task, segment, done, total: steps.append(done))
-    number, _ = world.assign(endless, desk)
+    number = world.post(endless)
+    desk.market.bid(number, PRICE)
+    world.chain.mine(seconds=101)
+    world.play(Keeper(world.desks["outsider"]))
+    assert world.task(number).solver == desk.account
     return world, desk, number, steps
 
 
