@@ -22,7 +22,7 @@ import {Draw} from "./lib/Draw.sol";
 /// account, and only `_credit` makes credit:
 ///
 ///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
-///     Assigned -------- too late --> Expired     escrow and a part of the stake to the requester
+///     Assigned -------- too late --> Expired     escrow to the requester, a part of the stake burned
 ///     Assigned, Committed,
 ///     Verifying --- found guilty --> Condemned   what `punish` does, by anyone, at any later time:
 ///                                                escrow to the requester, the stake divided
@@ -391,11 +391,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
         address solver = record.solver;
         uint256 stake = solverStake(record.price, record.segments, record.checks);
-        uint256 penalty = stake * _latePenaltyBps / BPS;
+        // No more than it would have earned: of many segments with few checks the stake is many times that.
+        // And nobody receives it: or a task that cannot be done in time would be a trap that pays.
+        uint256 penalty = Math.min(stake * _latePenaltyBps / BPS, record.price);
 
         record.status = Status.Expired;
         emit Expired(id, solver, penalty);
-        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee + penalty);
+        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+        if (penalty != 0) _credit(BURNED, id, penalty);
 
         _end(solver, stake, penalty);
     }

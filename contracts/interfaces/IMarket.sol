@@ -29,7 +29,7 @@ interface IMarket is ICourtClient {
         uint32 minBidTime; // seconds that a task is open to bids, at least
         uint32 minCommitTime; // seconds that a solver has, at least
         uint32 marginBps; // stake over reward, before the chance of detection
-        uint16 latePenaltyBps; // of the stake, for a solver or a verifier that stays silent
+        uint16 latePenaltyBps; // of the stake, for a solver or a verifier that stays silent; at most price or fee
         uint16 challengerBps; // of a condemned solver's stake; what these two leave is burned
         uint16 requesterBps;
         uint96 floorStake; // no stake is smaller

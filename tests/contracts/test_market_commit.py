@@ -4,6 +4,7 @@ import pytest
 
 from tests.contracts.conftest import (
     ASSIGNED,
+    BURNED,
     COMMITTED,
     EXPIRED,
     FEE,
@@ -127,13 +128,29 @@ def test_expire_waits_for_disputes(market, court, outsider, solver, assign, accu
 
 
 def test_expire(market, stakes, requester, solver, outsider, assign, at):
-    """A tenth of the stake of 1350, and all of the escrow, go to the requester."""
+    """All of the escrow goes back to the requester; a tenth of the stake of 1350 is burned."""
     task = assign(price=900)
     at(market.task(task).commitUntil + 1)
     tx = market.expire(task, sender=outsider)
     assert market.Expired(task=task, solver=solver, penalty=135) in tx.events
     assert market.task(task).status == EXPIRED
-    assert market.credit(requester) == PRICE + FEE + 135
+    assert market.credit(requester) == PRICE + FEE
+    assert market.credit(BURNED) == 135
     assert market.credit(solver) == 0
     assert stakes.free(solver) == STAKED - 135
     assert stakes.locked(solver, market) == 0
+
+
+def test_who_is_late_loses_no_more_than_the_price(
+    market, stakes, requester, solver, outsider, assign, at
+):
+    """Protects solvers from a trap: of 50 segments with one check the stake is 75 prices, and a
+    tenth of that went to whoever had posted what nobody can do in time."""
+    task = assign(price=20, steps=500, checks=1)
+    at(market.task(task).commitUntil + 1)
+    locked = stakes.locked(solver, market)
+    assert locked // 10 > 20
+    tx = market.expire(task, sender=outsider)
+    assert market.Expired(task=task, solver=solver, penalty=20) in tx.events
+    assert (market.credit(requester), market.credit(BURNED)) == (PRICE + FEE, 20)
+    assert stakes.free(solver) == STAKED - 20

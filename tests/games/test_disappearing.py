@@ -129,13 +129,13 @@ def test_a_silent_verifier_pays_and_the_solver_is_paid(world):
 
 
 def test_a_solver_that_never_commits_is_expired(world):
-    """The requester of a task that is not done has its escrow back, and a part of the stake."""
+    """The requester of a task that is not done has its escrow back, and no more: what the solver
+    loses for it is burned."""
     number, _ = world.assign(world.job(), world.desks["solver"])
     gains = settle_all(world)
     assert world.task(number).status == Status.EXPIRED
-    assert gains["solver"] == -gains["requester"] < 0
-    assert gains["solver"] > -STAKED, "being late costs a part of the stake only"
-    assert gains["verifier"] == gains["outsider"] == 0
+    assert -PRICE <= gains["solver"] < 0, "being late costs no more than the price"
+    assert gains["requester"] == gains["verifier"] == gains["outsider"] == 0
 
 
 def test_a_solver_that_stops_half_way_is_expired_after_its_dispute(world):
