@@ -119,11 +119,11 @@ def test_dying_around_a_write_commits_the_same(undisturbed, kind, written):
             super().put_bytes(what, address, data)
             self._die(what, address)
 
-        def put_tensors(self, what, tensors, names=None, address=None):  # type: ignore[no-untyped-def]
+        def put_tensors(self, what, tensors, address=None):  # type: ignore[no-untyped-def]
             address = self._root(tensors)
             if not written:
                 self._die(what, address)
-            super().put_tensors(what, tensors, names)
+            super().put_tensors(what, tensors)
             self._die(what, address)
             return address
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from worker.program.gpu.executor import GpuExecutor
 
 FORMAT = "assay-program-1"
+RESERVED = ("__metadata__",)  # what safetensors calls no tensor
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Program:
     outputs: the node of each next-state tensor, then of each reported one. state_names: what the
     state's tensors are called where the program was captured. origins: for people, the operator and
     the line of the user's code that each node came from. bounds: where indices must lie, known
-    where the program was captured and in no artifact. No hash covers these three.
+    where the program was captured and in no artifact. No hash covers these three: of a program that
+    comes out of a store names and origins are a stranger's, and nothing depends on them.
 
     Raises MalformedProgram when the records do not make a well-formed program.
     """
@@ -224,8 +226,8 @@ class Program:
                 raise ValueError(f"format {document['format']!r}; this version reads {FORMAT!r}")
             nodes = from_document(document["records"])
             outputs = numbers_of(document["outputs"])
-            names = tuple(str(n) for n in document["state_names"])
-            origins = tuple(str(o) for o in document["origins"])
+            names = _names(document["state_names"])
+            origins = tuple(_line(o) for o in document["origins"][: len(nodes)])
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a serialised program: {error!r}") from error
         program = Program(nodes, outputs, names, origins)
@@ -250,6 +252,25 @@ class Program:
         `str` of it is a table for people. `worker.program.cost` says what is counted.
         """
         return summarise(self.nodes, self.outputs, self.state_count, self.root)
+
+
+LONGEST_NAME = 1000
+
+
+def _line(text: Any) -> str:
+    """What a stranger wrote, as something that a person can be shown on one line."""
+    short = str(text)[:LONGEST_NAME]
+    return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)
+
+
+def _names(given: Sequence[Any]) -> tuple[str, ...]:
+    """A stranger's names for the state's tensors; a place instead of what is no name of its own."""
+    names: dict[str, None] = {}
+    for place, name in enumerate(given):
+        sound = isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+        own = sound and name not in names and name not in RESERVED and not name.startswith("#")
+        names[name if own else f"#{place}"] = None
+    return tuple(names)
 
 
 def _indexed(device: torch.device) -> torch.device:

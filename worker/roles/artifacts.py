@@ -99,7 +99,7 @@ def put_result(
     if not changed(program) and program.report_count:
         store.put_tensors(REPORTS, [t for report in reports for t in report])
     if end is not start:
-        store.put_tensors(STATE, end.state, list(program.state_names), end.root)
+        store.put_tensors(STATE, end.state, end.root)
 
 
 def load_reports(store: Store, journal: Journal) -> list[list[Tensor]]:

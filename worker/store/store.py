@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -183,26 +182,23 @@ class Store:
         self,
         kind: str,
         tensors: Sequence[torch.Tensor],
-        names: Sequence[str] | None = None,
         address: bytes | None = None,
     ) -> bytes:
         """Stores a list of tensors as safetensors, and returns its list root: its address.
 
+        They are called by their places, "0", "1", ..: a name is no part of a commitment, so that
+        whoever stores could give any.
+
         address: the list root, where the caller has it: it is up to the caller that it is right.
         """
-        names = [str(i) for i in range(len(tensors))] if names is None else list(names)
-        if len(set(names)) != len(names) or len(names) != len(tensors):
-            raise ValueError(f"{len(tensors)} tensors need as many different names, not {names}")
         address = self._root(tensors) if address is None else address
         path = self.path(kind, address)
-        prepared = _without_shared_memory(names, tensors)
-        # safetensors orders by size: the metadata keeps the order of the list.
-        metadata = {"names": json.dumps(names)}
+        prepared = _without_shared_memory(tensors)
         try:
             if self._is_local:
-                self._replace(path, lambda temporary: _save(prepared, temporary, metadata))
+                self._replace(path, lambda temporary: _save(prepared, temporary))
             else:
-                self._write(path, safetensors.torch.save(prepared, metadata))
+                self._write(path, safetensors.torch.save(prepared))
         except Exception as error:
             self._unwritten(kind, address, error, lambda: self.get_tensors(kind, address))
         return address
@@ -212,24 +208,19 @@ class Store:
 
         most: bytes that are read at all, see `stored_size`.
         """
-        return list(self.get_named_tensors(kind, root, most).values())
 
-    def get_named_tensors(
-        self, kind: str, root: bytes, most: int | None = None
-    ) -> dict[str, torch.Tensor]:
-        """The same, by the names they were stored under. Names are no part of a commitment."""
-
-        def checked(data: bytes) -> dict[str, torch.Tensor]:
+        def checked(data: bytes) -> list[torch.Tensor]:
             try:
                 tensors = _read(data)
-                computed = self._root(list(tensors.values()))
+                computed = self._root(tensors)
             except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
                 raise Corrupt(kind, root, None, str(error)) from error
             if computed != root:
                 raise Corrupt(kind, root, computed)
             return tensors
 
-        return self._get(kind, root, checked, most)
+        found: list[torch.Tensor] = self._get(kind, root, checked, most)
+        return found
 
     # --- reading and writing ---------------------------------------------------------------------
 
@@ -350,30 +341,27 @@ def _protocols(fs: Any) -> Sequence[str]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
 
 
-def _save(tensors: dict[str, torch.Tensor], path: str, metadata: dict[str, str]) -> None:
-    safetensors.torch.save_file(tensors, path, metadata)
+def _save(tensors: dict[str, torch.Tensor], path: str) -> None:
+    safetensors.torch.save_file(tensors, path)
 
 
-def _without_shared_memory(
-    names: Sequence[str], tensors: Sequence[torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """On the CPU, contiguous, and no two in one storage, which safetensors refuses."""
+def _without_shared_memory(tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """By their places: on the CPU, contiguous, and no two in one storage, as safetensors asks."""
     prepared = {}
     storages = set()
-    for name, tensor in zip(names, tensors, strict=True):
+    for place, tensor in enumerate(tensors):
         plain = tensor.detach().cpu().contiguous()
         storage = plain.untyped_storage()
         if storage.data_ptr() in storages or storage.nbytes() != plain.nbytes:
             plain = plain.clone()
         storages.add(plain.untyped_storage().data_ptr())
-        prepared[name] = plain
+        prepared[str(place)] = plain
     return prepared
 
 
-def _read(data: bytes) -> dict[str, torch.Tensor]:
-    length = int.from_bytes(data[:8], "little")
+def _read(data: bytes) -> list[torch.Tensor]:
     tensors = safetensors.torch.load(data)  # judges the header first
-    names = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["names"])
-    if sorted(names) != sorted(tensors):
-        raise ValueError("the names in the metadata are not those of the tensors")
-    return {name: tensors[name] for name in names}
+    places = [str(k) for k in range(len(tensors))]
+    if tensors.keys() != set(places):
+        raise ValueError("its tensors are not called by their places")
+    return [tensors[place] for place in places]
