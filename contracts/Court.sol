@@ -15,8 +15,8 @@ import {Records} from "./lib/Records.sol";
 ///   Steps --S revealRoots, C descendSteps--> Steps ... until the interval has one step --> Step
 ///   Step  --S revealTrace--> Trace
 ///   Trace --S revealChildren, C descend--> Trace ... until a leaf --> Tensor
-///         --C accuseState, at the trace's root--> State
-///   State --S revealChildren, C descend--> State ... until a leaf --> Proof
+///         --C accuseState or accuseReports, at the trace's root--> State or Reports
+///   State, Reports --S revealChildren, C descend--> the same ... until a leaf --> Proof
 ///   Tensor --S revealTensor--> Elements (Leaf, if it has one leaf only)
 ///   Elements --S revealChildren, C descend--> Elements ... until a leaf --> Leaf
 ///   Leaf  --S revealLeaf--> Proof
@@ -24,8 +24,7 @@ import {Records} from "./lib/Records.sol";
 ///
 ///   Data  --S showData--> Closed, the solver is not guilty
 ///
-/// A proof of a report, and of a tensor's shape, is open to all earlier, whenever the challenger is to
-/// move. Whoever is to move and has no time left has lost, as soon as anyone calls time.
+/// A proof of a tensor's shape is open to all earlier, as soon as it is opened. Whoever is to move and has no time left has lost, as soon as anyone calls time.
 ///
 /// What the solver reveals goes to the log; storage keeps only the root under attack, as a revealed
 /// array is checked by folding it to that root, and a child by climbing to it.
@@ -133,12 +132,12 @@ contract Court is ICourt {
         Header calldata header,
         bytes32 trace,
         bytes32 salt,
-        bytes32[] calldata reports,
+        bytes32 reports,
         bytes32[] calldata path
     ) external {
         Dispute storage d = _solverMoves(id, Phase.Step);
         _checkHeader(d.program, header);
-        if (reports.length != header.reportCount) revert WrongCount(reports.length, header.reportCount);
+        if (header.reportCount == 0) _expect(reports, 0); // there is no list to accuse
         uint64 step = d.lo;
         uint64 place = step - d.firstStep;
         bytes32 item = Merkle.reportItem(d.solver, step, salt, reports);
@@ -146,7 +145,7 @@ contract Court is ICourt {
 
         d.phase = Phase.Trace;
         d.journalOrTrace = trace;
-        d.revealed = keccak256(abi.encode(reports));
+        d.revealed = reports;
         d.nodeCount = header.nodeCount;
         d.stateCount = header.stateCount;
         _attack(d, header.nodeCount);
@@ -249,16 +248,18 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function accuseState(uint256 id) external {
         Dispute storage d = _challengerMoves(id, Phase.Trace);
-        if (!_isWhole(d)) revert AlreadyDescended();
-        d.ofState = true;
-        d.phase = Phase.State;
-        _attack(d, d.stateCount); // `disputed` is S_hi still
-        if (d.level == 0) {
-            _reachLeaf(d, Phase.State, 0);
-        } else {
-            d.solverToMove = true;
-        }
+        _accuse(d, Phase.State, d.stateCount); // `disputed` is S_hi still
         emit StateAccused(id);
+    }
+
+    /// @inheritdoc ICourt
+    function accuseReports(uint256 id, Header calldata header) external {
+        Dispute storage d = _challengerMoves(id, Phase.Trace);
+        _checkHeader(d.program, header);
+        if (header.reportCount == 0) revert NoSuchPart(0, 0);
+        _accuse(d, Phase.Reports, header.reportCount);
+        d.disputed = d.revealed;
+        emit ReportsAccused(id);
     }
 
     // --- proofs ---
@@ -287,7 +288,7 @@ contract Court is ICourt {
         Phase phase = _running(id).phase;
         if (phase != Phase.Elements && phase != Phase.Proof) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
-        if (d.ofState) revert WrongPhase(phase);
+        if (d.accused != Phase.None) revert WrongPhase(phase);
         bytes memory record = _checkRecord(d, d.program, header, node, nodePath);
         // Reverts for a malformed record; the count is compared below.
         // slither-disable-next-line unused-return
@@ -305,7 +306,7 @@ contract Court is ICourt {
     }
 
     /// @inheritdoc ICourt
-    function proveState(
+    function proveOutput(
         uint256 id,
         Header calldata header,
         uint32 node,
@@ -316,33 +317,11 @@ contract Court is ICourt {
         Dispute storage d = _placeProven(id, true);
         _checkHeader(d.program, header);
         uint32 tensor = d.item;
-        _checkOutput(header, tensor, node, outputPath);
+        bool ofState = d.accused == Phase.State;
+        _checkOutput(header, ofState ? tensor : uint64(header.stateCount) + tensor, node, outputPath);
         _checkTraced(d, node, item, tracePath);
         if (Merkle.listLeaf(tensor, item) == d.disputed) revert CommitmentFollows(item);
-        _decide(id, d, true, "state");
-    }
-
-    /// @inheritdoc ICourt
-    function proveReport(
-        uint256 id,
-        Header calldata header,
-        bytes32[] calldata reports,
-        uint256 report,
-        uint32 node,
-        bytes32[] calldata outputPath,
-        bytes32 item,
-        bytes32[] calldata tracePath
-    ) external {
-        Phase phase = _running(id).phase;
-        if (phase < Phase.Trace || phase == Phase.Data) revert WrongPhase(phase);
-        Dispute storage d = _proof(id);
-        _checkHeader(d.program, header);
-        _expect(keccak256(abi.encode(reports)), d.revealed);
-        if (report >= reports.length) revert NoSuchPart(report, reports.length);
-        _checkOutput(header, uint64(header.stateCount) + uint64(report), node, outputPath);
-        _checkTraced(d, node, item, tracePath);
-        if (reports[report] == item) revert CommitmentFollows(item);
-        _decide(id, d, true, "report");
+        _decide(id, d, true, ofState ? bytes32("state") : bytes32("report"));
     }
 
     // --- views ---
@@ -404,11 +383,11 @@ contract Court is ICourt {
         _checkTime(d.challengerClock, d.since);
     }
 
-    /// A proof at the place that the descent ended at: in the next state's list, or in the trace.
-    function _placeProven(uint256 id, bool ofState) private view returns (Dispute storage d) {
+    /// A proof at the place that the descent ended at: in a list of outputs, or in the trace.
+    function _placeProven(uint256 id, bool ofOutput) private view returns (Dispute storage d) {
         _inPhase(id, Phase.Proof);
         d = _proof(id);
-        if (d.ofState != ofState) revert WrongPhase(Phase.Proof);
+        if ((d.accused != Phase.None) != ofOutput) revert WrongPhase(Phase.Proof);
     }
 
     function _inPhase(uint256 id, Phase expected) private view returns (Dispute storage d) {
@@ -419,9 +398,8 @@ contract Court is ICourt {
     /// The phase, if it is one in which a tree is under attack.
     function _treeOf(uint256 id) private view returns (Phase phase) {
         phase = _running(id).phase;
-        if (phase != Phase.Trace && phase != Phase.State && phase != Phase.Elements) {
-            revert WrongPhase(phase);
-        }
+        bool isList = phase == Phase.Trace || phase == Phase.State || phase == Phase.Reports;
+        if (!isList && phase != Phase.Elements) revert WrongPhase(phase);
     }
 
     function _checkTime(Clock moving, Instant since) private view {
@@ -475,8 +453,22 @@ contract Court is ICourt {
             return;
         }
         d.item = uint32(index); // lists have a 32-bit size
-        d.phase = phase == Phase.State ? Phase.Proof : Phase.Tensor;
-        d.solverToMove = phase != Phase.State;
+        bool isTrace = phase == Phase.Trace;
+        d.phase = isTrace ? Phase.Tensor : Phase.Proof;
+        d.solverToMove = isTrace;
+    }
+
+    /// Puts a list of outputs under attack instead of the trace.
+    function _accuse(Dispute storage d, Phase list, uint256 size) private {
+        if (!_isWhole(d)) revert AlreadyDescended();
+        d.accused = list;
+        d.phase = list;
+        _attack(d, size);
+        if (d.level == 0) {
+            _reachLeaf(d, list, 0);
+        } else {
+            d.solverToMove = true;
+        }
     }
 
     // --- what is bound to what ---

@@ -291,7 +291,7 @@ def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
 
 def rounds_of(events: Sequence[CourtEvent]) -> int:
     """How often the challenger answered the solver."""
-    answers = ("StepsNarrowed", "StateAccused", "Descended", "Decided")
+    answers = ("StepsNarrowed", "StateAccused", "ReportsAccused", "Descended", "Decided")
     return sum(type(e).__name__ in answers for e in events)
 
 

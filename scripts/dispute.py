@@ -23,6 +23,7 @@ from worker.chain.events import (
     ElementTried,
     LeafRevealed,
     Opened,
+    ReportsAccused,
     RootsRevealed,
     StateAccused,
     StepsNarrowed,
@@ -33,7 +34,12 @@ from worker.program import Program
 from worker.roles.artifacts import PROGRAM
 from worker.store import Store
 
-TREES = {Phase.TRACE: "the trace", Phase.STATE: "the next state", Phase.ELEMENTS: "the tensor"}
+TREES = {
+    Phase.TRACE: "the trace",
+    Phase.STATE: "the next state",
+    Phase.REPORTS: "the reports",
+    Phase.ELEMENTS: "the tensor",
+}
 DTYPES = {1: "f32", 2: "i32", 3: "i64", 4: "bool"}
 
 
@@ -53,10 +59,12 @@ def tell(event: CourtEvent) -> str:
         case StepsNarrowed(lo=lo, hi=hi):
             return f"The challenger agrees with the state before step {lo}, not with {hi}'s."
         case TraceRevealed(step=step, trace=trace, reports=reports):
-            many = f"{len(reports)} report{'s' * (len(reports) != 1)}"
-            return f"The solver shows step {step}: its trace {brief(trace)} and {many}."
+            listed = f"reports {brief(reports)}" if any(reports) else "no reports"
+            return f"The solver shows step {step}: its trace {brief(trace)} and {listed}."
         case StateAccused():
             return "The challenger says that the trace is right and the next state is not."
+        case ReportsAccused():
+            return "The challenger says that the trace is right and the reports are not."
         case ChildrenRevealed(phase=phase, level=level, index=index, children=children):
             part = "" if index == 0 else f", part {index} at level {level}"
             return f"The solver divides {TREES.get(phase, 'it')}{part} into {len(children)}."
@@ -64,6 +72,8 @@ def tell(event: CourtEvent) -> str:
             return f"The challenger accuses the output of node {index}."
         case Descended(phase=Phase.STATE, level=0, index=index):
             return f"The challenger accuses tensor {index} of the next state."
+        case Descended(phase=Phase.REPORTS, level=0, index=index):
+            return f"The challenger accuses report {index}."
         case Descended(phase=Phase.ELEMENTS, level=0, index=index):
             return f"The challenger accuses leaf {index} of the tensor."
         case Descended(phase=phase, level=level, index=index):

@@ -22,6 +22,7 @@ interface ICourt {
         Step, // one step; the solver owes its trace root and its report
         Trace, // a subtree of the list of node outputs
         State, // a subtree of the list of next-state tensors
+        Reports, // a subtree of the list of reports
         Tensor, // one node's tensor commitment, not yet opened
         Elements, // a subtree of that tensor's elements
         Leaf, // one leaf of elements, not yet shown
@@ -41,7 +42,7 @@ interface ICourt {
         uint40 index; // position of that root within its level
         uint40 size; // leaves of the whole tree under attack
         uint8 dtype; // of the tensor under attack, once opened
-        bool ofState; // the list under attack is S_hi, not the trace
+        Phase accused; // the list under attack where it is not the trace: State or Reports
         // the parties
         address solver;
         uint32 item; // index of the tensor under attack in its list
@@ -62,14 +63,15 @@ interface ICourt {
         bytes32 disputed; // S_hi, also while the whole trace is under attack; then the root under attack
         bytes32 journalOrTrace; // the journal's root, up to Step; the trace's root afterwards
         bytes32 revealed; // in Steps, keccak256(abi.encode(roots)) of the interior roots revealed last;
-        // after Step, keccak256(abi.encode(reports)); of a demand, the word that names the leaf
+        // after Step, the list root of the reports; of a demand, the word that names the leaf
     }
 
     event Opened(uint256 indexed dispute, address indexed client, Claim claim);
     event RootsRevealed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32[] roots);
     event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32 loState, bytes32 hiState);
-    event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32[] reports);
+    event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32 reports);
     event StateAccused(uint256 indexed dispute);
+    event ReportsAccused(uint256 indexed dispute);
     /// `level` and `index` are those of the root that the children fold to.
     event ChildrenRevealed(uint256 indexed dispute, Phase phase, uint8 level, uint64 index, bytes32[] children);
     /// `phase` is that of the tree; `level` and `index` are those of the child, the next root.
@@ -119,18 +121,18 @@ interface ICourt {
     // The solver's moves.
     /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
     function revealRoots(uint256 id, bytes32[] calldata roots) external;
-    /// Step: the trace root of the step and the opening of the journal's leaf for it. The solver
-    /// stays to move, and reveals the children of the trace root next (of a single leaf: itself, so that
+    /// Step: the trace root of the step and the opening of the journal's leaf for it. `reports` is the list
+    /// root of the step's reports, 0 where the program has none. The solver stays to move, and reveals the children of the trace root next (of a single leaf: itself, so that
     /// the challenger always has its choice between the trace, the next state and the reports).
     function revealTrace(
         uint256 id,
         Header calldata header,
         bytes32 trace,
         bytes32 salt,
-        bytes32[] calldata reports,
+        bytes32 reports,
         bytes32[] calldata path
     ) external;
-    /// Trace, State, Elements: the descendants of the root under attack, `arityBits` levels below it
+    /// Trace, State, Reports, Elements: the descendants of the root under attack, `arityBits` levels below it
     /// (or the leaves, where they are nearer).
     function revealChildren(uint256 id, bytes32[] calldata children) external;
     /// Tensor: the preimage of the tensor's commitment. The solver stays to move. A tensor has at
@@ -151,6 +153,8 @@ interface ICourt {
     /// Trace, before any descent: the trace is right, the next state is not what it produced. Its list
     /// is under attack next; where it has one leaf only, that is the place to prove.
     function accuseState(uint256 id) external;
+    /// Likewise: the trace is right, the reports that the solver opened are not what it produced.
+    function accuseReports(uint256 id, Header calldata header) external;
 
     // Proofs: by anyone, while the challenger is to move and has time left. Each convicts the solver or
     // reverts.
@@ -172,23 +176,11 @@ interface ICourt {
     /// Proof: behind its tensor's last element, the leaf under attack is not zero where its element
     /// number `position` would be.
     function provePadding(uint256 id, bytes calldata data, uint256 position) external;
-    /// Proof: the next state's tensor under attack is not the trace's output for it. `node` is the
-    /// output's node, `item` the trace's item of that node.
-    function proveState(
+    /// Proof: the next state's tensor, or the report, under attack is not the trace's output for it. `node`
+    /// is the output's node, `item` the trace's item of that node.
+    function proveOutput(
         uint256 id,
         Header calldata header,
-        uint32 node,
-        bytes32[] calldata outputPath,
-        bytes32 item,
-        bytes32[] calldata tracePath
-    ) external;
-    /// After the trace is shown: report number `report` that the solver opened is not the trace's
-    /// output for it.
-    function proveReport(
-        uint256 id,
-        Header calldata header,
-        bytes32[] calldata reports,
-        uint256 report,
         uint32 node,
         bytes32[] calldata outputPath,
         bytes32 item,

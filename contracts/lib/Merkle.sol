@@ -210,12 +210,9 @@ library Merkle {
         }
     }
 
-    /// sha256(0x05 | owner | step u64 | salt | reports): a step's item in a journal.
-    function reportItem(address owner, uint64 step, bytes32 salt, bytes32[] calldata reports)
-        internal
-        pure
-        returns (bytes32)
-    {
+    /// sha256(0x05 | owner | step u64 | salt | reports): a step's item in a journal, from the list root of
+    /// its reports.
+    function reportItem(address owner, uint64 step, bytes32 salt, bytes32 reports) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0x05), owner, step, salt, reports));
     }
 

@@ -79,11 +79,7 @@ contract MerkleHarness {
         return Merkle.headerRoot(header);
     }
 
-    function reportItem(address owner, uint64 step, bytes32 salt, bytes32[] calldata reports)
-        external
-        pure
-        returns (bytes32)
-    {
+    function reportItem(address owner, uint64 step, bytes32 salt, bytes32 reports) external pure returns (bytes32) {
         return Merkle.reportItem(owner, step, salt, reports);
     }
 

@@ -25,13 +25,14 @@ from worker.commit import (
     commit_tensor,
     list_tree,
     report_item,
+    reports_root,
 )
 from worker.jobs.sampling import rows_of_step
 from worker.program import Header, Input, Node
 from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 
-NONE, STEPS, STEP, TRACE, STATE, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(10)
+NONE, STEPS, STEP, TRACE, STATE, REPORTS, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(11)
 
 SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
 FIRST, LAST = 10, 17
@@ -184,7 +185,7 @@ class Transcript:
         owner = to_canonical_address(self.owner)
         return list_tree(
             [
-                report_item(owner, step, self.salt(step), self.reports[step])
+                report_item(owner, step, self.salt(step), reports_root(self.reports[step]))
                 for step in range(self.first, self.last)
             ]
         )
@@ -210,9 +211,15 @@ class Transcript:
             **self.changes,
         }
 
+    def list_under_attack(self, d: Any) -> Tree:
+        """The tree of it."""
+        if d.accused == REPORTS:
+            return _list_tree(tuple(self.reports[d.lo]))
+        return items_tree(self.under_attack(d))
+
     def under_attack(self, d: Any) -> list[TensorCommitment]:
         """The list whose tensor or tree is under attack."""
-        return self.states[d.hi] if d.ofState else self.traces[d.lo]
+        return self.states[d.hi] if d.accused == STATE else self.traces[d.lo]
 
 
 def changed(tensor: TensorCommitment, position: int, value: bytes) -> TensorCommitment:
@@ -294,11 +301,11 @@ class Game:
                 t.header.to_abi(),
                 t.trace_tree(d.lo).root,
                 t.salt(d.lo),
-                t.reports[d.lo],
+                reports_root(t.reports[d.lo]),
                 t.journal.path(d.lo - t.first),
             )
-        if d.phase in (TRACE, STATE):
-            tree = items_tree(t.under_attack(d))
+        if d.phase in (TRACE, STATE, REPORTS):
+            tree = t.list_under_attack(d)
             return "revealChildren", (tree.children(d.level, d.index, levels),)
         tensor = t.under_attack(d)[d.item]
         if d.phase == TENSOR:
@@ -332,14 +339,12 @@ class Game:
             return "descendSteps", (self.roots(d), part)
         if d.phase == TRACE and t.trace_tree(d.lo).root == own.trace_tree(d.lo).root:
             if t.reports[d.lo] != own.reports[d.lo]:
-                pairs = zip(t.reports[d.lo], own.reports[d.lo], strict=True)
-                return self.report_proof(next(i for i, (a, b) in enumerate(pairs) if a != b))
+                return "accuseReports", (t.header.to_abi(),)
             return "accuseState", ()
-        if d.phase in (TRACE, STATE):
-            mine = own.states[d.hi] if d.ofState else own.traces[d.lo]
-            return self.descent(d, items_tree(t.under_attack(d)), items_tree(mine))
-        if d.phase == PROOF and d.ofState:
-            return self.state_proof(d.item)
+        if d.phase in (TRACE, STATE, REPORTS):
+            return self.descent(d, t.list_under_attack(d), own.list_under_attack(d))
+        if d.phase == PROOF and d.accused != NONE:
+            return self.output_proof(d)
         tensor, mine = t.traces[d.lo][d.item], own.traces[d.lo][d.item]
         if (tensor.dtype, tensor.count) != (mine.dtype, mine.count):
             return self.shape_proof()
@@ -420,14 +425,10 @@ class Game:
             program.node_tree.path(d.item),
         )
 
-    def state_proof(self, tensor: int) -> tuple[str, tuple]:
-        return "proveState", (self.theirs.header.to_abi(), *self.output(tensor))
-
-    def report_proof(self, report: int) -> tuple[str, tuple]:
-        d, program = self.d, self.theirs.program
-        output = self.output(program.state_count + report)
-        header = self.theirs.header.to_abi()
-        return "proveReport", (header, self.theirs.reports[d.lo], report, *output)
+    def output_proof(self, d: Any) -> tuple[str, tuple]:
+        """Of the next state's tensor, or of the report, under attack."""
+        place = d.item + (self.theirs.program.state_count if d.accused == REPORTS else 0)
+        return "proveOutput", (self.theirs.header.to_abi(), *self.output(place))
 
     def output(self, place: int) -> tuple[int, list[bytes], bytes, list[bytes]]:
         d, program = self.d, self.theirs.program
@@ -437,8 +438,9 @@ class Game:
 
     # --- both ---
 
-    def walk(self, item: int, leaf: int = 0, of_state: bool = False) -> Any:
-        """To the proof of one leaf of one tensor of `wrong_step`, whatever is right or wrong."""
+    def walk(self, item: int, leaf: int = 0, accused: int = NONE) -> Any:
+        """To the proof of one leaf of one tensor of `wrong_step`, whatever is right or wrong; or of
+        one tensor of its next state, or of its reports."""
         while (d := self.d).phase != PROOF:
             if d.solverToMove:
                 self.solver_move(d)
@@ -446,11 +448,15 @@ class Game:
                 ends = points(d.lo, d.hi, self.arity_bits)[1:]
                 part = next(i for i, p in enumerate(ends) if self.wrong_step < p)
                 self.send("descendSteps", self.roots(d), part, sender=self.challenger)
-            elif of_state and d.phase == TRACE:
+            elif accused == STATE and d.phase == TRACE:
                 self.send("accuseState", sender=self.challenger)
+            elif accused == REPORTS and d.phase == TRACE:
+                header = self.theirs.header.to_abi()
+                self.send("accuseReports", header, sender=self.challenger)
             else:
-                listed = self.theirs.under_attack(d)
-                tree = listed[d.item].tree if d.phase == ELEMENTS else items_tree(listed)
+                listed = self.theirs.list_under_attack(d)
+                of_elements = d.phase == ELEMENTS
+                tree = self.theirs.under_attack(d)[d.item].tree if of_elements else listed
                 below = d.level - min(self.arity_bits, d.level)
                 target = leaf if d.phase == ELEMENTS else item
                 child = (target >> below) - (d.index << (d.level - below))

@@ -7,7 +7,8 @@ import pytest
 
 from tests.contracts import court_fixtures as fx
 from tests.contracts.court_fixtures import Game, Transcript
-from worker.commit import LEAF_BYTES
+from worker.commit import LEAF_BYTES, list_root, list_tree
+from worker.program import Program
 
 CLOCK = 3_600
 ARITY_BITS = 2
@@ -16,20 +17,17 @@ RULERS = {
     # the phases in which a move may be made, and by whom
     "revealRoots": ((fx.STEPS,), "solver"),
     "revealTrace": ((fx.STEP,), "solver"),
-    "revealChildren": ((fx.TRACE, fx.STATE, fx.ELEMENTS), "solver"),
+    "revealChildren": ((fx.TRACE, fx.STATE, fx.REPORTS, fx.ELEMENTS), "solver"),
     "revealTensor": ((fx.TENSOR,), "solver"),
     "revealLeaf": ((fx.LEAF,), "solver"),
     "descendSteps": ((fx.STEPS,), "challenger"),
-    "descend": ((fx.TRACE, fx.STATE, fx.ELEMENTS), "challenger"),
+    "descend": ((fx.TRACE, fx.STATE, fx.REPORTS, fx.ELEMENTS), "challenger"),
     "accuseState": ((fx.TRACE,), "challenger"),
+    "accuseReports": ((fx.TRACE,), "challenger"),
     "proveElement": ((fx.PROOF,), "anyone"),
     "proveShape": ((fx.ELEMENTS, fx.PROOF), "anyone"),
     "provePadding": ((fx.PROOF,), "anyone"),
-    "proveState": ((fx.PROOF,), "anyone"),
-    "proveReport": (
-        (fx.TRACE, fx.STATE, fx.TENSOR, fx.ELEMENTS, fx.LEAF, fx.PROOF),
-        "anyone",
-    ),
+    "proveOutput": ((fx.PROOF,), "anyone"),
 }
 
 
@@ -76,18 +74,18 @@ def some_arguments(honest):
     output = (0, [], NOTHING, [])
     return {
         "revealRoots": ([NOTHING],),
-        "revealTrace": (header, NOTHING, NOTHING, [], []),
+        "revealTrace": (header, NOTHING, NOTHING, NOTHING, []),
         "revealChildren": ([NOTHING],),
         "revealTensor": (1, 1, NOTHING),
         "revealLeaf": (bytes(LEAF_BYTES),),
         "descendSteps": ([NOTHING], 0),
         "descend": (0, NOTHING, []),
         "accuseState": (),
+        "accuseReports": (header,),
         "proveElement": (claim, header, node, [], bytes(LEAF_BYTES), 0, []),
         "proveShape": (header, node, []),
         "provePadding": (bytes(LEAF_BYTES), 0),
-        "proveState": (header, *output),
-        "proveReport": (header, [], 0, *output),
+        "proveOutput": (header, *output),
     }
 
 
@@ -127,8 +125,8 @@ def test_moves_out_of_phase_or_turn_are_refused(
                         "challenger": not d.solverToMove and sender == challenger,
                         "anyone": not d.solverToMove,
                     }[mover]
-                    # The descent is in the trace: there is nothing to prove of S_hi.
-                    if d.phase not in phases or name == "proveState":
+                    # The descent is in the trace: there is nothing to prove of outputs.
+                    if d.phase not in phases or name == "proveOutput":
                         error, fields = "WrongPhase", {"phase": d.phase}
                     elif may_move:
                         continue
@@ -218,18 +216,9 @@ def test_the_trace_comes_with_its_program_and_its_report(game, solver, cheating,
         other = list(header)
         other[place] = NOTHING if place in (0, 2) else header[place] + 1
         attempt(game, "revealTrace", solver, "WrongProgram", {0: tuple(other)})
-    reports = cheating.reports[13]
-    for given in (reports[:1], [*reports, NOTHING]):
-        attempt(
-            game,
-            "revealTrace",
-            solver,
-            "WrongCount",
-            {3: given},
-            given=len(given),
-            expected=2,
-        )
-    attempt(game, "revealTrace", solver, "DoesNotHash", {3: reports[::-1]})
+    reports = list_root(cheating.reports[13])
+    for given in (NOTHING, list_root(cheating.reports[13][::-1])):
+        attempt(game, "revealTrace", solver, "DoesNotHash", {3: given})
     attempt(game, "revealTrace", solver, "DoesNotHash", {2: NOTHING})  # the salt
     attempt(game, "revealTrace", solver, "PathLength", {4: []})
     other = cheating.journal.path(2)
@@ -237,6 +226,7 @@ def test_the_trace_comes_with_its_program_and_its_report(game, solver, cheating,
     receipt = game.solver_move()
     (event,) = receipt.decode_logs(court.TraceRevealed)
     assert (event.step, event.trace) == (13, cheating.trace_tree(13).root)
+    assert event.reports == reports
     d = game.d
     assert (d.phase, d.solverToMove) == (fx.TRACE, True)
     assert (d.level, d.index, d.size) == (4, 0, 14)
@@ -384,11 +374,57 @@ def flat(answer):
     return (name, *arguments)
 
 
-def test_the_state_can_be_accused_before_any_descent_only(game, challenger, court, cheating):
+def test_outputs_can_be_accused_before_any_descent_only(game, challenger, court, cheating):
     game.play(until=fx.TRACE, solver_to_move=False)
     game.challenger_move()
     game.solver_move()
     refuses(game, "accuseState", error="AlreadyDescended", sender=challenger)
+    header = cheating.header.to_abi()
+    refuses(game, "accuseReports", header, error="AlreadyDescended", sender=challenger)
+
+
+def test_accused_reports_are_descended_like_a_trace(game, court, solver, challenger, cheating):
+    game.play(until=fx.TRACE, solver_to_move=False)
+    header = cheating.header.to_abi()
+    other = (*header[:4], header[4] + 1)
+    refuses(game, "accuseReports", other, error="WrongProgram", sender=challenger)
+    receipt = game.send("accuseReports", header, sender=challenger)
+    assert [e.dispute for e in receipt.decode_logs(court.ReportsAccused)] == [game.id]
+    d, reports = game.d, list_tree(cheating.reports[13])
+    assert (d.phase, d.solverToMove, d.accused) == (fx.REPORTS, True, fx.REPORTS)
+    assert (d.disputed, d.level, d.size) == (reports.root, 1, 2)
+    attempt(game, "revealChildren", solver, "DoesNotHash", {0: [NOTHING] * 2})
+    game.solver_move()
+    game.send(*flat(game.descend_to(game.d, reports, 1)), sender=challenger)
+    d = game.d
+    assert (d.phase, d.solverToMove, d.item) == (fx.PROOF, False, 1)
+    for name, given in (
+        ("provePadding", (bytes(LEAF_BYTES), 0)),
+        ("proveShape", game.shape_proof()[1]),
+    ):
+        refuses(game, name, *given, error="WrongPhase", sender=challenger, phase=fx.PROOF)
+
+
+def test_where_nothing_is_reported_there_is_nothing_to_accuse(
+    court, client, honest, solver, challenger
+):
+    """Protects solvers of programs without reports from a list that no tree has."""
+    program = Program(honest.program.nodes, honest.program.outputs, ("w", "b", "n", "x", "y"))
+    silent = honest.copy()
+    silent.program = program
+    silent.reports = {step: [] for step in honest.reports}
+    game = Game(court, client, silent, silent, solver, challenger, wrong_step=13)
+    while game.d.phase != fx.STEP:
+        game.solver_move()
+        ends = fx.points(game.d.lo, game.d.hi, ARITY_BITS)[1:]
+        part = next(i for i, p in enumerate(ends) if p > 13)
+        game.send("descendSteps", game.roots(game.d), part, sender=challenger)
+    attempt(game, "revealTrace", solver, "DoesNotHash", {3: b"\x01" * 32})
+    game.solver_move()
+    game.solver_move()
+    header = program.header.to_abi()
+    fields = {"part": 0, "parts": 0}
+    refuses(game, "accuseReports", header, error="NoSuchPart", sender=challenger, **fields)
 
 
 def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challenger, cheating):
@@ -396,7 +432,7 @@ def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challen
     receipt = game.send("accuseState", sender=challenger)
     assert [e.dispute for e in receipt.decode_logs(court.StateAccused)] == [game.id]
     d = game.d
-    assert (d.phase, d.solverToMove, d.ofState) == (fx.STATE, True, True)
+    assert (d.phase, d.solverToMove, d.accused) == (fx.STATE, True, fx.STATE)
     assert (d.disputed, d.level, d.size) == (cheating.state_tree(14).root, 2, 3)
     attempt(game, "revealChildren", solver, "DoesNotHash", {0: [NOTHING] * 3})
     game.solver_move()

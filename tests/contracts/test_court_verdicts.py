@@ -157,9 +157,8 @@ def test_a_report_that_the_trace_did_not_produce_is_convicted(
     cheat = honest.copy()
     cheat.reports[step][report] = b"\x22" * 32
     game = start(cheat, step=step)
-    game.play(until=fx.TRACE, solver_to_move=False)
-    assert decided(game.challenger_move(), court) == (game.id, True, "report")
-    assert verdict(game) is True
+    convicts(game, court, verdict, "report")
+    assert game.d.item == report and "accuseReports" in dict(game.gas)
 
 
 def test_the_first_wrong_step_is_found_however_the_error_spreads(
@@ -218,60 +217,50 @@ def test_no_element_of_an_honest_trace_is_convicted(start, court, honest, outsid
     _, arguments = game.shape_proof()
     with ape.reverts(court.NotTheShape, dtype=tensor.dtype, count=tensor.count):
         court.proveShape.call(game.id, *arguments, sender=outsider)
-    for report in range(2):
-        _, arguments = game.report_proof(report)
-        with ape.reverts(court.CommitmentFollows, item=honest.reports[STEP][report]):
-            court.proveReport.call(game.id, *arguments, sender=outsider)
     assert d.phase == fx.PROOF
 
 
 @pytest.mark.parametrize("tensor", range(3))
 def test_no_state_of_an_honest_segment_is_convicted(start, court, honest, outsider, tensor):
     game = start()
-    game.walk(tensor, of_state=True)
-    _, arguments = game.state_proof(tensor)
+    d = game.walk(tensor, accused=fx.STATE)
+    _, arguments = game.output_proof(d)
     item = honest.states[STEP + 1][tensor].item
     with ape.reverts(court.CommitmentFollows, item=item):
-        court.proveState.call(game.id, *arguments, sender=outsider)
+        court.proveOutput.call(game.id, *arguments, sender=outsider)
     # Nor by an output of another place, another node, or another item.
     header, node, output_path, item, trace_path = arguments
     others = {
         "another output": (header, *game.output((tensor + 1) % 3)),
+        "a report": (header, *game.output(3)),
         "another node": (header, node + 1, output_path, item, trace_path),
         "another item": (header, node, output_path, NOTHING, trace_path),
         "another path": (header, node, output_path, item, trace_path[::-1]),
     }
     for given in others.values():
         with ape.reverts(court.DoesNotHash):
-            court.proveState.call(game.id, *given, sender=outsider)
+            court.proveOutput.call(game.id, *given, sender=outsider)
     with ape.reverts(court.WrongProgram):
         changed = (*header[:4], header[4] + 1)
-        court.proveState.call(game.id, changed, *arguments[1:], sender=outsider)
-    _, given = game.report_proof(0)
-    with ape.reverts(court.CommitmentFollows):
-        court.proveReport.call(game.id, *given, sender=outsider)
+        court.proveOutput.call(game.id, changed, *arguments[1:], sender=outsider)
 
 
-def test_no_report_of_an_honest_step_is_convicted(start, court, honest, outsider):
+@pytest.mark.parametrize("report", range(2))
+def test_no_report_of_an_honest_step_is_convicted(start, court, honest, outsider, report):
     game = start()
-    game.play(until=fx.TRACE, solver_to_move=False)
-    for report in range(2):
-        _, arguments = game.report_proof(report)
-        with ape.reverts(court.CommitmentFollows, item=honest.reports[STEP][report]):
-            court.proveReport.call(game.id, *arguments, sender=outsider)
-        header, reports, _, node, output_path, item, trace_path = arguments
-        for given in (
-            (header, reports[::-1], report, node, output_path, item, trace_path),
-            (header, reports, report, node, output_path, NOTHING, trace_path),
-        ):
-            with ape.reverts(court.DoesNotHash):
-                court.proveReport.call(game.id, *given, sender=outsider)
-        with ape.reverts():  # another output's path has another length
-            given = (header, reports, 1 - report, node, output_path, item, trace_path)
-            court.proveReport.call(game.id, *given, sender=outsider)
-        with ape.reverts(court.NoSuchPart, part=2, parts=2):
-            given = (header, reports, 2, node, output_path, item, trace_path)
-            court.proveReport.call(game.id, *given, sender=outsider)
+    d = game.walk(report, accused=fx.REPORTS)
+    _, arguments = game.output_proof(d)
+    with ape.reverts(court.CommitmentFollows, item=honest.reports[STEP][report]):
+        court.proveOutput.call(game.id, *arguments, sender=outsider)
+    header, node, output_path, _, trace_path = arguments
+    others = {
+        "the other report": (header, *game.output(4 - report)),
+        "a state": (header, *game.output(report)),
+        "another item": (header, node, output_path, NOTHING, trace_path),
+    }
+    for given in others.values():
+        with ape.reverts():  # another output's path may have another length
+            court.proveOutput.call(game.id, *given, sender=outsider)
 
 
 def test_an_element_is_tried_as_it_was_committed_and_recorded(start, court, honest, outsider):
@@ -418,11 +407,11 @@ def test_a_client_that_fails_keeps_the_dispute_open(
     cheat = honest.copy()
     cheat.reports[STEP][0] = b"\x22" * 32
     game = start(cheat)
-    game.play(until=fx.TRACE, solver_to_move=False)
+    game.play(until=fx.PROOF)
     client.setFailing(True, sender=outsider)
     with ape.reverts():
         game.challenger_move()
-    assert game.d.phase == fx.TRACE
+    assert game.d.phase == fx.PROOF
     client.setFailing(False, sender=outsider)
     game.challenger_move()
     assert verdict(game) is True

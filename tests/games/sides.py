@@ -16,7 +16,6 @@ from worker.chain.events import (
     CourtEvent,
     LeafRevealed,
     RootsRevealed,
-    TraceRevealed,
 )
 from worker.chain.types import Dispute, Phase
 from worker.dispute import ChallengerPlayer, SolverPlayer
@@ -104,13 +103,14 @@ class Wanderer(Accusing):
         return "went anywhere"
 
     def _enter_step(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
-        own, shown = self._trace(d.lo), _last(events, TraceRevealed)
-        with suppress(ContractError):
-            return self._prove_report(d, own, shown.reports, 0)
-        if self.rng.random() < 0.4:
+        chance = self.rng.random()
+        if chance < 0.3:
             self.court.accuse_state(self.id)
             return "accused a state"
-        return self._descend(d, own, events)
+        if chance < 0.6:
+            self.court.accuse_reports(self.id, self.program.header)
+            return "accused the reports"
+        return self._descend(d, self._trace(d.lo), events)
 
     def _first_difference(self, d: Dispute, node: Any, events: Sequence[CourtEvent]) -> str:
         children = _last(events, ChildrenRevealed).children

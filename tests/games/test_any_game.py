@@ -29,7 +29,7 @@ from web3.exceptions import ContractLogicError
 
 from tests.games.arena import PEOPLE, STRANGER, WANDERER, Arena, Assignment
 from tests.games.transcripts import HONEST, LIES, SHAPES
-from tests.games.world import BURNED, STAKED, WEALTH
+from tests.games.world import BURNED, STAKED, WEALTH, small_training
 from tests.revm import Deployed, RevmChain, address_of
 from tests.tester import TesterChain
 from worker.chain.errors import ContractError
@@ -210,6 +210,7 @@ class Game(RuleBasedStateMachine):
             lambda: court.descend_steps(dispute, [], 0),
             lambda: court.descend(dispute, 0, d.disputed, []),
             lambda: court.accuse_state(dispute),
+            lambda: court.accuse_reports(dispute, small_training()[0].header),
         ):
             try:
                 move()

@@ -149,7 +149,8 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
         lambda: desk.court.descend(dispute, 0, b"\0" * 32, []),
         lambda: desk.court.accuse_state(dispute),
         lambda: desk.court.prove_padding(dispute, b"", 0),
-        lambda: desk.court.prove_report(dispute, program.header, [], 0, 0, [], b"\0" * 32, []),
+        lambda: desk.court.accuse_reports(dispute, program.header),
+        lambda: desk.court.prove_output(dispute, program.header, 0, [], b"\0" * 32, []),
     ):
         with pytest.raises(ContractError, match="WrongPhase"):
             move()

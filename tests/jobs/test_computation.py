@@ -11,7 +11,15 @@ import torch
 
 from tests.jobs.helpers import computation, program, training
 from worker.chain.types import Job
-from worker.commit import climb, list_leaf, report_item, report_salt, state_root, tensor_item
+from worker.commit import (
+    climb,
+    list_leaf,
+    list_root,
+    report_item,
+    report_salt,
+    state_root,
+    tensor_item,
+)
 from worker.jobs import Computation, Entry, JobMismatch, Journal, Replay, interior, rows_of_step
 
 OWNER = b"\x0a" * 20
@@ -226,7 +234,7 @@ def test_a_journals_leaves_open_to_its_root():
     j = journal()
     for i, entry in enumerate(j.entries):
         assert entry.salt == report_salt(b"s" * 32, b"t" * 32, 6 + i)
-        item = report_item(OWNER, 6 + i, entry.salt, entry.items)
+        item = report_item(OWNER, 6 + i, entry.salt, list_root(entry.items))
         path = j.tree.path(i)
         assert climb(list_leaf(i, item), i, 3, 0, path, j.tree.depth) == j.root
     assert j.entries[0].items == (tensor_item(torch.tensor(0.5)),)

@@ -405,7 +405,7 @@ class Court(Contract):
         header: ToAbi,
         trace: bytes,
         salt: bytes,
-        reports: Sequence[bytes],
+        reports: bytes,
         path: Sequence[bytes],
     ) -> Receipt:
         return self._write("revealTrace", dispute, header, trace, salt, reports, path)
@@ -431,6 +431,9 @@ class Court(Contract):
     def accuse_state(self, dispute: int) -> Receipt:
         return self._write("accuseState", dispute)
 
+    def accuse_reports(self, dispute: int, header: ToAbi) -> Receipt:
+        return self._write("accuseReports", dispute, header)
+
     def prove_element(
         self,
         dispute: int,
@@ -454,7 +457,7 @@ class Court(Contract):
     def prove_padding(self, dispute: int, data: bytes, position: int) -> Receipt:
         return self._write("provePadding", dispute, data, position)
 
-    def prove_state(
+    def prove_output(
         self,
         dispute: int,
         header: ToAbi,
@@ -463,22 +466,7 @@ class Court(Contract):
         item: bytes,
         trace_path: Sequence[bytes],
     ) -> Receipt:
-        return self._write("proveState", dispute, header, node, output_path, item, trace_path)
-
-    def prove_report(
-        self,
-        dispute: int,
-        header: ToAbi,
-        reports: Sequence[bytes],
-        report: int,
-        node: int,
-        output_path: Sequence[bytes],
-        item: bytes,
-        trace_path: Sequence[bytes],
-    ) -> Receipt:
-        return self._write(
-            "proveReport", dispute, header, reports, report, node, output_path, item, trace_path
-        )
+        return self._write("proveOutput", dispute, header, node, output_path, item, trace_path)
 
     def call_time(self, dispute: int) -> Receipt:
         return self._write("callTime", dispute)

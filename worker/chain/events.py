@@ -221,11 +221,16 @@ class TraceRevealed(CourtEvent):
     step: int
     trace: bytes
     salt: bytes
-    reports: tuple[bytes, ...]
+    reports: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateAccused(CourtEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportsAccused(CourtEvent):
     pass
 
 

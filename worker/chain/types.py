@@ -52,12 +52,13 @@ class Phase(IntEnum):
     STEP = 2
     TRACE = 3
     STATE = 4
-    TENSOR = 5
-    ELEMENTS = 6
-    LEAF = 7
-    PROOF = 8
-    CLOSED = 9
-    DATA = 10
+    REPORTS = 5
+    TENSOR = 6
+    ELEMENTS = 7
+    LEAF = 8
+    PROOF = 9
+    CLOSED = 10
+    DATA = 11
 
     @property
     def is_running(self) -> bool:
@@ -286,7 +287,7 @@ class Dispute(Struct):
     index: int
     size: int
     dtype: int
-    of_state: bool
+    accused: Phase
     solver: str
     item: int
     node_count: int

@@ -10,17 +10,26 @@ import hmac
 from collections.abc import Sequence
 from hashlib import sha256
 
+from worker.commit.lists import list_root
 
-def report_item(owner: bytes, step: int, salt: bytes, reports: Sequence[bytes]) -> bytes:
-    """sha256(0x05 | owner 20 | step u64 | salt 32 | tensor items): a step's item in the journal."""
+
+def reports_root(items: Sequence[bytes]) -> bytes:
+    """List root of a step's reported tensors, from their items; zeros where nothing is reported."""
+    return list_root(items) if items else bytes(32)
+
+
+def report_item(owner: bytes, step: int, salt: bytes, reports: bytes) -> bytes:
+    """sha256(0x05 | owner 20 | step u64 | salt 32 | reports 32): a step's item in the journal.
+
+    reports: `reports_root` of the step.
+    """
     if len(owner) != 20:
         raise ValueError(f"an owner is a 20-byte address, not {len(owner)} bytes")
     if len(salt) != 32:
         raise ValueError(f"a salt has 32 bytes, not {len(salt)}")
-    for report in reports:
-        if len(report) != 32:
-            raise ValueError(f"a report's item has 32 bytes, not {len(report)}")
-    return sha256(b"\x05" + owner + step.to_bytes(8, "big") + salt + b"".join(reports)).digest()
+    if len(reports) != 32:
+        raise ValueError(f"a list root has 32 bytes, not {len(reports)}")
+    return sha256(b"\x05" + owner + step.to_bytes(8, "big") + salt + reports).digest()
 
 
 def report_salt(secret: bytes, task: bytes, step: int) -> bytes:

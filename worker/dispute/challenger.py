@@ -14,7 +14,7 @@ from worker.chain.events import (
     TraceRevealed,
 )
 from worker.chain.types import Claim, Dispute, Opening, Phase
-from worker.commit import LEAF_BYTES
+from worker.commit import LEAF_BYTES, list_tree, reports_root
 from worker.commit.tensors import element_bytes
 from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.court import CourtMoves
@@ -64,13 +64,15 @@ class ChallengerPlayer:
                 return self._descend(d, self._trace(d.lo), events)
             case Phase.STATE:
                 return self._descend(d, self._state(d.hi), events)
+            case Phase.REPORTS:
+                return self._first_difference(d, list_tree(self._reports(d.lo)).node, events)
             case Phase.ELEMENTS:
                 if self._shape_is_wrong(d):
                     return self._prove_shape(d)
                 return self._descend_elements(d, events)
             case Phase.PROOF:
-                if d.of_state:
-                    return self._prove_state(d)
+                if d.accused != Phase.NONE:
+                    return self._prove_output(d)
                 if self._shape_is_wrong(d):
                     return self._prove_shape(d)
                 return self._prove_leaf(d, events)
@@ -97,10 +99,9 @@ class ChallengerPlayer:
         own, shown = self._trace(d.lo), _last(events, TraceRevealed)
         if shown.trace != own.root:
             return self._descend(d, own, events)
-        _, reports = self._outputs(own)
-        for k, (theirs, ours) in enumerate(zip(shown.reports, reports, strict=True)):
-            if theirs != ours:
-                return self._prove_report(d, own, shown.reports, k)
+        if shown.reports != reports_root(self._reports(d.lo)):
+            self.court.accuse_reports(self.id, self.program.header)
+            return f"accused the reports of not being what step {d.lo} produced"
         if d.disputed != self.replay.root(d.hi):
             self.court.accuse_state(self.id)
             return f"accused S_{d.hi} of not being what step {d.lo} produced"
@@ -129,35 +130,20 @@ class ChallengerPlayer:
 
     # proofs
 
-    def _prove_state(self, d: Dispute) -> str:
-        own = self._trace(d.lo)
-        node = self.program.outputs[d.item]
-        self.court.prove_state(
-            self.id,
-            self.program.header,
-            node,
-            self.program.output_tree.path(d.item),
-            own.items[node],
-            own.tree.path(node),
-        )
-        return f"proved that tensor {d.item} of S_{d.hi} is not the output of node {node}"
-
-    def _prove_report(
-        self, d: Dispute, own: CommittedList, reports: Sequence[bytes], report: int
-    ) -> str:
-        place = self.program.state_count + report
+    def _prove_output(self, d: Dispute) -> str:
+        own, of_state = self._trace(d.lo), d.accused == Phase.STATE
+        place = d.item if of_state else self.program.state_count + d.item
         node = self.program.outputs[place]
-        self.court.prove_report(
+        self.court.prove_output(
             self.id,
             self.program.header,
-            reports,
-            report,
             node,
             self.program.output_tree.path(place),
             own.items[node],
             own.tree.path(node),
         )
-        return f"proved that report {report} of step {d.lo} is not the output of node {node}"
+        what = f"tensor {d.item} of S_{d.hi}" if of_state else f"report {d.item} of step {d.lo}"
+        return f"proved that {what} is not the output of node {node}"
 
     def _shape_is_wrong(self, d: Dispute) -> bool:
         own = self._trace(d.lo)[d.item]
@@ -222,9 +208,10 @@ class ChallengerPlayer:
     def _claim(self, events: Sequence[CourtEvent]) -> Claim:
         return _last(events, Opened).claim
 
-    def _outputs(self, trace: CommittedList) -> tuple[list[bytes], list[bytes]]:
-        items = [trace.items[n] for n in self.program.outputs]
-        return items[: self.program.state_count], items[self.program.state_count :]
+    def _reports(self, step: int) -> list[bytes]:
+        """Items of the step's reported tensors."""
+        trace = self._trace(step)
+        return [trace.items[n] for n in self.program.outputs[self.program.state_count :]]
 
     def _trace(self, step: int) -> CommittedList:
         if step not in self._traces:

@@ -19,7 +19,7 @@ class CourtMoves(Protocol):
         header: Header,
         trace: bytes,
         salt: bytes,
-        reports: Sequence[bytes],
+        reports: bytes,
         path: Sequence[bytes],
     ) -> Any: ...
     def reveal_children(self, dispute: int, children: Sequence[bytes]) -> Any: ...
@@ -30,6 +30,7 @@ class CourtMoves(Protocol):
     def descend_steps(self, dispute: int, roots: Sequence[bytes], part: int) -> Any: ...
     def descend(self, dispute: int, child: int, root: bytes, path: Sequence[bytes]) -> Any: ...
     def accuse_state(self, dispute: int) -> Any: ...
+    def accuse_reports(self, dispute: int, header: Header) -> Any: ...
 
     def prove_element(
         self,
@@ -46,21 +47,10 @@ class CourtMoves(Protocol):
         self, dispute: int, header: Header, node: Node, node_path: Sequence[bytes]
     ) -> Any: ...
     def prove_padding(self, dispute: int, data: bytes, position: int) -> Any: ...
-    def prove_state(
+    def prove_output(
         self,
         dispute: int,
         header: Header,
-        node: int,
-        output_path: Sequence[bytes],
-        item: bytes,
-        trace_path: Sequence[bytes],
-    ) -> Any: ...
-    def prove_report(
-        self,
-        dispute: int,
-        header: Header,
-        reports: Sequence[bytes],
-        report: int,
         node: int,
         output_path: Sequence[bytes],
         item: bytes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.chain.types import Dispute, Phase
-from worker.commit import Tree
+from worker.commit import Tree, list_tree
 from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.court import CourtMoves
 from worker.dispute.openings import opened
@@ -41,12 +41,15 @@ class SolverPlayer:
                     self.program.header,
                     self._trace(d.lo).root,
                     entry.salt,
-                    entry.items,
+                    entry.reports,
                     self.journal.tree.path(place),
                 )
                 return f"revealed the trace of step {d.lo}"
             case Phase.TRACE | Phase.STATE:
                 self._reveal_children(self._list(d).tree, d)
+            case Phase.REPORTS:
+                entry = self.journal.entries[d.lo - self.journal.first_step]
+                self._reveal_children(list_tree(entry.items), d)
             case Phase.TENSOR:
                 tensor = self._list(d)[d.item]
                 self.court.reveal_tensor(self.id, tensor.dtype, tensor.count, tensor.elements)
@@ -78,7 +81,7 @@ class SolverPlayer:
         self.court.reveal_children(self.id, tree.children(d.level, d.index, levels))
 
     def _list(self, d: Dispute) -> CommittedList:
-        return self._state(d.hi) if d.of_state else self._trace(d.lo)
+        return self._state(d.hi) if d.phase == Phase.STATE else self._trace(d.lo)
 
     def _trace(self, step: int) -> CommittedList:
         if step not in self._traces:

@@ -9,7 +9,15 @@ from functools import cached_property
 
 from torch import Tensor
 
-from worker.commit import Tree, list_root, list_tree, report_item, report_salt, tensor_item
+from worker.commit import (
+    Tree,
+    list_root,
+    list_tree,
+    report_item,
+    report_salt,
+    reports_root,
+    tensor_item,
+)
 from worker.untrusted import parse_json
 
 # A longer report is no number to look at, and JSON no place for it.
@@ -23,6 +31,11 @@ class Entry:
     salt: bytes
     items: tuple[bytes, ...]
     values: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def reports(self) -> bytes:
+        """List root of the items, zeros where there are none: what the journal's leaf holds."""
+        return reports_root(self.items)
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class Journal:
         """Of the steps' report items. ValueError where an owner or a salt has the wrong length."""
         return list_tree(
             [
-                report_item(self.owner, self.first_step + i, e.salt, e.items)
+                report_item(self.owner, self.first_step + i, e.salt, e.reports)
                 for i, e in enumerate(self.entries)
             ]
         )

@@ -29,6 +29,7 @@ MAX_STRIDE = 1 << 40
 MAX_ROW = 1 << 12  # elements that one proof reads of an operand
 MAX_SCATTER = 1 << 11  # of a scatter, whose indices are read as well
 MAX_NODES = 1 << 20
+MAX_OUTPUTS = 1 << 16  # next states and reports: each is hashed in every step
 MAX_ROWS = 1 << 32
 DOT_BITS = 14  # of a product's operands where nothing else is asked for
 MOST_DOT_BITS = 20  # then a row's sum is below 2^50: f64 holds it, and every partial sum
@@ -63,6 +64,8 @@ def check_program(nodes: Sequence[Node], outputs: Sequence[int], state_count: in
             _check_integers(nodes, node)
         except MalformedProgram as error:
             raise MalformedProgram(f"node {index} ({node!r}): {error}") from None
+    rule = f"{len(outputs)} outputs; a program has at most {MAX_OUTPUTS}"
+    _require(len(outputs) <= MAX_OUTPUTS, rule)
     _require(0 < state_count <= len(outputs), f"{state_count} states of {len(outputs)} outputs")
     for position, output in enumerate(outputs):
         _require(0 <= output < len(nodes), f"output {position} is node {output}, which is none")
