@@ -171,7 +171,7 @@ def test_every_changed_byte_of_a_tensor_is_found(artifacts):
         lambda d: d[:7],
         lambda d: d[: len(d) // 2],
         lambda d: b"\xff" * 8 + d[8:],
-        lambda d: d.replace(b"names", b"namez"),
+        lambda d: d.replace(b'"0"', b'"a"'),
         lambda d: d.replace(b"F32", b"I32"),
         lambda d: d[:8] + b"not json" + d[16:],
     ],
