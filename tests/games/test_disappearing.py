@@ -19,7 +19,7 @@ from tests.games.players import (
     verdicts,
     with_data,
 )
-from tests.games.world import FEE, PRICE, STAKED, World, small_training, training_on_floats
+from tests.games.world import FEE, PRICE, World, small_training, training_on_floats
 from worker.chain.errors import ContractError
 from worker.chain.types import Job, Phase, Status
 from worker.commit import LEAF_BYTES
