@@ -16,6 +16,7 @@ from worker.program.lower import Unsupported
 from worker.program.optimizers import Rates
 from worker.program.program import Program
 from worker.program.records import Header, Input, Node
+from worker.program.steps import capture_step, step_state
 from worker.program.wellformed import MalformedProgram
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "Unsupported",
     "capture_generation",
     "capture_inference",
+    "capture_step",
     "capture_training",
     "inference_state",
+    "step_state",
     "training_state",
 ]

@@ -68,7 +68,7 @@ def plain_kernels() -> Iterator[None]:
 
 
 # whose frames call the user's code
-_CAPTURE = str(Path(__file__).with_name("capture.py"))
+_CAPTURE = {str(Path(__file__).with_name(name)) for name in ("capture.py", "steps.py")}
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def _users_lines() -> Iterator[None]:
     """Within, fx keeps of a stack trace what the user wrote: it would keep `forward` alone."""
 
     def kept(self: TracerBase, frames: traceback.StackSummary) -> traceback.StackSummary:
-        ours = [k for k, frame in enumerate(frames) if frame.filename == _CAPTURE]
+        ours = [k for k, frame in enumerate(frames) if frame.filename in _CAPTURE]
         called = frames[ours[-1] + 1 :] if ours else []
         users = [f for f in called if is_users(f.filename)]
         if not users and (layer := layers.running()):
