@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import daemon, logs
-from worker.chain import ChainError, Clients, Receipt
+from worker.chain import ChainError, Clients, Receipt, probe
 from worker.chain.amounts import parse, shown
 from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
 from worker.places import Busy, check_folders, check_store
@@ -161,7 +161,8 @@ def check(path: Path, as_json: bool) -> None:
     account = load_account(config.key)
     clients = daemon.open_clients(config, account)
     check_store(daemon.open_store(config))
-    found = survey(config, clients) | sample_price(config, clients)
+    answers = {"node": str(probe(clients))}
+    found = survey(config, clients) | answers | sample_price(config, clients)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

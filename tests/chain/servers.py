@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import requests
+
 
 @dataclass
 class Server:
@@ -100,3 +102,17 @@ def reset(body: Any, handler: BaseHTTPRequestHandler) -> bytes:
 def truncated(body: Any, handler: BaseHTTPRequestHandler) -> bytes:
     """Half of an answer."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b'{"jsonrpc": "2.0", "id": 0, "res'
+
+
+def forwarding(url: str, instead: Behaviour = lambda body, handler: None) -> Behaviour:
+    """A node's own answers, but for those that `instead` gives."""
+    session = requests.Session()
+
+    def behave(body: Any, handler: BaseHTTPRequestHandler) -> Any:
+        found = instead(body, handler)
+        if found is not None:
+            return found
+        answer = session.post(url, json=body, timeout=30)
+        return (answer.status_code, {}, answer.content)
+
+    return behave

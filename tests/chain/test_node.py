@@ -97,6 +97,14 @@ def test_a_sending_is_left_to_the_sender():
         assert len(server.asked) == 1
 
 
+def test_a_sending_that_is_refused_for_the_crowd_is_no_refusal_of_it():
+    """Protects the sender from forgetting a transaction that another node may have taken."""
+    with servers.serving(PASSING["rate limited"]) as server:
+        with pytest.raises(NodeError, match="rate limit"):
+            Node(server.url()).make_request("eth_sendRawTransaction", ["0x00"])
+        assert len(server.asked) == 1
+
+
 def test_a_revert_is_an_answer():
     """A contract may say `rate limit` in a revert; that is no reason to ask again."""
     body = {"code": 3, "message": "execution reverted: rate limit", "data": "0x08c379a0"}

@@ -23,6 +23,7 @@ from worker.chain.errors import (
 from worker.chain.events import Event, Place
 from worker.chain.node import Node, open_rpc
 from worker.chain.outbox import Sent
+from worker.chain.probe import Probe, probe
 from worker.chain.scan import Follower, read_events
 from worker.chain.sender import Sender
 from worker.chain.types import (
@@ -67,6 +68,7 @@ __all__ = [
     "Parameters",
     "Phase",
     "Place",
+    "Probe",
     "Receipt",
     "Refused",
     "Segment",
@@ -86,5 +88,6 @@ __all__ = [
     "WrongDeployment",
     "connect",
     "open_rpc",
+    "probe",
     "read_events",
 ]

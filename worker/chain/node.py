@@ -79,6 +79,11 @@ class Node(JSONBaseProvider):
     def __repr__(self) -> str:
         return f"Node({self.shown})"
 
+    @property
+    def most_at_once(self) -> int:
+        """Calls in one exchange, as far as is known; below 2 where the node refuses batches."""
+        return self._batch
+
     def is_connected(self, show_traceback: bool = False) -> bool:
         """Whether a node answers. Asks for the chain, which every node knows."""
         try:
@@ -282,11 +287,13 @@ def _judged(answer: Any, method: str) -> Trouble | None:
     if error is None or error["code"] in (3, -32601) or error.get("data"):
         return None  # a revert, which has data, or a method that is not there
     said = error["message"].lower()
-    if said.startswith("execution reverted") or method in SENDS:
+    if said.startswith("execution reverted"):
         return None
     crowded = error["code"] == 429 or any(phrase in said for phrase in CROWDED)
-    # A range of logs that takes too long is to be asked for in parts, not again.
-    if crowded or (method != "eth_getLogs" and any(phrase in said for phrase in LAGGING)):
+    # A range of logs that takes too long is to be asked for in parts, not again; and only of a
+    # refusal for the crowd is it clear that it says nothing about what was sent.
+    lagging = method not in ("eth_getLogs", *SENDS) and any(phrase in said for phrase in LAGGING)
+    if crowded or lagging:
         return Trouble(f"answers {scrub(error['message'])[:120]!r}")
     return None
 
