@@ -29,6 +29,7 @@ from worker.jobs import (
     InferenceJob,
     JobDefinition,
     JobMismatch,
+    StepJob,
     TrainingJob,
     changed,
     in_order,
@@ -39,7 +40,7 @@ from worker.roles import load_journal, load_program, load_reports
 from worker.store import Store, StoreError
 
 # how a training's state calls what is not the module's own
-NOT_THE_MODELS = ("optimizer.", "schedule.")
+NOT_THE_MODELS = ("optimizer.", "schedule.", "loss.")
 BETWEEN = "\n" + "-" * 40 + "\n"
 
 
@@ -86,7 +87,7 @@ def model_of(
     That is known exactly where the job is: names of tied weights, and buffers that a module does
     not save. Without it, all but what optimizer and schedule have added.
     """
-    if isinstance(definition, TrainingJob):
+    if isinstance(definition, TrainingJob | StepJob):
         return dict(definition.load(list(result.values()), program).state_dict())
     return {name: t for name, t in result.items() if not name.startswith(NOT_THE_MODELS)}
 
@@ -113,7 +114,7 @@ def evaluate(
     definition: JobDefinition | None, result: dict[str, Tensor], program: Program
 ) -> dict[str, float]:
     """What the result is worth, as its owner measures it."""
-    if isinstance(definition, TrainingJob) and definition.evaluate:
+    if isinstance(definition, TrainingJob | StepJob) and definition.evaluate:
         return definition.evaluate(definition.load(list(result.values()), program))
     if isinstance(definition, InferenceJob) and definition.evaluate:
         return definition.evaluate(result)

@@ -149,7 +149,7 @@ TABLES = [
     (toml(jbo=JOB), r"\[jbo\] is no section; there are \[job\], \[arguments\], \[market\]"),
     ("job = 3", "job = 3: must be a table; write"),
     ('arguments = "x"\n' + toml(job=JOB), "arguments = 'x': must be a table; write"),
-    (toml(job={**JOB, "kind": "trainng"}), "job.kind = 'trainng': must be one of training, infer"),
+    (toml(job={**JOB, "kind": "trainng"}), "job.kind = 'trainng': must be one of training, step, "),
     (toml(job={**JOB, "kind": 1}), "job.kind = 1: must be one of training"),
     (toml(job={**JOB, "step": 1}), r"job.step is no field; \[job\] has kind, entry, steps, batch"),
     (toml(job={"entry": "a.py:b"}), "job.batch_rows is missing; see worker/examples/digits.toml"),

@@ -19,6 +19,7 @@ from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
 from worker.jobs.speed import Speed, measured
+from worker.jobs.steps import StepJob, StepRecipe
 
 __all__ = [
     "Computation",
@@ -39,6 +40,8 @@ __all__ = [
     "Replay",
     "SegmentResult",
     "Speed",
+    "StepJob",
+    "StepRecipe",
     "TrainingJob",
     "TrainingRecipe",
     "changed",

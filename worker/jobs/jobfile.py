@@ -29,6 +29,7 @@ from worker.jobs.entry import EntryError, EntryPoint
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe
 from worker.jobs.rules import FieldError, JobDefinition
+from worker.jobs.steps import StepJob, StepRecipe
 from worker.jobs.telling import told
 from worker.tables import TableError, check_sections, from_table, read_tables
 
@@ -79,6 +80,7 @@ class JobKind:
 
 KINDS: dict[str, JobKind] = {
     "training": JobKind("training", TrainingRecipe, TrainingJob),
+    "step": JobKind("step", StepRecipe, StepJob),
     "inference": JobKind("inference", InferenceRecipe, InferenceJob),
     "generation": JobKind("generation", GenerationRecipe, GenerationJob),
 }
