@@ -137,14 +137,16 @@ class RevmChain:
         }
 
     def _block(self, which: Any = "latest") -> dict[str, Any]:
-        number = which if isinstance(which, int) else self.number
-        if not 0 <= number <= self.number:
-            raise BlockNotFound(f"no block {number}")
-        names = {"hash": self.hashes[number], "parentHash": self.hashes[max(0, number - 1)]}
-        return {"number": number, "timestamp": self.time, **names}
+        with self._lock:  # a block is seen with its logs, or not at all
+            number = which if isinstance(which, int) else self.number
+            if not 0 <= number <= self.number:
+                raise BlockNotFound(f"no block {number}")
+            names = {"hash": self.hashes[number], "parentHash": self.hashes[max(0, number - 1)]}
+            return {"number": number, "timestamp": self.time, **names}
 
     def _get_logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        return matching(self.logs, query)
+        with self._lock:
+            return matching(self.logs, query)
 
 
 def matching(logs: Sequence[dict[str, Any]], query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -171,7 +173,8 @@ class _Eth:
 
     @property
     def block_number(self) -> int:
-        return self._chain.number
+        with self._chain._lock:
+            return self._chain.number
 
 
 class RevmSender:

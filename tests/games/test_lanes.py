@@ -21,7 +21,7 @@ from worker.program import Program
 from worker.roles import Keeper, Solver, Verifier
 from worker.roles.turns import Rank, Turns
 
-PATIENCE = 120.0  # seconds after which a test gives up; none takes a hundredth as a rule
+PATIENCE = 400.0  # seconds after which a test gives up; none takes a hundredth as a rule
 
 
 @pytest.fixture(autouse=True)
