@@ -80,6 +80,7 @@ def variants():
         found["sse2"] = ("-march=x86-64",)
         if "__AVX2__" in known:
             found["avx2"] = ("-march=haswell",)
+            found["avx2, sums"] = ("-march=haswell", "-DASSAY_SUMS=1")  # as AMD's older ones
         if "__AVX512BW__" in known:
             found["avx512"] = ("-march=skylake-avx512",)
         if "__AVX512VNNI__" in known:

@@ -65,12 +65,13 @@ ASSAY_INLINE assay_i32s assay_pairs(assay_i32s total, assay_i32s a, assay_i32s b
 }
 
 /* Whether products are fewer and sums more: see packed.h. AMD's processors since Zen 4 add vectors at
-   twice the rate at which they multiply (compilers that do not know them say Zen 3 with VNNI); those
-   with one rate for both lose by it. Tests ask for it anywhere. */
+   twice the rate at which they multiply (compilers that do not know them say Zen 3 with VNNI), Zen 1
+   and 2 at three times; those with one rate for both lose by it. Tests ask for it anywhere. */
 #ifndef ASSAY_SUMS
 #if defined(ASSAY_PORTABLE) || \
     (ASSAY_VECTOR == 64 && defined(__AVX512VNNI__) && \
-     (defined(__znver3__) || defined(__znver4__) || defined(__znver5__)))
+     (defined(__znver3__) || defined(__znver4__) || defined(__znver5__))) || \
+    (ASSAY_VECTOR == 32 && (defined(__znver1__) || defined(__znver2__)))
 #define ASSAY_SUMS 1
 #else
 #define ASSAY_SUMS 0

@@ -359,10 +359,10 @@ static void panel_by_tile(tile t, int64_t rows, int64_t lanes, int bits, float *
     }
 }
 
-/* At most BLOCK_PANELS panels by as many. */
+/* At most BLOCK_PANELS panels by as many. next: the row panel that is multiplied after them. */
 static void block_by_block(const char *row_panels, int64_t rows, const char *lane_panels,
                            int64_t lanes, int64_t k, int bits, float *c, int64_t c_row,
-                           int64_t c_lane) {
+                           int64_t c_lane, const char *next) {
     char totals[BLOCK_PANELS * BLOCK_PANELS * 16 * 16 * 8] __attribute__((aligned(64)));
     const int64_t width = 16 * MOST_PANELS;
     tile t = {.panel_bytes = assay_panel_bytes(k, bits), .lines = assay_lines(k),
@@ -373,10 +373,12 @@ static void block_by_block(const char *row_panels, int64_t rows, const char *lan
         t.totals = totals;
         for (int64_t i = 0; i < rows; i += 16) {
             t.rows = row_panels + i / 16 * t.panel_bytes;
-            t.ahead = t.rows + t.panel_bytes; /* whatever follows the last may be asked for too */
+            t.ahead = t.rows + t.panel_bytes;
             t.ahead_from = t.from;
-            if (i + 16 >= rows) t.ahead_from = t.to < t.lines ? t.to : 0;
-            if (i + 16 >= rows && t.to < t.lines) t.ahead = row_panels;
+            if (i + 16 >= rows) {
+                t.ahead_from = t.to < t.lines ? t.to : 0;
+                t.ahead = t.to < t.lines ? row_panels : next;
+            }
             for (int64_t j = 0; j < lanes; j += width, t.totals += 16 * TOTAL_BYTES) {
                 t.lanes = lane_panels + j / 16 * t.panel_bytes;
                 t.share = j / width * (16 / MOST_ROWS);
@@ -398,8 +400,15 @@ void assay_multiply_panels(const char *row_panels, int64_t rows, const char *lan
     for (int64_t n = 0; n < down * across; n++) {
         const int64_t i = (down >= across ? n / across : n % down) * most;
         const int64_t j = (down >= across ? n % across : n / down) * most;
-        block_by_block(row_panels + i / 16 * panel_bytes, smaller(rows - i, most),
-                       lane_panels + j / 16 * panel_bytes, smaller(lanes - j, most), k, bits,
-                       c + i * c_row + j * c_lane, c_row, c_lane);
+        const char *const here = row_panels + i / 16 * panel_bytes;
+        const int same = down >= across && n % across + 1 < across;
+        /* Never beyond the last, as where there is no memory the processor looks for it each time:
+           products took twice as long. */
+        const char *const next = same            ? here
+                                 : i + most < rows ? here + most / 16 * panel_bytes
+                                                   : row_panels;
+        block_by_block(here, smaller(rows - i, most), lane_panels + j / 16 * panel_bytes,
+                       smaller(lanes - j, most), k, bits, c + i * c_row + j * c_lane, c_row, c_lane,
+                       next);
     }
 }

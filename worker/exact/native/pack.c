@@ -112,15 +112,16 @@ static void sums_end(sums *s, assay_head *head) {
 /* Where a panel's parts are written next: the lines of hi, or of all; of hi + lo; of lo. And their
    own products' sums. */
 typedef struct target {
-    char *high, *sum, *low, *own_high, *own_sum;
+    char *high, *sum, *low, *own_high, *own_sum, *own_low;
 } target;
 
 static target target_of(char *panel, int64_t k, int bits) {
     char *lines = panel + sizeof(assay_head), *own = panel + assay_own_start(k, bits);
     target at = {lines, lines + assay_line_bytes(k), lines + 2 * assay_line_bytes(k), own,
-                 own + assay_own_bytes(k)};
+                 own + assay_own_bytes(k), own + 2 * assay_own_bytes(k)};
     if (ASSAY_SUMS) memset(at.own_high, 0, 64);
     if (ASSAY_SUMS && assay_wide(bits)) memset(at.own_sum, 0, 64);
+    if (ASSAY_SUMS && assay_wide(bits) && !ASSAY_QUADS) memset(at.own_low, 0, 64);
     return at;
 }
 
@@ -144,11 +145,11 @@ ASSAY_INLINE void add_own(char **own, const char *line, int lines) {
 }
 
 /* What is known of up to 16 lines that were just written. */
-ASSAY_INLINE void note_lines(target *at, const char *high, const char *sum, int lines, sums *s,
-                             const int wide) {
-    add_own(&at->own_high, high, lines);
-    if (wide) add_own(&at->own_sum, sum, lines);
-    sums_add(s, high, lines);
+ASSAY_INLINE void note_lines(target *at, const target *from, int lines, sums *s, const int wide) {
+    add_own(&at->own_high, from->high, lines);
+    if (wide) add_own(&at->own_sum, from->sum, lines);
+    if (wide && !ASSAY_QUADS) add_own(&at->own_low, from->low, lines);
+    sums_add(s, from->high, lines);
 }
 
 /* --- one element, for processors without code of their own ------------------------------------ */
@@ -310,7 +311,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
     for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
         if (rows == 16 && k - i >= 32) {
             pack_block(x + i, stride, factor, most, use, NULL, &at, 16, wide);
-            note_lines(&at, at.high, at.sum, 16, s, wide);
+            note_lines(&at, &at, 16, s, wide);
             continue;
         }
         uint32_t columns = k - i >= 32 ? 0xffffffff : (1u << (k - i)) - 1;
@@ -321,7 +322,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
         }
         int lines = k - i >= 32 ? 16 : (int)assay_lines(k - i);
         pack_block(x + i, stride, factor, most, use, some, &at, lines, wide);
-        note_lines(&at, at.high, at.sum, lines, s, wide);
+        note_lines(&at, &at, lines, s, wide);
     }
 }
 #else
@@ -376,7 +377,7 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
                 else if (p % 2 == 0)
                     memcpy(at.low + p * 32 + r * 4, &low_bytes[r][2 * p], 4);
             }
-        note_lines(&at, at.high, at.sum, lines, s, wide);
+        note_lines(&at, &at, lines, s, wide);
     }
 }
 #endif
@@ -554,7 +555,7 @@ ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int r
             }
         }
         for (int g = 0; g < panels; g++)
-            note_lines(&at[g], first[g].high, first[g].sum, (int)assay_lines(columns), &s[g], wide);
+            note_lines(&at[g], &first[g], (int)assay_lines(columns), &s[g], wide);
     }
     for (int g = 0; g < panels; g++) sums_end(&s[g], (assay_head *)(panel + g * panel_bytes));
 }

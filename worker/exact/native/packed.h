@@ -16,7 +16,8 @@
    lines, (a + b')(a' + b) = ab + a'b' + aa' + bb' is one product for two. What a row's own products
    aa' add up to is found when it is packed, modulo 2^32: after the other lines a panel has, of hi or
    of all, a line of zeros and one for every sixteen lines, each the sums of all lines until there;
-   and the same again of hi + lo. Bytes have no room for such sums. */
+   and the same again of hi + lo, and of lo where it has lines of pairs. Bytes have no room for such
+   sums. */
 #ifndef ASSAY_PACKED_H
 #define ASSAY_PACKED_H
 
@@ -66,13 +67,13 @@ ASSAY_INLINE int64_t assay_low_bytes(int64_t k) { return assay_line_bytes(k) / (
 ASSAY_INLINE int64_t assay_own_bytes(int64_t k) { /* own products' sums, of one part */
     return ASSAY_SUMS ? ((assay_lines(k) + 15) / 16 + 1) * 64 : 0;
 }
-/* Where a panel's own products' sums begin: those of hi or of all, then those of hi + lo. */
+/* Where a panel's own products' sums begin: those of hi or of all, then of hi + lo, then of lo. */
 ASSAY_INLINE int64_t assay_own_start(int64_t k, int bits) {
     const int64_t wide = assay_wide(bits) ? assay_line_bytes(k) + assay_low_bytes(k) : 0;
     return (int64_t)sizeof(assay_head) + assay_line_bytes(k) + wide;
 }
 ASSAY_INLINE int64_t assay_panel_bytes(int64_t k, int bits) {
-    return assay_own_start(k, bits) + (assay_wide(bits) ? 2 : 1) * assay_own_bytes(k);
+    return assay_own_start(k, bits) + (assay_wide(bits) ? ASSAY_QUADS ? 2 : 3 : 1) * assay_own_bytes(k);
 }
 
 ASSAY_INLINE float assay_power(int n) { /* 2^n for n in [-149, 127] */
