@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ def check_definition(definition: JobDefinition, job: Job) -> None:
             f"the task's data set is {job.data.hex()}, which is not that of the job that was "
             "named: name the one that was posted"
         )
+
+
+def named_by_its_owner(program: Program, definition: JobDefinition) -> Program:
+    """The program with the names that the job's own capture gives its states.
+
+    No hash covers the names in a store: they are those of whoever wrote there last, who could have
+    changed two weights of a shape for each other. Raises JobMismatch for another job's states.
+    """
+    own = definition.capture()
+    kept, theirs = (
+        [(p.nodes[n].dtype, p.nodes[n].count) for n in p.outputs[: p.state_count]]
+        for p in (own, program)
+    )
+    if kept != theirs:
+        raise JobMismatch(
+            "the job that was named has other states than the task's program: name the one that "
+            "was posted"
+        )
+    return replace(program, state_names=own.state_names)
 
 
 def model_of(
@@ -159,7 +179,8 @@ def cli(
     state.
 
     The chain holds what the result hashes to, which is its address in the store: what does not
-    hash to it is refused, whoever it came from.
+    hash to it is refused, whoever it came from. Tensors' names are in no hash: name the job, and
+    they are its own; without it they are what somebody has written into the store.
 
     \b
       ape run fetch 0 model.safetensors --entry worker.examples.digits:digits
@@ -186,6 +207,8 @@ def cli(
         if definition is not None:
             check_definition(definition, job)
         program = load_program(store, job.program)
+        if definition is not None and changed(program):
+            program = named_by_its_owner(program, definition)
         result = result_of(clients.market, store, task, program, definition)
     except (StoreError, JobMismatch) as error:
         raise click.ClickException(str(error)) from error

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from scripts.fetch import named_by_its_owner
 from tests.jobs.helpers import computation, program, training
 from worker.chain.types import Job
 from worker.commit import (
@@ -21,6 +22,8 @@ from worker.commit import (
     tensor_item,
 )
 from worker.jobs import Computation, Entry, JobMismatch, Journal, Replay, interior, rows_of_step
+from worker.program import Kind, Node, Program, Source
+from worker.program.codes import F32
 
 OWNER = b"\x0a" * 20
 
@@ -173,6 +176,37 @@ def test_a_job_that_names_one_thing_and_holds_another_is_refused(change, message
     job, data = change(c)
     with pytest.raises(JobMismatch, match=message):
         Computation(job, c.program, data)
+
+
+def test_who_names_the_job_has_its_own_names():
+    """Protects requesters: no hash covers names, so a store could call one weight another."""
+    job = training()
+    own = job.capture()
+    spoilt = replace(own, state_names=own.state_names[::-1])
+    assert spoilt.root == own.root
+    assert named_by_its_owner(spoilt, job).state_names == own.state_names
+    nodes = (Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (0,)),)
+    with pytest.raises(JobMismatch, match="name the one that was posted"):
+        named_by_its_owner(Program(nodes, (0,), ("x",)), job)
+
+
+def test_a_batch_of_more_rows_than_there_are_is_refused():
+    """Protects workers from work that nobody has priced: each time through the data set has an
+    order of its own, and one row a million times would be a million orders in a step."""
+    read = Node(Kind.SOURCE, Source.BATCH, F32, (1 << 20, 1), (), (0, 1 << 20, 1))
+    nodes = (Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (0,)), read)
+    one = Program(nodes, (0, 1), ("x",))
+    job = Job(one.root, bytes(32), bytes(32), 1, 1, 7, 1, 1)
+    with pytest.raises(JobMismatch, match="reads 1048576 rows a step; the data set has 1"):
+        Computation(job, one, [torch.zeros(1, 1)])
+
+
+def test_more_data_tensors_than_a_proof_is_made_for_are_refused():
+    """Protects workers: what a list may hold is bounded, as docs/protocol.md says."""
+    c = computation()
+    job = replace(c.job, data_tensors=1025)
+    with pytest.raises(JobMismatch, match="1025 data tensors; a data set has at most 1024"):
+        Computation(job, c.program, [c.data[0]] * 1025)
 
 
 # --- a job as its owner writes it ---

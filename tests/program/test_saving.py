@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.program.helpers import same
@@ -12,12 +15,18 @@ from tests.program.models import TRAININGS, seeded, tiny
 from tests.program.test_families import FAMILIES
 from tests.program.test_inference import MODELS
 from worker.program import (
+    Kind,
+    Node,
     Program,
+    Source,
     capture_inference,
     capture_training,
     inference_state,
     training_state,
 )
+from worker.program.codes import F32
+from worker.roles import put_job
+from worker.store import Store
 
 
 def outcome(program: Program, state: list[Tensor], batch: list[Tensor]) -> list[Tensor]:
@@ -60,6 +69,33 @@ def test_a_familys_inference_survives_the_disk(name, tmp_path):
 def test_random_numbers_and_masks_survive_the_disk(training, tmp_path):
     """Protects dropout: random numbers belong to a node's number, which is saved too."""
     survives(*training(), tmp_path)
+
+
+HOSTILE = [
+    "x", "x", "", "__metadata__", "a\x00b", "../../etc/passwd", "#0", "n" * 10_000_000,
+    "\x1b[2J", 7, None, ["y"], "\N{RIGHT-TO-LEFT OVERRIDE}z",
+]  # fmt: skip
+
+
+def test_a_strangers_names_are_harmless(tmp_path):
+    """Protects workers and requesters: names are in no hash, so whoever writes into a store chooses
+    them. Whatever they are, it is the same program, whose states have names that a file takes."""
+    count = len(HOSTILE)
+    nodes = tuple(Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (i,)) for i in range(count))
+    right = Program(nodes, tuple(range(count)), tuple(f"x{i}" for i in range(count)))
+    document = json.loads(right.to_bytes())
+    document |= {"state_names": HOSTILE, "origins": ["\x07" * 5000, {"a": 1}]}
+    found = Program.from_bytes(json.dumps(document).encode(), right.root)
+    assert found.state_names[0] == "x" and found.state_names[5] == "../../etc/passwd"
+    assert found.state_names[1:5] == tuple(f"#{i}" for i in range(1, 5))
+    assert found.state_names[6:] == tuple(f"#{i}" for i in range(6, count))
+    assert all(len(o) <= 1000 and o.isprintable() for o in found.origins)
+    document["state_names"][0] = "\ud800"
+    with pytest.raises(ValueError):  # no text at all
+        Program.from_bytes(json.dumps(document).encode(), right.root)
+    store = Store(f"file://{tmp_path}")
+    put_job(store, found, [torch.zeros(1)], [torch.ones(4)] * count)
+    save_file({n: torch.ones(4) for n in found.state_names}, tmp_path / "named")
 
 
 def test_another_program_is_not_loaded_in_its_place(tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worker.chain.types import Job
 from worker.commit import state_root
-from worker.jobs.sampling import MAX_ROWS, rows_of_step
+from worker.jobs.sampling import MAX_DATA_TENSORS, MAX_ROWS, rows_of_step
 from worker.program import Kind, Program, Source, Tamper
 from worker.program.codes import DTYPES
 
@@ -168,6 +168,9 @@ def untouched(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
 def _check(job: Job, program: Program, data: list[Tensor]) -> None:
     if program.root != job.program:
         raise JobMismatch(f"program {program.root.hex()}; the job names {job.program.hex()}")
+    if job.data_tensors > MAX_DATA_TENSORS:
+        rule = f"a data set has at most {MAX_DATA_TENSORS}"
+        raise JobMismatch(f"{job.data_tensors} data tensors; {rule}")
     if len(data) != job.data_tensors:
         raise JobMismatch(f"{len(data)} data tensors; the job names {job.data_tensors}")
     if not 0 < job.rows <= MAX_ROWS:
@@ -179,7 +182,13 @@ def _check(job: Job, program: Program, data: list[Tensor]) -> None:
             )
     for node in program.nodes:
         if node.kind == Kind.SOURCE and node.fn == Source.BATCH:
-            index, _, width = node.attributes
+            index, batch_rows, width = node.attributes
+            if batch_rows > job.rows:
+                # Each round through the data set has an order of its own: with one row a batch of
+                # 2^20 would hash 2^20 times, which no work unit counts.
+                raise JobMismatch(
+                    f"the program reads {batch_rows} rows a step; the data set has {job.rows}"
+                )
             if index >= len(data) or data[index].numel() != job.rows * width:
                 raise JobMismatch(
                     f"the program reads rows of {width} elements from data tensor {index}; the "

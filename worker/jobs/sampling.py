@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 ROUNDS = 6
 MAX_ROWS = 1 << 32
+MAX_DATA_TENSORS = 1 << 10
 
 Words = NDArray[np.uint64]
 
