@@ -49,7 +49,7 @@ class ChainConfig:
     # ASSAY_RPC in the environment comes first: a provider's URL is often a secret, and not shown
     rpc: str = field(repr=False)
     deployment: Path  # the registry file that `ape run deploy` writes
-    confirmations: int = 0  # blocks above one that is acted on
+    confirmations: int = 0  # blocks above a task's last change before it is acted on
     poll_seconds: float = 5.0  # between two looks at the chain
     timeout_seconds: float = 180.0  # for a transaction to be mined
 
@@ -351,7 +351,7 @@ EXAMPLE = """\
 [chain]
 rpc = "http://127.0.0.1:8545"            # ASSAY_RPC in the environment comes first
 deployment = "deployments/local.json"    # written by: ape run deploy
-confirmations = 0                        # blocks above one that is acted on; more on a public chain
+confirmations = 0                        # blocks above a change that is acted on, but in disputes
 poll_seconds = 5.0                       # between two looks at the chain
 timeout_seconds = 180.0                  # for a transaction to be mined
 

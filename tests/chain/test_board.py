@@ -312,7 +312,9 @@ def served(world):
 
     def answer(body):
         method, params = body["method"], body["params"]
-        if method == "eth_call":
+        if method == "eth_chainId":
+            result = eth.chain_id
+        elif method == "eth_call":
             result = eth.call(params[0], number(params[1]))
         elif method == "eth_getBlockByNumber":
             result = eth.get_block(number(params[0]))
