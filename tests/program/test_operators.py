@@ -41,6 +41,10 @@ def cube(y: Tensor) -> Tensor:
     return y.view(1, 2, 2, 2, 3)
 
 
+def square(y: Tensor) -> Tensor:
+    return y[:, :4] + 2 * torch.eye(4)
+
+
 def halves() -> Tensor:
     return torch.arange(6).expand(4, 6) // 2
 
@@ -72,6 +76,23 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "pooled and unpooled": lambda y: F.max_unpool2d(
         *F.max_pool2d(plane(y), 2, return_indices=True), 2, output_size=(3, 4)
     ),
+    "determinants": lambda y: torch.linalg.slogdet(square(y))[1] + torch.linalg.det(square(y)),
+    "a logarithm of one": lambda y: torch.logdet(y[:, :4] @ y[:, :4].T + torch.eye(4)),
+    "inverse": lambda y: torch.linalg.inv(square(y)),
+    "solved": lambda y: torch.linalg.solve(square(y), y) + torch.linalg.solve(square(y).T, y),
+    "cholesky": lambda y: torch.cholesky_solve(
+        y, torch.linalg.cholesky(y[:, :4] @ y[:, :4].T + torch.eye(4))
+    ),
+    "triangular": lambda y: torch.linalg.solve_triangular(square(y).tril(), y, upper=False),
+    "ctc": lambda y: F.ctc_loss(
+        torch.stack([y, 2 * y], 1).log_softmax(2),
+        torch.tensor([[1, 1], [3, 0]]),
+        torch.tensor([4, 3]),
+        torch.tensor([2, 1]),
+    ),
+    "other distances": lambda y: torch.cdist(y, y + 1, p=1) + torch.cdist(y, y.roll(1, 0), p=3.0),
+    "pairs": lambda y: torch.pdist(y) * torch.cov(y)[0, 1] + torch.corrcoef(y)[1, 2],
+    "margins of classes": lambda y: F.multi_margin_loss(y, rows(y), margin=0.5),
     "angles": lambda y: torch.atan2(y, y.roll(1, 1)) + (0.2 * y).acos() + (0.2 * y).asin().atan(),
     "gamma": lambda y: (y.abs() + 0.1).lgamma() + (y.abs() + 0.1).digamma() + (0.2 * y).erfinv(),
     "prod": lambda y: y.prod(1),

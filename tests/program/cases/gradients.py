@@ -33,12 +33,20 @@ cases(aten._trilinear.default)((f(4, 3), f(5, 3, 6), f(4, 6), [1, 3], [0], [1, 2
 cases(aten._cdist_forward.default)((f(3, 4), f(2, 4), 2.0, None), (f(2, 3, 4), f(2, 5, 4), 1.0, 0))
 A, B = f(3, 4), f(2, 4)
 cases(aten._cdist_backward.default)((f(3, 2), A, B, 2.0, torch.cdist(A, B)))
+cases(aten._cdist_backward.default)(
+    *((f(3, 2), A, B, p, torch.cdist(A, B, p)) for p in (0.0, 1.0, 3.0, float("inf")))
+)
+cases(aten.replication_pad3d_backward.default)(
+    (f(1, 2, 4, 3, 5), f(1, 2, 2, 3, 3), [1, 1, 0, 0, 0, 2])
+)
+cases(aten.addbmm.default)((f(3, 4), f(2, 3, 5), f(2, 5, 4), {"beta": 0.5, "alpha": 2.0}))
 CLOSE.update(
     dict.fromkeys(
         (
             aten._weight_norm_interface_backward.default,
             aten.replication_pad1d_backward.default,
             aten.replication_pad2d_backward.default,
+            aten.replication_pad3d_backward.default,
             aten._trilinear.default,
             aten._cdist_forward.default,
             aten._cdist_backward.default,
@@ -46,3 +54,4 @@ CLOSE.update(
         1e-5,
     )
 )
+CLOSE[aten.addbmm.default] = 1e-3

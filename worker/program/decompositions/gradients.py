@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,7 +30,11 @@ def weight_norm_back(
     return g / norms * (gw - unit * along), along
 
 
-@decomposes(aten.replication_pad1d_backward.default, aten.replication_pad2d_backward.default)
+@decomposes(
+    aten.replication_pad1d_backward.default,
+    aten.replication_pad2d_backward.default,
+    aten.replication_pad3d_backward.default,
+)
 def replication_pad_back(gy: Tensor, x: Tensor, padding: Sequence[int]) -> Tensor:
     """Each edge takes the sum of its copies."""
     for k in range(len(padding) // 2):
@@ -75,8 +80,21 @@ def cdist(x: Tensor, y: Tensor, p: float, mode: int | None) -> Tensor:
 
 @decomposes(aten._cdist_backward.default)
 def cdist_back(g: Tensor, x: Tensor, y: Tensor, p: float, distance: Tensor) -> Tensor:
-    if p != 2:
-        return NotImplemented
-    apart = x.unsqueeze(-2) - y.unsqueeze(-3)
-    scale = torch.where(distance == 0, 0.0, g / distance)
-    return (apart * scale.unsqueeze(-1)).sum(-2)
+    apart, far = x.unsqueeze(-2) - y.unsqueeze(-3), distance.unsqueeze(-1)
+    g = g.unsqueeze(-1)
+    if p == 0:
+        return torch.zeros_like(x)
+    if p == 1:
+        return (apart.sign() * g).sum(-2)
+    if p == math.inf:
+        return torch.where(apart.abs() == far, apart.sign() * g, 0.0).sum(-2)
+    if p == 2:
+        return (apart * torch.where(far == 0, 0.0, g / far)).sum(-2)
+    size = apart.abs()
+    shares = apart.sign() * size ** (p - 1) * g / far ** (p - 1)
+    return torch.where((far == 0) | (size == 0), 0.0, shares).sum(-2)
+
+
+@decomposes(aten.addbmm.default)
+def addbmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    return beta * x + alpha * torch.bmm(a, b).sum(0)
