@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from worker.program import Unsupported, capture_training, training_state
+from worker.program import Unsupported, capture_training, optimizer_state, training_state
 
 optim = torch.optim
 Made = Callable[[Iterable[Any]], optim.Optimizer]
@@ -387,3 +387,41 @@ def test_what_no_step_can_do_is_refused_by_the_optimizers_name(name: str) -> Non
     schedule = [0.1] if name.startswith("a scheduler") else None
     with pytest.raises(Unsupported, match=f"(?s){message}"):
         exact(module, made(module.parameters()), schedule=schedule)
+
+
+def test_what_is_hooked_to_an_optimizer_is_part_of_its_step() -> None:
+    """Protects hooks: one before the step sees the gradients, one after it the parameters."""
+    module = model()
+    optimizer = optim.SGD(module.parameters(), lr=0.5, momentum=0.9)
+
+    def before(o: Any, args: Any, kwargs: Any) -> None:
+        for p in o.param_groups[0]["params"]:
+            p.grad.mul_(0.3)
+
+    def after(o: Any, args: Any, kwargs: Any) -> None:
+        with torch.no_grad():
+            module[0].weight.clamp_(-0.3, 0.3)
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
+    assert_as_in_pytorch(module, optimizer)
+    assert float(module[0].weight.detach().abs().max()) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("name", ["adam amsgrad", "counting", "sgd dampening"])
+def test_an_optimizers_state_goes_back_into_pytorch(name: str) -> None:
+    """Protects who fetches a training: the optimizer takes its state and goes on as if it had made
+    the steps itself."""
+    module = model()
+    optimizer = OPTIMIZERS[name](module.parameters())
+    rates = [[0.05], [0.04], [0.03]]
+    _, state = exact(module, optimizer, schedule=rates)
+    mine = copy.deepcopy(module)
+    again = OPTIMIZERS[name](mine.parameters())
+    found = optimizer_state(module, optimizer, list(state.values()), rates)
+    again.load_state_dict(found)
+    mine.load_state_dict({key: state[key] for key in mine.state_dict()})
+    trained(module, optimizer, rates=rates)
+    assert again.param_groups[0]["lr"] == pytest.approx(0.03)
+    assert found.keys() == optimizer.state_dict().keys()
+    assert trained(mine, again) == pytest.approx(trained(module, optimizer), rel=1e-3)

@@ -5,6 +5,7 @@ from worker.program.capture import (
     capture_inference,
     capture_training,
     inference_state,
+    optimizer_state,
     training_state,
 )
 from worker.program.codes import Kind, Map, Reduce, Source
@@ -44,6 +45,7 @@ __all__ = [
     "capture_step",
     "capture_training",
     "inference_state",
+    "optimizer_state",
     "step_state",
     "training_state",
 ]

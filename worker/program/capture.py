@@ -210,6 +210,19 @@ def training_state(
     return Layout(module, optimizer, schedule, loss_fn).initial()
 
 
+def optimizer_state(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Sequence[Tensor],
+    schedule: Rates | None = None,
+    loss_fn: LossFn | None = None,
+) -> dict[str, Any]:
+    """What `optimizer.load_state_dict` takes, of a state of the training of these: to go on with
+    in PyTorch."""
+    layout = Layout(module, optimizer, schedule, loss_fn)
+    return layout.optimizer.state_dict(list(state)[len(layout.named) :])
+
+
 def _lowered(
     graph: fx.GraphModule,
     state: Sequence[Tensor],

@@ -38,12 +38,14 @@ class Slots:
 
     slots: its tensors and the numbers that it changes, in order. fixed: by owner, what it keeps
     and never changes. late: slots that begin with a gradient, so that a first step is another than
-    all later ones. beginnings: what each slot is before the first step.
+    all later ones. numbers: slots that are Python's numbers to the optimizer. beginnings: what each
+    slot is before the first step.
     """
 
     slots: list[Slot]
     fixed: dict[str, dict[str, Any]]
     late: frozenset[Slot]
+    numbers: frozenset[Slot]
     beginnings: dict[Slot, Beginning]
 
     def initial(self) -> list[Tensor]:
@@ -130,6 +132,7 @@ class _Search:
         slots: list[Slot] = []
         fixed: dict[str, dict[str, Any]] = {}
         late: set[Slot] = set()
+        numbers: set[Slot] = set()
         beginnings: dict[Slot, Beginning] = {}
         for owner, entries in self.after.items():
             for key, value in entries.items():
@@ -141,6 +144,8 @@ class _Search:
                     fixed.setdefault(owner, {})[key] = value
                     continue
                 slots.append(slot)
+                if not isinstance(value, Tensor):
+                    numbers.add(slot)
                 tensor = as_tensor(0 * value if begun else before)
                 if begun:
                     late.add(slot)
@@ -154,7 +159,7 @@ class _Search:
                     if not _begins_with_zeros(self.optimizer):
                         late.add(slot)
                 beginnings[slot] = Beginning(begins, given)
-        return Slots(slots, fixed, frozenset(late), beginnings)
+        return Slots(slots, fixed, frozenset(late), frozenset(numbers), beginnings)
 
     def _held_tensors(self) -> Iterator[tuple[Slot, Tensor]]:
         for owner, entries in self.held.items():

@@ -82,6 +82,28 @@ class Stepping:
             *(self.schedule.initial() if self.schedule else ()),
         ]
 
+    def state_dict(self, state: Sequence[Tensor]) -> dict[str, Any]:
+        """What `optimizer.load_state_dict` takes, with what the optimizer keeps in a state.
+
+        state: its tensors, in the order of `tensor_names`.
+        """
+        kept, found = self.kept, self.optimizer.state_dict()
+        held = zip(kept.slots, state, strict=False)
+        values = {s: t.item() if s in kept.numbers else t.clone() for s, t in held}
+        if kept.late and not bool(state[len(kept.slots)]):
+            values = {slot: t for slot, t in values.items() if slot not in kept.late}
+        places = {name: k for k, name in enumerate(self.names)}
+        for name in self.trained:
+            entries = {slot.key: v for slot, v in values.items() if slot.owner == name}
+            if entries:
+                found["state"][places[name]] = {**kept.fixed.get(name, {}), **entries}
+        rates = [] if self.schedule is None else self.schedule.at(state[-2:])[0]
+        for k, group in enumerate(found["param_groups"]):
+            group.update({s.key: v for s, v in values.items() if s.owner == group_name(k)})
+            if rates:
+                group["lr"] = float(rates[k])
+        return found
+
     def step(self) -> None:
         """The optimizer's own step, on what it works on."""
         with told(self.kind), layers.called(self.optimizer, "the optimizer"):
