@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from worker.program import layers
 from worker.program.builder import DOT_BITS, Builder
@@ -21,6 +22,7 @@ from worker.program.layout import Layout
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.optimizers import Clipping, Rates
 from worker.program.program import Program
+from worker.program.standins import backward
 from worker.program.tracing import Users, plain_kernels, remembered_gradients, traced
 from worker.program.wellformed import MOST_DOT_BITS
 
@@ -86,7 +88,9 @@ def capture_training(
     _check_batch(names, batch, whole)
     taken = _taken(module, names or [])
 
-    users = Users({"module": module, "the loss": loss_fn, "optimizer": optimizer}, layout.named)
+    users = Users(
+        {"module": module, "the loss": loss_fn, "optimizer": optimizer}, layout.named, batch
+    )
 
     def forward(rows: list[Tensor]) -> Tensor:
         if names is None and loss_fn is None:
@@ -107,8 +111,8 @@ def capture_training(
         parts = layout.split(state)
         # copies: a step may write into them, and the state that came in stays what it was
         tensors = {name: t.clone() for name, t in (parts.parameters | parts.buffers).items()}
-        for name in layout.trained:
-            tensors[name].requires_grad_()
+        for name in layout.parameters:
+            tensors[name].requires_grad_(layout.parameters[name].requires_grad)
         with (
             torch.enable_grad(),
             plain_kernels(),
@@ -126,7 +130,9 @@ def capture_training(
                     "or no_grad() on its way, and for requires_grad=False"
                 )
             with remembered_gradients(loss):
-                loss.backward()
+                backward(loss)
+            if layout.optimizer.is_torchs and users.may_end():
+                return [loss]
             clipping.clip(tensors[name] for name in layout.trained)
             layout.optimizer.step()
             slots = kept()
@@ -167,7 +173,7 @@ def capture_inference(
         if tensor.dtype not in DTYPE_CODES:
             raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
 
-    users = Users({"module": module}, parameters | buffers)
+    users = Users({"module": module}, parameters | buffers, batch)
 
     def step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
         tensors = {name: t.clone() for name, t in zip(held, state, strict=True)}
@@ -254,6 +260,17 @@ def _check_module(module: nn.Module) -> None:
         raise Unsupported(f"a {kind}, which hides its Python: give the module that it was made of")
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         raise Unsupported(f"a module in {kind}: give the one within, which is its .module")
+    for name, t in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(t):
+            raise Unsupported(
+                f"{name}, which has no shape yet: call the module once, on a batch, before"
+            )
+    for name, layer in module.named_modules():
+        if ".quantized" in type(layer).__module__:
+            raise Unsupported(
+                f"the layer {name or 'itself'}, {type(layer).__name__}, which is quantised: give "
+                "the float module; bits= says how precise a program's products are"
+            )
 
 
 def _named(batch: Batch) -> tuple[list[str] | None, list[Tensor]]:

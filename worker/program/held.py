@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from worker.program.lower import Unsupported
 from worker.program.lower.graph import is_users
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
@@ -63,12 +64,14 @@ class Chance:
 class Look:
     """What everything that can be reached from `roots` held at one time.
 
-    values: what stands where, by a name for people. modules: all `nn.Module`s among it, each once.
+    values: what stands where, by a name for people. modules, arrays: all of torch's modules and
+    numpy's arrays among it, each once.
     """
 
     def __init__(self, roots: Mapping[str, Any]) -> None:
         self.values: dict[str, Any] = {}
         self.modules: list[nn.Module] = []
+        self.arrays: list[tuple[str, np.ndarray]] = []
         self.places: dict[int, str] = {}
         self._kept: list[Any] = []  # while they live no other object has their ids
         self._back: list[Callable[[], None]] = []
@@ -101,6 +104,7 @@ class Look:
         if isinstance(x, Tensor):
             return self._tensor(place, x)
         if isinstance(x, np.ndarray):
+            self.arrays.append((place, x))
             return self._array(x)
         if (chance := _chance_of(x)) is not None:
             kept, write = chance
@@ -108,7 +112,7 @@ class Look:
             return Chance(kept)
         if isinstance(x, dict):
             self._mapping(x)
-            self._later((f"{place}[{k!r}]", v) for k, v in x.items())
+            self._later((f"{place}[{self._named_key(k)}]", v) for k, v in x.items())
             return type(x), tuple(map(_key, x))
         if isinstance(x, list | deque):
             self._sequence(x)
@@ -156,6 +160,8 @@ class Look:
             return Made(x)
         if attributes := {k: v for k, v in vars(x).items() if k != "_is_param"}:
             self._later((f"{place}.{k}", v) for k, v in attributes.items())
+        for hooks in (x._backward_hooks, x._post_accumulate_grad_hooks):
+            self._later((f"{place}'s hook", hook) for hook in (hooks or {}).values())
         return id(x), None if x.is_inference() else x._version, x.requires_grad
 
     def _array(self, x: np.ndarray) -> Any:
@@ -195,6 +201,9 @@ class Look:
                 x.extend(kept)
 
         self._back.append(back)
+
+    def _named_key(self, key: Any) -> str:
+        return repr(key) if isinstance(key, _PLAIN) else self.places.get(id(key), _kind(key))
 
     def _named(self, holder: Any, name: str) -> Any:
         """What `holder` has under a name; it is put back there."""
@@ -331,6 +340,40 @@ class Look:
         return kind
 
 
+def refuse_chance(before: Look, after: Look) -> None:
+    """Raises Unsupported where random numbers were drawn that are none of torch's."""
+    for place, was in before.values.items():
+        if isinstance(was, Chance) and after.values.get(place) != was:
+            raise Unsupported(
+                f"{place}, which would be the same in every step: draw with torch (torch.rand, "
+                "F.dropout)"
+            )
+
+
+def refuse_changes(before: Look, after: Look, last: Look) -> None:
+    """Raises Unsupported where a step's second run has changed what its first run left: a later
+    step would start from something else again.
+
+    What the first run alone has changed (a mode, a shape that is noted, a tensor that nobody reads)
+    is the same in all later steps.
+    """
+    for place in {**after.values, **last.values}:
+        found = [look.values.get(place, "nothing") for look in (before, after, last)]
+        if found[1] != found[2]:
+            told = ", then ".join(_told(value) for value in found)
+            raise Unsupported(
+                f"{place}, which every step changes ({told}), and a program has no Python: keep it "
+                "in a buffer of the module (register_buffer, and write into it in forward)"
+            )
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type):
+        size = value[1] if isinstance(value[1], int) else len(value[1])
+        return f"a {value[0].__name__} of {size}"
+    return repr(value)[:60]
+
+
 class _Exactly:
     """A number or a text, equal to what is of its kind and the same; NaN equals NaN."""
 
@@ -348,6 +391,10 @@ class _Exactly:
 
 def _key(x: Any) -> Any:
     return (type(x), repr(x)) if isinstance(x, _PLAIN) else id(x)
+
+
+def _kind(x: Any) -> str:
+    return f"a {type(x).__name__}"
 
 
 def _is_full(cell: Any) -> bool:

@@ -8,14 +8,19 @@ another reference is given its stand-in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 
 from worker.program.lower import Unsupported
+from worker.program.memory import Memory, refuse_overlaps
 
 _SET_DATA = Tensor.data.__set__  # type: ignore[attr-defined]
 
@@ -26,8 +31,10 @@ class StandIns:
     named: the tensors of the state, each once. modules: all modules that may hold them.
     """
 
-    def __init__(self, named: Mapping[str, Tensor], modules: Iterable[nn.Module]) -> None:
-        self.real = dict(named)
+    def __init__(
+        self, named: Mapping[str, Tensor], modules: Iterable[nn.Module], memory: Memory
+    ) -> None:
+        self.real, self._memory = dict(named), memory
         name_of = {id(t): name for name, t in named.items()}
         self._name_of = name_of
         self._parameters: list[tuple[dict[str, Any], str, str]] = []
@@ -49,7 +56,8 @@ class StandIns:
         for name, tensor in traced.items():
             _resemble(tensor, self.real[name])
         required = {name: t.requires_grad for name, t in traced.items()}
-        references = _References(self._name_of, dict(traced))
+        first = {name: (id(t), t._version) for name, t in traced.items()}
+        references = _References(self._name_of, dict(traced), self._memory)
         places = [*self._parameters, *self._buffers]
         for held, key, name in places:
             held[key] = traced[name]
@@ -69,6 +77,9 @@ class StandIns:
             for name, tensor in self._last_buffers().items():
                 _check_buffer(name, traced[name], tensor, name in references.read)
                 traced[name] = tensor
+            last = {name: (id(t), t._version) for name, t in traced.items()}
+            trained = {name for name, wanted in required.items() if wanted}
+            refuse_overlaps(self.real, trained | {n for n in first if first[n] != last[n]})
         finally:
             for held, key, name in places:
                 held[key] = self.real[name]
@@ -109,22 +120,36 @@ def _described(x: Tensor) -> str:
 
 
 def _resemble(tensor: Any, real: Tensor) -> None:
-    """Gives a stand-in what Python sees of the real one."""
+    """Gives a stand-in what Python sees of the real one, and its hooks."""
     for name, value in vars(real).items():
         if not hasattr(tensor, name):
             setattr(tensor, name, value)
     if isinstance(real, nn.Parameter):
         tensor._is_param = True  # what isinstance(x, nn.Parameter) looks at
+    if not tensor.requires_grad:
+        return
+    for hook in (real._backward_hooks or {}).values():
+        if getattr(hook, "__module__", "") == "torch.autograd.graph":
+            raise Unsupported(
+                "a hook of several gradients (register_multi_grad_hook), which belongs to a "
+                "gradient outside of the step: register a hook on each parameter"
+            )
+        tensor.register_hook(hook)
+    for hook in (real._post_accumulate_grad_hooks or {}).values():
+        tensor.register_post_accumulate_grad_hook(hook)
 
 
 class _References(TorchFunctionMode):
-    """Gives PyTorch a stand-in wherever it is handed the real tensor.
+    """Gives PyTorch a stand-in wherever it is handed the real tensor, and refuses a view of one.
 
     read: the names of those that were.
     """
 
-    def __init__(self, name_of: Mapping[int, str], traced: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, name_of: Mapping[int, str], traced: Mapping[str, Tensor], memory: Memory
+    ) -> None:
         super().__init__()
+        self._memory = memory
         self._name_of, self._traced = name_of, traced
         self.read: set[str] = set()
 
@@ -140,12 +165,18 @@ class _References(TorchFunctionMode):
                 "an assignment to a tensor's .data, which hides what is written: write into the "
                 "tensor under torch.no_grad()"
             )
-        return func(*self._stand(args), **(self._stand(kwargs) if kwargs else {}))
+        args, kwargs = self._stand(args), self._stand(kwargs or {})
+        if func is Tensor.backward:
+            with self:
+                return backward(*args, **kwargs)
+        return func(*args, **kwargs)
 
     def _stand(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             name = self._name_of.get(id(value))
             if name is None:
+                if not isinstance(value, FakeTensor) and not is_functorch_wrapped_tensor(value):
+                    self._memory.refuse(value, f"a tensor of shape {tuple(value.shape)}")
                 return value
             self.read.add(name)
             return self._traced[name]
@@ -155,3 +186,28 @@ class _References(TorchFunctionMode):
         if kind is dict:
             return {k: self._stand(v) for k, v in value.items()}
         return value
+
+
+def backward(
+    tensor: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | Tensor | None = None,
+) -> None:
+    """`tensor.backward`, with modes at work in what it calls: PyTorch's own takes them away first,
+    and a hook, or what a checkpoint computes again, reads tensors too."""
+    if gradient is None:
+        if tensor.numel() != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        gradient = torch.ones_like(tensor)
+    leaves = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs or ())
+    _engine_run_backward(
+        (tensor,),
+        (gradient,),
+        create_graph if retain_graph is None else retain_graph,
+        create_graph,
+        leaves,
+        allow_unreachable=True,
+        accumulate_grad=True,
+    )

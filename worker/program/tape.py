@@ -8,8 +8,6 @@ again for its gradient) gets the same draw again, as in PyTorch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,23 +33,22 @@ class Tape:
         self._draws: dict[bytes, tuple[Any, Any]] = {}
         self._latest = b""
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Around one run. torch's generator is left as it was. Raises Unsupported where a next step
-        would not go on from where this one ends."""
+    def start(self) -> None:
+        """torch's generator goes to a place that no seed of the user's leads to."""
         with _disable_current_modes():
-            before = self._generator.get_state()
-            # a place that no seed of the user's leads to
+            self._before = self._generator.get_state()
             self._generator.manual_seed(int.from_bytes(os.urandom(7)))
             self._latest = self._stands()
-        try:
-            yield
-            with _disable_current_modes():
-                if self._stands() != self._latest:
-                    raise Unsupported(SEEDED)
-        finally:
-            with _disable_current_modes():
-                self._generator.set_state(before)
+
+    def stop(self) -> None:
+        """torch's generator goes back to where it was."""
+        self._generator.set_state(self._before)
+
+    def check(self) -> None:
+        """Raises Unsupported where a next step would not go on from where this one ends."""
+        with _disable_current_modes():
+            if self._stands() != self._latest:
+                raise Unsupported(SEEDED)
 
     def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What an operator draws. Raises Unsupported where the generator stands in a place that no

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
     FakeTensor,
+    FakeTensorDeviceMismatchError,
     FakeTensorMode,
 )
 from torch.fx import traceback as fx_traceback
@@ -26,10 +28,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program import layers
 from worker.program.decompositions import LOOKED_AT, Functions, table
-from worker.program.held import Chance, Look
+from worker.program.held import Look, refuse_chance, refuse_changes
 from worker.program.libraries import batched_experts
-from worker.program.lower import Unsupported
-from worker.program.lower.graph import LAYER, is_users
+from worker.program.lower import Failed, Unsupported
+from worker.program.lower.graph import LAYER, is_users, nearest_line
+from worker.program.memory import Memory
 from worker.program.replaced import replaced_functions
 from worker.program.standins import StandIns
 from worker.program.watch import Watch
@@ -91,7 +94,7 @@ def _users_lines() -> Iterator[None]:
         TracerBase._filter_traceback_frames = before  # type: ignore[method-assign]
 
 
-def _looked_at(error: RuntimeError) -> Unsupported:
+def _looked_at(error: Exception) -> Unsupported:
     """The refusal of a module whose Python looks at a number that only a run has."""
     return Unsupported(f"{LOOKED_AT}; asked for at {_place_of(error)}")
 
@@ -143,27 +146,42 @@ def _name_gradients(graph: fx.Graph) -> None:
             node.meta["stack_trace"] = lines[number]
 
 
-class Users:
-    """The objects that a step is made of: what they hold is seen, and put back after the trace.
-
-    named: the tensors of the state, each once.
-    """
-
-    def __init__(self, roots: Mapping[str, Any], named: Mapping[str, Tensor]) -> None:
-        self._roots = {**roots, **_CHANCE}
-        self.before = self.look()
-        self.stand_ins = StandIns(named, self.before.modules)
-        self.named = dict(named)
-
-    def look(self) -> Look:
-        return Look(self._roots)
-
-
 # Python's and numpy's own
 _CHANCE = {
     "Python's random numbers": random.random.__self__,  # type: ignore[attr-defined]
     "numpy's random numbers": np.random.rand.__self__,  # type: ignore[attr-defined]
 }
+
+
+class Users:
+    """The objects that a step is made of: what they hold is seen, and put back after the trace.
+
+    named: the tensors of the state, each once. batch: those of the batch.
+    """
+
+    def __init__(
+        self, roots: Mapping[str, Any], named: Mapping[str, Tensor], batch: Sequence[Tensor]
+    ) -> None:
+        self._roots = {**roots, **_CHANCE}
+        self.before = self.look()
+        known = {f"the parameter or buffer {name}": t for name, t in named.items()}
+        self.memory = Memory(known | {f"tensor {k} of the batch": t for k, t in enumerate(batch)})
+        self.memory.refuse_arrays(self.before.arrays)
+        self.stand_ins = StandIns(named, self.before.modules, self.memory)
+        self._watch: Watch | None = None
+
+    def look(self) -> Look:
+        return Look(self._roots)
+
+    def watch(self, look: Look) -> Watch:
+        """For the next run of the step."""
+        self._watch = Watch(self.memory, look.places, self._watch)
+        return self._watch
+
+    def may_end(self) -> bool:
+        """Called where a step goes on with what is none of the user's: whether it may end there,
+        as the second run of a step may."""
+        return self._watch is not None and self._watch.ends()
 
 
 def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
@@ -188,35 +206,30 @@ def traced(
     the user's objects hold is the same afterwards, whatever happens.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    names = {f"the parameter or buffer {name}": t for name, t in users.named.items()}
-    names |= {f"tensor {k} of the batch": t for k, t in enumerate(batch)}
     state, batch = [_empty(mode, t) for t in state], [_empty(mode, t) for t in batch]
     try:
-        first = _first(step, Watch(names, users.before.places), mode, state, batch)
+        first = _first(step, users.watch(users.before), mode, state, batch)
         after = users.look()
+        refuse_chance(users.before, after)
+        _first(step, users.watch(after), mode, state, batch)
+        refuse_changes(users.before, after, users.look())
     finally:
         users.before.put_back()
-    for place, was in users.before.values.items():
-        if isinstance(was, Chance) and after.values.get(place) != was:
-            raise Unsupported(
-                f"{place}, which would be the same in every step: draw with torch (torch.rand, "
-                "F.dropout)"
-            )
     _name_gradients(first.graph)
 
-    def again(*args: Any) -> Any:
-        # an interpreter hands the user's lines on to the decomposed operators
-        with fx_traceback.preserve_node_meta():
-            return fx.Interpreter(first).run(*args)
-
-    flat = [*state, *batch]
-    with mode, _users_lines():
-        graph = make_fx(
-            torch.func.functionalize(again),
-            decomposition_table=table(),
-            tracing_mode="real",
-            record_stack_traces=True,
-        )(*flat)
+    again = _Again(first)
+    try:
+        with mode, _users_lines(), _quiet():
+            graph = make_fx(
+                torch.func.functionalize(again.decomposed),
+                decomposition_table=table(),
+                tracing_mode="real",
+                record_stack_traces=True,
+            )(*state, *batch)
+    except Unsupported:
+        raise
+    except Exception as error:
+        raise _failed(error, nearest_line(again.at) if again.at else "") from error
     graph.graph.eliminate_dead_code()
     return graph
 
@@ -233,17 +246,18 @@ def _first(
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
 
     def watched(*args: Any) -> list[Tensor]:
-        with watch.tape.running(), watch:
+        with watch:
             return step(*args)
 
     try:
         # nodes keep the number of the operator whose gradient they may be asked for
-        with mode, fx_traceback.preserve_node_meta(), _users_lines():
+        with mode, fx_traceback.preserve_node_meta(), _users_lines(), _quiet():
             return make_fx(
                 watched, decomposition_table=early, tracing_mode="real", record_stack_traces=True
             )(state, batch)
     except Unsupported as error:  # of a function that hides what it does
-        raise Unsupported(f"{error}; asked for at {_place_of(error)}") from error
+        place = _place_of(error)
+        raise Unsupported(f"{error}; asked for at {place}" if place else str(error)) from error
     except DataDependentOutputException as error:
         raise _looked_at(error) from error
     except DynamicOutputShapeException as error:
@@ -251,7 +265,50 @@ def _first(
             f"programs cannot express {error.func}: a result whose shape only a run has, such as "
             f"x[mask]; use torch.where, or weights of zero; asked for at {_place_of(error)}"
         ) from error
-    except RuntimeError as error:
-        if "_local_scalar_dense" not in str(error):
+    except Exception as error:
+        if isinstance(error, FakeTensorDeviceMismatchError):
+            raise Unsupported(
+                "derivatives forwards (torch.func.hessian, jacfwd, jvp), which PyTorch cannot "
+                f"trace: take them backwards, jacrev(jacrev(f)) is hessian(f) ({error})"
+            ) from error
+        if "_local_scalar_dense" in str(error):
+            raise _looked_at(error) from error
+        if traceback.extract_tb(error.__traceback__)[-1].filename == _CAPTURE:
             raise
-        raise _looked_at(error) from error
+        raise _failed(error, _place_of(error)) from error
+
+
+class _Again(fx.Interpreter):
+    """Runs a graph once more, for its operators to be decomposed."""
+
+    at: fx.Node | None = None
+
+    def decomposed(self, *args: Any) -> Any:
+        # an interpreter hands the user's lines on to the decomposed operators
+        with fx_traceback.preserve_node_meta():
+            return self.run(*args)
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.at = n
+        return super().run_node(n)
+
+
+def _failed(error: Exception, place: str) -> Failed:
+    """What a user's function or PyTorch raised, in one line with its place."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    if "INTERNAL ASSERT" in str(error):
+        said += ", a fault within PyTorch: write what the line does in another way"
+    return Failed(f"the step cannot be captured: {said}; raised at {place or '?'}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, PyTorch writes no log of what it raises as well."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

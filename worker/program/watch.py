@@ -1,56 +1,49 @@
-"""What enters a trace, operator by operator: no value of a run may enter as a constant."""
+"""What enters a trace, operator by operator: no value of a run may enter as a constant.
+
+A step is run twice. What its first run has left in Python is there in the second, so if the second
+asks for the same operators with the same constants, and leaves the same, all later ones will.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
+from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from worker.program import known
 from worker.program.decompositions.values import LOOKED_AT
 from worker.program.lower import Unsupported
+from worker.program.memory import Memory
 from worker.program.tape import Tape
 
 aten = torch.ops.aten
 
 
-def memory(t: Tensor) -> tuple[int, int, int]:
-    """Where a tensor's elements are: the space, the first byte and the one after the last."""
-    size, offset = t.element_size(), int(t.storage_offset())
-    reach = sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) + 1
-    first = offset * size
-    last = first + (int(reach) * size if t.numel() else 0)
-    if isinstance(t, FakeTensor) or t.is_meta:
-        return t.untyped_storage()._cdata, first, last
-    base = t.untyped_storage().data_ptr()
-    return 0, base + first, base + last
-
-
-def overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
-    return a[0] == b[0] and max(a[1], b[1]) < min(a[2], b[2])
-
-
 class Watch(TorchDispatchMode):
-    """Looks at every tensor that an operator of the step reads.
+    """Looks at every operator of one run of a step, and at every tensor that it reads.
 
-    names: the tensors of the state and of the batch, by their names for people. places: the name
-    for people of each object that the user's objects hold. earlier: the tracer of the step's first
-    run, of whose tensors only constants may enter.
+    memory: where the tensors of state and batch lie. places: the name for people of each object
+    that the user's objects hold. earlier: the watch of the step's first run, which this one must
+    be like.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, names: Mapping[str, Tensor], places: Mapping[int, str], earlier: Any = None
+        self, memory: Memory, places: Mapping[int, str], earlier: Watch | None = None
     ) -> None:
         super().__init__()
-        self._known = [(name, memory(t)) for name, t in names.items()]
-        self._places, self._earlier = places, earlier
-        self.tape = Tape()
+        self._memory, self._places, self._earlier = memory, places, earlier
+        self._asked: list[str] = []  # every operator of a run's values
+        self._told: dict[fx.Node, str] = {}  # which of them made a value; for a constant, how
+        self._tape = Tape()
+        self._over = False
         self.tracer: Any = None
 
     def __torch_dispatch__(
@@ -63,21 +56,46 @@ class Watch(TorchDispatchMode):
                 self._real(func, t, args)
             elif known.made_by(t, self.tracer) is None:
                 self._foreign(t)
-            elif func is aten._local_scalar_dense.default and _of_a_run(t, self.tracer):
+            elif func is aten._local_scalar_dense.default and self._is_of_a_run(t):
                 raise Unsupported(LOOKED_AT)
+        asked = "" if self._over else f"{func} {self._tell(args)} {self._tell(kwargs)}"
         if torch.Tag.nondeterministic_seeded in getattr(func, "tags", ()):
-            return self.tape.draw(func, args, kwargs)
-        return func(*args, **kwargs)
+            asked = f"a draw of {asked}"
+            out = self._tape.draw(func, args, kwargs)
+        else:
+            out = func(*args, **kwargs)
+        self._note(asked, out)
+        return out
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._tape.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        try:
+            if error[0] is None:
+                self.ends()
+        finally:
+            self._tape.stop()
+
+    def ends(self) -> bool:
+        """Whether the user's part of the step, which ends here, has been run before. Raises
+        Unsupported where the earlier run asked for more, or chance would not go on from here."""
+        if not self._over:
+            self._over = True
+            self._tape.check()
+            if self._earlier is not None and len(self._asked) < len(self._earlier._asked):
+                raise Unsupported(_ANOTHER)
+        return self._earlier is not None
+
+    # which tensors may be read
 
     def _real(self, func: Any, t: Tensor, args: tuple[Any, ...]) -> None:
         """A tensor with elements: a constant, unless it is part of what changes from run to run."""
-        here, place = memory(t), self._place(t)
-        for name, other in self._known:
-            if overlap(here, other):
-                raise Unsupported(
-                    f"{place}, which shares memory with {name} and would be a constant: read "
-                    f"{name} itself, or make a copy (clone()) that is a buffer of the module"
-                )
+        place = self._place(t)
+        self._memory.refuse(t, place)
         if t.requires_grad and torch.is_grad_enabled():
             if t.is_leaf:
                 raise Unsupported(
@@ -96,20 +114,81 @@ class Watch(TorchDispatchMode):
 
     def _foreign(self, t: Tensor) -> None:
         """A tensor of the step's first run, which the second reads."""
-        if _of_a_run(t, self._earlier):
+        if self._earlier is None or self._earlier._is_of_a_run(t):
             raise Unsupported(
                 f"{self._place(t)}, which one step makes and the next one reads: register it as a "
                 "buffer of the module, so that it is part of the state"
             )
 
+    def _is_of_a_run(self, t: Tensor) -> bool:
+        node = known.made_by(t, self.tracer)
+        return node is None or known.is_of_a_run(node)
+
     def _place(self, t: Tensor) -> str:
-        shape = f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}"
-        return f"the tensor {self._places.get(id(t), '')} {shape}".replace("  ", " ")
+        place = self._places.get(id(t), "")
+        return f"the tensor {place + ' ' if place else ''}{described(t)}"
+
+    # whether two runs are one
+
+    def _note(self, asked: str, out: Any) -> None:
+        if self._over:
+            return
+        if _RUN in asked or asked.startswith("a draw"):
+            number = len(self._asked)
+            if self._earlier is not None and self._earlier._asked[number : number + 1] != [asked]:
+                raise Unsupported(_ANOTHER)
+            self._asked.append(asked)
+            made = f"{_RUN}{number}"
+        else:
+            made = hashlib.sha256(asked.encode()).hexdigest()
+        for k, t in enumerate(_tensors(out)):
+            if (node := known.made_by(t, self.tracer)) is not None:
+                self._told[node] = f"{made}.{k}"
+
+    def _tell(self, value: Any) -> str:
+        """An operand, in words that are the same in every run."""
+        if isinstance(value, Tensor):
+            return self._tell_tensor(value)
+        if isinstance(value, tuple | list):
+            return f"[{', '.join(map(self._tell, value))}]"
+        if isinstance(value, dict):
+            return f"[{', '.join(f'{k}={self._tell(v)}' for k, v in value.items())}]"
+        plain = isinstance(value, int | float | str | None | torch.dtype | torch.layout)
+        return f"{type(value).__name__} {value if plain else ''}"
+
+    def _tell_tensor(self, t: Tensor) -> str:
+        if not isinstance(t, FakeTensor):
+            return f"{described(t)} {_contents(t)}"
+        node = known.made_by(t, self.tracer)
+        if node is None:
+            assert self._earlier is not None
+            node, told = known.made_by(t, self._earlier.tracer), self._earlier._told
+        else:
+            told = self._told
+        if node is not None and node.op == "placeholder":
+            return f"{_RUN}{node.name}"
+        return told.get(node, "") if node is not None else ""
 
 
-def _of_a_run(t: Tensor, tracer: Any) -> bool:
-    node = known.made_by(t, tracer)
-    return node is None or known.is_of_a_run(node)
+_RUN = "%"  # before the names of values that depend on a run
+_ANOTHER = (
+    "a second run of the step is another than the first: what changes from step to step must come "
+    "with the batch, from torch's random numbers, or from a buffer"
+)
+
+
+def described(t: Tensor) -> str:
+    """A tensor's dtype and shape."""
+    return f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}"
+
+
+def _contents(t: Tensor) -> str:
+    """A digest of a constant's elements."""
+    if t.is_meta or t.layout != torch.strided:
+        return ""
+    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+        elements = t.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return hashlib.sha256(elements.tobytes()).hexdigest()
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -24,10 +24,11 @@ from worker.program.lower import (
     windows,
 )
 from worker.program.lower.graph import Lowered, lower_graph
-from worker.program.lower.registry import RULES, Unsupported
+from worker.program.lower.registry import RULES, Failed, Unsupported
 
 __all__ = [
     "RULES",
+    "Failed",
     "Lowered",
     "Unsupported",
     "adaptive",

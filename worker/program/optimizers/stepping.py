@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from worker.program import layers
 from worker.program.lower import Unsupported
@@ -73,6 +74,18 @@ class Stepping:
         if not rates:
             return self.settings
         return [{**s, "lr": rate} for s, rate in zip(self.settings, rates, strict=True)]
+
+    @property
+    def is_torchs(self) -> bool:
+        """Whether its step is PyTorch's own, with nothing of the user's hooked to it."""
+        hooks = (
+            self.optimizer._optimizer_step_pre_hooks,
+            self.optimizer._optimizer_step_post_hooks,
+            _global_optimizer_pre_hooks,
+            _global_optimizer_post_hooks,
+        )
+        own = type(self.optimizer).__module__.startswith("torch.optim.")
+        return own and "step" not in vars(self.optimizer) and not any(hooks)
 
     def initial(self) -> list[Tensor]:
         """The optimizer's tensors before the first step, in the order of `tensor_names`."""
