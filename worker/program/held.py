@@ -305,14 +305,14 @@ class Look:
                 warnings.simplefilter("ignore")
                 parts = x.__reduce__()
         except (TypeError, AttributeError, NotImplementedError):
-            return id(x)
+            return type(x)
         self._later(iter([(f"{place}'s place", parts[1:])]))
         return type(x)
 
     def _object(self, place: str, x: Any) -> Any:
         kind = type(x)
         if kind.__module__.split(".")[0] in _OPAQUE or kind.__module__.startswith("torch._C"):
-            return id(x)
+            return kind
         found: list[tuple[str, Any]] = [(kind.__name__, kind)]
         attributes = getattr(x, "__dict__", None)
         if isinstance(attributes, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from worker.program import layers
 from worker.program.decompositions import LOOKED_AT, Functions, table
 from worker.program.held import Look, refuse_chance, refuse_changes
 from worker.program.libraries import batched_experts
-from worker.program.lower import Failed, Unsupported
+from worker.program.lower import Unsupported
 from worker.program.lower.graph import LAYER, is_users, nearest_line
 from worker.program.memory import Memory
 from worker.program.replaced import replaced_functions
@@ -219,7 +218,7 @@ def traced(
 
     again = _Again(first)
     try:
-        with mode, _users_lines(), _quiet():
+        with mode, _users_lines():
             graph = make_fx(
                 torch.func.functionalize(again.decomposed),
                 decomposition_table=table(),
@@ -229,7 +228,8 @@ def traced(
     except Unsupported:
         raise
     except Exception as error:
-        raise _failed(error, nearest_line(again.at) if again.at else "") from error
+        place = nearest_line(again.at) if again.at else ""
+        raise Unsupported(f"{str(error).splitlines()[0]}; asked for at {place}") from error
     graph.graph.eliminate_dead_code()
     return graph
 
@@ -251,7 +251,7 @@ def _first(
 
     try:
         # nodes keep the number of the operator whose gradient they may be asked for
-        with mode, fx_traceback.preserve_node_meta(), _users_lines(), _quiet():
+        with mode, fx_traceback.preserve_node_meta(), _users_lines():
             return make_fx(
                 watched, decomposition_table=early, tracing_mode="real", record_stack_traces=True
             )(state, batch)
@@ -273,9 +273,7 @@ def _first(
             ) from error
         if "_local_scalar_dense" in str(error):
             raise _looked_at(error) from error
-        if traceback.extract_tb(error.__traceback__)[-1].filename == _CAPTURE:
-            raise
-        raise _failed(error, _place_of(error)) from error
+        raise
 
 
 class _Again(fx.Interpreter):
@@ -291,24 +289,3 @@ class _Again(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         self.at = n
         return super().run_node(n)
-
-
-def _failed(error: Exception, place: str) -> Failed:
-    """What a user's function or PyTorch raised, in one line with its place."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-    if "INTERNAL ASSERT" in str(error):
-        said += ", a fault within PyTorch: write what the line does in another way"
-    return Failed(f"the step cannot be captured: {said}; raised at {place or '?'}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Within, PyTorch writes no log of what it raises as well."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -24,11 +24,10 @@ from worker.program.lower import (
     windows,
 )
 from worker.program.lower.graph import Lowered, lower_graph
-from worker.program.lower.registry import RULES, Failed, Unsupported
+from worker.program.lower.registry import RULES, Unsupported
 
 __all__ = [
     "RULES",
-    "Failed",
     "Lowered",
     "Unsupported",
     "adaptive",

@@ -21,10 +21,6 @@ class Unsupported(ValueError):
     """An operator, a dtype or an argument that programs cannot express."""
 
 
-class Failed(ValueError):
-    """What a user's function or PyTorch raised while a step was captured."""
-
-
 def rule(*operators: OpOverload) -> Callable[[Rule], Rule]:
     """Registers a function as the rule of these operators."""
 
@@ -46,4 +42,4 @@ def axis_of(dim: int, view: View) -> int:
     return dim % rank
 
 
-__all__ = ["RULES", "Builder", "Failed", "Rule", "Unsupported", "View", "axis_of", "rule"]
+__all__ = ["RULES", "Builder", "Rule", "Unsupported", "View", "axis_of", "rule"]
