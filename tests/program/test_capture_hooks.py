@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import grad, hessian, vmap
 
 from tests.program.models import seeded
 from tests.program.trainings import SGD, assert_trains_as_in_pytorch, capture, losses, numbers
@@ -125,7 +126,7 @@ def test_hooks_that_cannot_be_followed_are_refused_by_name():
 
 
 @pytest.mark.parametrize("register", ["register_step_pre_hook", "register_step_post_hook"])
-def test_a_hook_of_an_optimizers_step_is_honoured_or_named(register):
+def test_a_hook_of_an_optimizers_step_trains_as_in_pytorch(register):
     """Protects weights that are clipped around a step: never dropped without a word."""
     module = seeded(4, lambda: nn.Linear(4, 4))
     optimizer = SGD(module.parameters(), 0.3)
@@ -136,10 +137,7 @@ def test_a_hook_of_an_optimizers_step_is_honoured_or_named(register):
                 p.clamp_(-0.2, 0.2)
 
     getattr(optimizer, register)(clips)
-    try:
-        assert_trains_as_in_pytorch(module, optimizer=optimizer)
-    except Unsupported as error:
-        assert "the hook" in str(error) and "clips" in str(error)
+    assert_trains_as_in_pytorch(module, optimizer=optimizer)
 
 
 def test_layers_without_shapes_and_quantised_ones_are_refused_by_name():
@@ -150,7 +148,6 @@ def test_layers_without_shapes_and_quantised_ones_are_refused_by_name():
 
 def test_derivatives_of_functions_are_captured_backwards():
     """Protects torch.func: what runs forwards is refused with what gives the same."""
-    from torch.func import grad, hessian, jacrev, vmap
 
     class Curved(nn.Linear):
         way: Any
@@ -164,4 +161,3 @@ def test_derivatives_of_functions_are_captured_backwards():
     module.way = lambda f, x: vmap(hessian(lambda z: f(z).sum()))(x).sum(1)
     with pytest.raises(Unsupported, match=r"hessian, jacfwd.*jacrev\(jacrev\(f\)\)"):
         capture(module, F.mse_loss, rows=numbers())
-    assert jacrev
