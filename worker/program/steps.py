@@ -68,7 +68,8 @@ def capture_step(
     names, batch = _named(example_batch)
     if batch:
         _check_batch(names, batch, whole)
-    users = Users({"the step": step, "module": layout.module, **layout.roots}, layout.named)
+    roots = {"the step": step, "module": layout.module, **layout.roots}
+    users = Users(roots, layout.named, batch)
 
     def whole_step(state: list[Tensor], rows: list[Tensor]) -> list[Tensor]:
         # copies: a step writes into them, and the state that came in stays what it was
@@ -78,10 +79,11 @@ def capture_step(
         rows = [t.clone() for t in rows]
         gradients = _Gradients({name: tensors[name] for name in layout.trained})
         with ExitStack() as entered:
-            for context in (torch.enable_grad(), plain_kernels(), gradients):
+            for context in (torch.enable_grad(), plain_kernels()):
                 entered.enter_context(context)
             entered.enter_context(layers.named_layers(layout.module))
             entered.enter_context(users.stand_ins.standing(tensors))
+            entered.enter_context(gradients)  # it hands a backward on to the stand-ins
             kept = layout.enter(entered, tensors, state)
             named = {} if names is None else dict(zip(names, rows, strict=True))
             returned = _tensors(step(*(rows if names is None else ()), **named))
