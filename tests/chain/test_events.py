@@ -39,6 +39,12 @@ def emit(clients, count=1):
     return found
 
 
+def fork(clients, before):
+    """The chain is as it was then; its sender does not mind, as these tests are not about it."""
+    clients.w3.provider.ethereum_tester.revert_to_snapshot(before)
+    clients.sender._outbox.drop()
+
+
 def places(events):
     return [event.place for event in events]
 
@@ -93,7 +99,7 @@ def test_after_a_reorganisation_the_new_branch_is_read(chain, cursor):
     assert places(follower.poll()) == kept + lost
     follower.acknowledge()
 
-    tester.revert_to_snapshot(before)
+    fork(chain, before)
     chains.mine(chain.w3, 100)
     new = emit(chain, 4)
     assert not set(new) & set(lost)
@@ -110,7 +116,7 @@ def test_a_reorganisation_to_a_shorter_chain(chain, cursor):
     emit(chain, 3)
     follower.poll()
     follower.acknowledge()
-    tester.revert_to_snapshot(before)
+    fork(chain, before)
     assert follower.poll() == []
     follower.acknowledge()
     new = emit(chain, 1)
@@ -128,7 +134,7 @@ def test_a_fork_while_reading_is_read_again(chain, monkeypatch):
     def fork_after(query):
         found = real(query)
         if not new:
-            tester.revert_to_snapshot(before)
+            fork(chain, before)
             chains.mine(chain.w3, 50)
             new.extend(emit(chain, 1))
         return found
