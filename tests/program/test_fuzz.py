@@ -161,7 +161,7 @@ def test_native_code_gives_the_interpreters_bits():
     for seed in SEEDS:
         given = case(seed)
         try:
-            step_source(given.program.nodes, given.program.outputs, "tried")
+            step_source(given.program.nodes, given.program.outputs)
         except Uncompilable:
             continue  # coordinates beyond 31 bits are the interpreter's
         made.append(given)
