@@ -114,7 +114,12 @@ class Watch(TorchDispatchMode):
 
     def _foreign(self, t: Tensor) -> None:
         """A tensor of the step's first run, which the second reads."""
-        if self._earlier is None or self._earlier._is_of_a_run(t):
+        if self._earlier is None:
+            raise Unsupported(
+                f"{self._place(t)}, which is read by a reference that cannot be followed: read a "
+                "parameter as an attribute of its module"
+            )
+        if self._earlier._is_of_a_run(t):
             raise Unsupported(
                 f"{self._place(t)}, which one step makes and the next one reads: register it as a "
                 "buffer of the module, so that it is part of the state"
