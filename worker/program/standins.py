@@ -59,11 +59,18 @@ class StandIns:
         first = {name: (id(t), t._version) for name, t in traced.items()}
         references = _References(self._name_of, dict(traced), self._memory)
         places = [*self._parameters, *self._buffers]
+        grads = {name: t.grad for name, t in self.real.items() if t.is_leaf}
         for held, key, name in places:
             held[key] = traced[name]
         try:
             with references:
                 yield
+            for name, grad in grads.items():
+                if self.real[name].grad is not grad:
+                    raise Unsupported(
+                        f"the parameter {name}, whose gradient went by a reference that cannot be "
+                        "followed: read it as an attribute of its module"
+                    )
             for held, key, name in self._parameters:
                 if held.get(key) is not traced[name]:
                     raise Unsupported(
@@ -81,6 +88,9 @@ class StandIns:
             trained = {name for name, wanted in required.items() if wanted}
             refuse_overlaps(self.real, trained | {n for n in first if first[n] != last[n]})
         finally:
+            for name, grad in grads.items():
+                if self.real[name].grad is not grad:
+                    self.real[name].grad = grad
             for held, key, name in places:
                 held[key] = self.real[name]
 
