@@ -219,9 +219,7 @@ def test_a_function_with_a_gradient_of_its_own_is_trained_by_that():
     """Protects torch.autograd.Function; where it is handed a parameter by a reference that cannot
     be followed, the parameter is named."""
     assert_trains_as_in_pytorch(seeded(4, lambda: OfMyOwn(False)))
-    with pytest.raises(
-        Unsupported, match="the parameter w, whose gradient went by a reference"
-    ):
+    with pytest.raises(Unsupported, match="the parameter w, whose gradient went by a reference"):
         capture(seeded(4, lambda: OfMyOwn(True)), F.mse_loss, rows=numbers())
 
 
