@@ -125,9 +125,10 @@ def show(found: Estimate, cost: Cost | None, market: MarketSection, why: str) ->
     for kind, share in found.summary.shares.items():
         kinds.add_row(kind, str(share.nodes), count(share.flops), size(share.bytes))
     console.print(kinds)
-    if found.seconds > market.commit_seconds:
+    if found.seconds > market.commit_seconds / 2:
         console.print(
             f"[yellow]market.commit_seconds = {market.commit_seconds}: this machine would need "
-            f"{duration(found.seconds)}; a slower worker will not bid, or be late[/yellow]"
+            f"{duration(found.seconds)}, and a worker bids only where half of the time does for it "
+            f"and for all else that it has promised: give at least {4 * found.seconds:.0f}[/yellow]"
         )
     console.print("Nothing was sent.")

@@ -212,9 +212,9 @@ def test_more_data_tensors_than_a_proof_is_made_for_are_refused():
 # --- a job as its owner writes it ---
 
 REFUSED = [
-    ({"data": []}, "data=set()", "same rows"),
-    ({"data": [torch.zeros(3, 5), torch.zeros(4)]}, "data={", "same rows"),
-    ({"data": [torch.zeros(()), torch.zeros(())]}, "data={0}", "same rows"),
+    ({"data": []}, "data=nothing", "at least one tensor"),
+    ({"data": [torch.zeros(3, 5), torch.zeros(4)]}, "data=3 rows in data[0], 4", "same rows"),
+    ({"data": [torch.zeros(()), torch.zeros(())]}, "data[0]=shape []", "same rows"),
     ({"batch_rows": 0}, "batch_rows=0", "from 1 to the data set's 10 rows"),
     ({"batch_rows": 11}, "batch_rows=11", "from 1 to the data set's 10 rows"),
     ({"steps": 0}, "steps=0", "at least 1"),

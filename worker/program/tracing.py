@@ -225,11 +225,14 @@ def traced(
                 tracing_mode="real",
                 record_stack_traces=True,
             )(*state, *batch)
-    except Unsupported:
-        raise
     except Exception as error:
         place = nearest_line(again.at) if again.at else ""
-        raise Unsupported(f"{str(error).splitlines()[0]}; asked for at {place}") from error
+        said = str(error).split("\n\nWhile executing")[0]  # what fx's interpreter adds
+        if not isinstance(error, Unsupported):
+            said = said.splitlines()[0]
+        elif "asked for at" in said:
+            place = ""
+        raise Unsupported(f"{said}; asked for at {place}" if place else said) from error
     graph.graph.eliminate_dead_code()
     return graph
 

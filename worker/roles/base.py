@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from requests import RequestException
 from web3 import Web3
 
 from worker.chain.board import Board
@@ -300,7 +299,7 @@ def _identity(task: Task) -> Sequence[object]:
 def _is_everyones(error: Exception) -> bool:
     """Whether an error concerns every task: the node's trouble, or the account's."""
     own = isinstance(error, (ContractError, Failed, Refused))
-    return isinstance(error, RequestException) or (isinstance(error, ChainError) and not own)
+    return isinstance(error, ChainError) and not own
 
 
 def _weight(computation: Computation) -> int:
