@@ -108,9 +108,11 @@ def test_an_honest_solver_accused_at_every_kind_of_node_keeps_its_stake(name):
     believed = WrongElement(job, program, data, step=STEP, node=node, element=element, bit=bit)
     player = ChallengerPlayer(liar.court, dispute, Replay(believed, segment, first), 5, STEP)
     refused = None
-    for _ in range(40):
+    for _ in range(80):
         solver.tick()
         at = liar.court.dispute(dispute)
+        if at.solver_to_move:
+            continue
         try:
             player.move(at, liar.court.events(dispute))
         except ContractError as error:
