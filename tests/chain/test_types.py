@@ -52,7 +52,7 @@ def test_every_function_for_people_has_its_method(contract):
 def test_enums_count_as_solidity_does():
     order = "NONE OPEN ASSIGNED COMMITTED VERIFYING SETTLED CONDEMNED EXPIRED CANCELLED"
     assert [s.name for s in types.Status] == order.split()
-    order = "NONE STEPS STEP TRACE STATE TENSOR ELEMENTS LEAF PROOF CLOSED DATA"
+    order = "NONE STEPS STEP TRACE STATE REPORTS TENSOR ELEMENTS LEAF PROOF CLOSED DATA"
     assert [p.name for p in types.Phase] == order.split()
 
 

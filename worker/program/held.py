@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import types
 import warnings
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import is_users
+from worker.program.memory import version
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
 _AS_VALUES = (Enum, torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format)
@@ -162,7 +163,7 @@ class Look:
             self._later((f"{place}.{k}", v) for k, v in attributes.items())
         for hooks in (x._backward_hooks, x._post_accumulate_grad_hooks):
             self._later((f"{place}'s hook", hook) for hook in (hooks or {}).values())
-        return id(x), None if x.is_inference() else x._version, x.requires_grad
+        return id(x), version(x), x.requires_grad
 
     def _array(self, x: np.ndarray) -> Any:
         if x.dtype.hasobject:
@@ -180,15 +181,17 @@ class Look:
 
     def _mapping(self, x: dict[Any, Any]) -> None:
         kept = list(x.items())
+        # past a subclass's own methods, but an ordered one knows its order by these alone
+        kind = OrderedDict if isinstance(x, OrderedDict) else dict
 
         def back() -> None:
             if [*map(id, x), *map(id, x.values())] != [
                 *(id(k) for k, _ in kept),
                 *(id(v) for _, v in kept),
             ]:
-                dict.clear(x)
+                kind.clear(x)
                 for key, value in kept:
-                    dict.__setitem__(x, key, value)
+                    kind.__setitem__(x, key, value)
 
         self._back.append(back)
 

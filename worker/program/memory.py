@@ -12,6 +12,12 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from worker.program.lower import Unsupported
 
+
+def version(t: Tensor) -> int | None:
+    """How often a tensor has been written to; None under inference_mode, where nobody counts."""
+    return None if t.is_inference() else int(t._version)
+
+
 # the space, the first byte and the one after the last
 Span = tuple[int, int, int]
 

@@ -20,7 +20,7 @@ from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 
 from worker.program.lower import Unsupported
-from worker.program.memory import Memory, refuse_overlaps
+from worker.program.memory import Memory, refuse_overlaps, version
 
 _SET_DATA = Tensor.data.__set__  # type: ignore[attr-defined]
 
@@ -56,7 +56,7 @@ class StandIns:
         for name, tensor in traced.items():
             _resemble(tensor, self.real[name])
         required = {name: t.requires_grad for name, t in traced.items()}
-        first = {name: (id(t), t._version) for name, t in traced.items()}
+        first = {name: (id(t), version(t)) for name, t in traced.items()}
         references = _References(self._name_of, dict(traced), self._memory)
         places = [*self._parameters, *self._buffers]
         grads = {name: t.grad for name, t in self.real.items() if t.is_leaf}
@@ -84,7 +84,7 @@ class StandIns:
             for name, tensor in self._last_buffers().items():
                 _check_buffer(name, traced[name], tensor, name in references.read)
                 traced[name] = tensor
-            last = {name: (id(t), t._version) for name, t in traced.items()}
+            last = {name: (id(t), version(t)) for name, t in traced.items()}
             trained = {name for name, wanted in required.items() if wanted}
             refuse_overlaps(self.real, trained | {n for n in first if first[n] != last[n]})
         finally:

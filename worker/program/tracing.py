@@ -59,6 +59,7 @@ def plain_kernels() -> Iterator[None]:
             sdpa_kernel(SDPBackend.MATH),
             torch.compiler.set_stance("force_eager"),
             plain,
+            torch.jit.optimized_execution(False),  # else a script's second run is another
             batched_experts(),
             replaced_functions(),
             Functions(),
