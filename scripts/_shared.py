@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +16,7 @@ from ape.logging import logger
 
 from worker.chain import ChainError, Clients, Deployment, connect
 from worker.jobs.telling import told, without_traces
-from worker.redaction import scrub
+from worker.redaction import conceal_url, scrub
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRIES = ROOT / "deployments"
@@ -45,6 +46,9 @@ class ChainCommand(ConnectedProviderCommand):
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params.get("as_json"):
             logger.set_level("ERROR")
+        for word in sys.argv:  # a provider's key stands in the URL after --network
+            if "://" in word and "http" in word:
+                conceal_url(word[word.index("http") :])
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
