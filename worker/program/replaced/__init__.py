@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import torch
@@ -17,10 +18,22 @@ from torch.optim import _adafactor, swa_utils
 from worker.program.replaced.adafactor import adafactor
 from worker.program.replaced.averages import update_parameters
 
+# What is replaced belongs to the process: two threads in turn would leave it replaced for good.
+_ONE_AT_A_TIME = RLock()
+
 
 @contextmanager
 def replaced_functions() -> Iterator[None]:
-    """Within, they do with tensors what they otherwise do by looking at values."""
+    """Within, they do with tensors what they otherwise do by looking at values.
+
+    A second thread waits at the door until the first has put everything back.
+    """
+    with _ONE_AT_A_TIME, _replaced():
+        yield
+
+
+@contextmanager
+def _replaced() -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         # of distributions that were made before and of all that follow, whatever they ask for
         (Distribution, "_validate_args", False),
