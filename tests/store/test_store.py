@@ -258,7 +258,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     def full(path):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(store, "_flush", full)
+    monkeypatch.setattr(store, "flush", full)
     with pytest.raises(Unwritable, match="no space left on device; make room"):
         artifacts.put_bytes("journal", digest(b"old"), b"new")
     assert artifacts.get_bytes("journal", digest(b"old"), digest) == b"old"
@@ -390,7 +390,7 @@ def test_a_cache_that_takes_nothing_costs_time_alone(far, monkeypatch, caplog):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_flush", full)
+    monkeypatch.setattr(store, "flush", full)
     for _ in range(2):
         assert cached.get_bytes("journal", digest(b"x"), digest) == b"x"
     assert caplog.text.count("not kept in the cache") == 2

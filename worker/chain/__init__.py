@@ -1,11 +1,12 @@
 """Typed contract clients, one transaction sender for each key, the board of open tasks, and events.
 
-A leaf: imports nothing else of the worker but `redaction`. Works on any JSON-RPC endpoint and on an
-in-process `EthereumTesterProvider`.
+A leaf: imports nothing else of the worker but `disk` and `redaction`. Works on any JSON-RPC
+endpoint and on an in-process `EthereumTesterProvider`.
 """
 
 from worker.chain.board import Board
-from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
+from worker.chain.contract import Receipt
+from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.deployment import Clients, Deployment, connect
 from worker.chain.errors import (
     ChainError,

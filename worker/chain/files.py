@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from worker.disk import flush
+
 
 def write_json(path: Path, value: Any) -> None:
     """Replaces `path` at once: a reader, or a process that dies, leaves the old or the new text.
@@ -25,7 +27,7 @@ def write_json(path: Path, value: Any) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    flush(path.parent)
 
 
 class Damaged(ValueError):
@@ -46,13 +48,4 @@ def remove(path: Path) -> None:
     """Removes `path`, which may be gone already; it is off the disk when this returns."""
     path.unlink(missing_ok=True)
     if path.parent.exists():
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename or a removal is on disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        flush(path.parent)

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors import SafetensorError
 
 from worker.commit import state_root
+from worker.disk import flush
 from worker.redaction import conceal_url, scrub, shown_url
 
 log = logging.getLogger(__name__)
@@ -302,12 +303,12 @@ class Store:
             os.close(handle)
             write(temporary)
             os.chmod(temporary, mode)
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
                 os.unlink(temporary)
-        _flush(folder)
+        flush(folder)
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -327,14 +328,6 @@ def _told(error: BaseException) -> str:
 def _beside(path: str) -> str:
     folder, name = path.rsplit("/", 1)
     return f"{folder}/.{name}.{uuid4().hex}"
-
-
-def _flush(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _protocols(fs: Any) -> Sequence[str]:
