@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 
 from web3 import Web3
 
-from worker.chain.contracts import Contract, Court, Market
+from worker.chain.contract import Contract
+from worker.chain.contracts import Court, Market
 from worker.chain.errors import ChainError
 from worker.chain.events import Challenged, Demanded
 from worker.chain.files import read_json, write_json

@@ -11,6 +11,7 @@ from typing import Any
 from web3 import Web3
 
 from worker.chain.contracts import Court, Market
+from worker.chain.decoding import topic_of
 from worker.chain.errors import ContractError
 from worker.chain.events import (
     Attested,
@@ -24,7 +25,6 @@ from worker.chain.events import (
     MarketEvent,
     Posted,
     SegmentCommitted,
-    topic_of,
 )
 from worker.chain.reads import Head, heads, read_all
 from worker.chain.scan import OVERLAP, TRAIL, read_events

@@ -11,8 +11,9 @@ from web3 import Web3
 from web3.exceptions import BlockNotFound, Web3RPCError
 from web3.types import FilterParams
 
+from worker.chain.decoding import decode_log
 from worker.chain.errors import ChainError, TooMuch
-from worker.chain.events import Event, decode_log
+from worker.chain.events import Event
 from worker.chain.files import read_json, write_json
 
 log = logging.getLogger(__name__)

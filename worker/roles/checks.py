@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from worker.chain.contracts import Challenged
+from worker.chain.events import Challenged
 from worker.chain.types import Segment, Status, Task
 from worker.commit import report_salt
 from worker.jobs import Computation, JobMismatch, Journal
