@@ -12,24 +12,8 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 
 from scripts._shared import ChainCommand, clients_at, default_payer, deployment_option, json_option
-from worker.chain import Clients, Status, Task
+from worker.chain import Clients
 from worker.cli import shown
-
-
-def due(task: Task, now: int, block: int) -> str:
-    """The call, which anyone may make, that ends a task or moves it on; or nothing."""
-    if task.open_disputes:
-        return ""
-    match task.status:
-        case Status.OPEN if now > task.bid_until:
-            return "close"
-        case Status.ASSIGNED if now > task.commit_until:
-            return "expire"
-        case Status.COMMITTED if block > task.draw_block:
-            return "draw"
-        case Status.VERIFYING if now > task.window_ends:
-            return "settle"
-    return ""
 
 
 def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int, str]]:
@@ -40,7 +24,7 @@ def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int,
         if task.requester != payer.address or task.status.is_over:
             continue
         block = clients.w3.eth.block_number + 1  # where the call stands, at the least
-        if call := due(task, clients.now(), block):
+        if call := task.due(clients.now(), block):
             getattr(market, call)(number, sender=payer)
             done.append((number, call))
     return done

@@ -229,6 +229,22 @@ class Task(Struct):
     def checked_segments(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.segments) if self.is_checked(i))
 
+    def due(self, now: int, block: int) -> str:
+        """The market's call, which anyone may make, that moves the task on; or nothing.
+
+        now, block: unix time and number of the block that the call will stand in.
+        """
+        match self.status:
+            case Status.OPEN if now > self.bid_until:
+                return "close"
+            case Status.COMMITTED if block > self.draw_block:
+                return "draw"
+            case Status.ASSIGNED if now > self.commit_until and not self.open_disputes:
+                return "expire"
+            case Status.VERIFYING if now > self.window_ends and not self.open_disputes:
+                return "settle"
+        return ""
+
 
 @dataclass(frozen=True)
 class Bid(Struct):

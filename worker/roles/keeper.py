@@ -32,20 +32,11 @@ class Keeper:
     def _task(self, number: int, task: Task) -> bool:
         if self.own and not self._has_part(number, task):
             return False
-        market, now = self.desk.market, self.desk.now
         if task.open_disputes and self._disputes(number, task):
             return True
-        if task.status == Status.OPEN and now > task.bid_until:
-            return self.desk.attempt("close", market.close, number)
-        if task.status == Status.COMMITTED and self._block() > task.draw_block:
-            return self.desk.attempt("draw", market.draw, number)
-        if task.open_disputes:
-            return False
-        if task.status == Status.VERIFYING and now > task.window_ends:
-            return self.desk.attempt("settle", market.settle, number)
-        if task.status == Status.ASSIGNED and now > task.commit_until:
-            return self.desk.attempt("expire", market.expire, number)
-        return False
+        # the block that the next transaction stands in, at the least
+        due = task.due(self.desk.now, self.desk.board.block + 1)
+        return bool(due) and self.desk.attempt(due, getattr(self.desk.market, due), number)
 
     def _has_part(self, number: int, task: Task) -> bool:
         me = self.desk.account
@@ -70,7 +61,3 @@ class Keeper:
             if self.desk.board.dispute(challenge.dispute).seconds_left(self.desk.now) < 0:
                 return self.desk.attempt("call time", court.call_time, challenge.dispute)
         return False
-
-    def _block(self) -> int:
-        # the block that the next transaction stands in, at the least
-        return self.desk.board.block + 1
