@@ -16,7 +16,7 @@ from tests.revm import RevmSender
 from worker.chain.contracts import Court, Market, Stakes
 from worker.chain.errors import ContractError
 from worker.chain.events import Challenged
-from worker.chain.types import Dispute, Phase, Status, Task
+from worker.chain.types import Phase, Status, Task
 from worker.commit import LEAF_BYTES, TensorCommitment, Tree, state_root
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
 from worker.dispute.commitments import CommittedList
@@ -25,6 +25,7 @@ from worker.program import Program
 from worker.roles import Desk, Keeper, Role, Solver, load_state
 from worker.roles.answers import Answers
 from worker.roles.base import ComputationOf
+from worker.roles.disputes import Case
 from worker.roles.states import States
 from worker.store import StoreError
 
@@ -129,8 +130,8 @@ class SilentIn(Answers):
         super().__init__(desk, states)
         self.gone = gone
 
-    def _move(self, number: int, task: Task, challenge: Challenged, dispute: Dispute) -> bool:
-        return dispute.phase not in self.gone and super()._move(number, task, challenge, dispute)
+    def _act(self, case: Case) -> bool:
+        return case.dispute.phase not in self.gone and super()._act(case)
 
 
 class Trickster(Solver):
@@ -156,10 +157,8 @@ class Tricky(Answers):
         super().__init__(desk, states)
         self.node, self.trick = node, trick
 
-    def _made(
-        self, number: int, task: Task, challenge: Challenged, dispute: Dispute
-    ) -> SolverPlayer:
-        player = super()._made(number, task, challenge, dispute)
+    def _made(self, case: Case) -> SolverPlayer:
+        player = super()._made(case)
         honest = type(player)._trace
 
         def trace(step: int) -> CommittedList:

@@ -21,6 +21,7 @@ from worker.program.builder import Builder
 from worker.program.codes import F32, Map
 from worker.roles import Keeper, Solver, Verifier
 from worker.roles.checks import PATIENCE
+from worker.roles.disputes import Case
 from worker.simulation import WrongReport
 
 
@@ -82,7 +83,7 @@ def test_roots_of_nothing_are_condemned(world, name):
         verifier.tick()
     assert world.task(number).open_disputes == 1
     (challenge,) = honest.desk.challenges(number)
-    player = honest.answers._player(number, task, challenge, honest.desk.court.dispute(0))
+    player = honest.answers._player(Case(number, task, challenge, honest.desk.court.dispute(0)))
     for _ in range(20):  # it does what it can
         d = world.desks["outsider"].court.dispute(0)
         if d.solver_to_move and d.phase.is_running:

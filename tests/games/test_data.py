@@ -26,6 +26,7 @@ from worker.program import Program
 from worker.roles import Keeper, Solver, Verifier, load_state
 from worker.roles.artifacts import STATE
 from worker.roles.checks import PATIENCE
+from worker.roles.disputes import Case
 
 
 def honest_states(world, job):
@@ -110,7 +111,9 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     opened = desk.market.demand(number, desk.job(number), 1, word)
     dispute = opened.one(Challenged).dispute
     (challenge,) = solver.desk.challenges(number)
-    player = solver.answers._player(number, task, challenge, solver.desk.court.dispute(dispute))
+    player = solver.answers._player(
+        Case(number, task, challenge, solver.desk.court.dispute(dispute))
+    )
     court = world.desks["solver"].court
     given: list[Opening] = []
     honest = court.show_data

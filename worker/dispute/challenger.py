@@ -16,10 +16,11 @@ from worker.chain.events import (
 from worker.chain.types import Claim, Dispute, Opening, Phase
 from worker.commit import LEAF_BYTES, list_tree, reports_root
 from worker.commit.tensors import element_bytes
-from worker.dispute.commitments import CommittedList, CommittedTrace
+from worker.dispute.commitments import CommittedList
 from worker.dispute.court import CourtMoves
 from worker.dispute.known import RevealedTree
 from worker.dispute.openings import openings
+from worker.dispute.player import Player
 from worker.jobs import Replay, interior
 
 Shown = TypeVar("Shown", bound=CourtEvent)
@@ -29,7 +30,7 @@ class NothingToProve(Exception):
     """The accused's part under attack equals the challenger's own: it has no move to make."""
 
 
-class ChallengerPlayer:
+class ChallengerPlayer(Player):
     """Accuses one segment: narrows the dispute to one element and proves it.
 
     report_step: the step whose report in the solver's journal is wrong, where the states are right.
@@ -43,12 +44,9 @@ class ChallengerPlayer:
         arity_bits: int,
         report_step: int | None = None,
     ) -> None:
-        self.court, self.id, self.replay = court, dispute, replay
-        self.arity_bits, self.report_step = arity_bits, report_step
-        self.program = replay.computation.program
+        super().__init__(court, dispute, replay, arity_bits)
+        self.report_step = report_step
         self._data: CommittedList | None = None
-        self._traces: dict[int, CommittedList] = {}
-        self._states: dict[int, CommittedList] = {}
 
     def move(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         """Makes the challenger's next move, given all of the dispute's events in order.
@@ -212,16 +210,6 @@ class ChallengerPlayer:
         """Items of the step's reported tensors."""
         trace = self._trace(step)
         return [trace.items[n] for n in self.program.outputs[self.program.state_count :]]
-
-    def _trace(self, step: int) -> CommittedList:
-        if step not in self._traces:
-            self._traces[step] = CommittedTrace(self.replay, step)
-        return self._traces[step]
-
-    def _state(self, step: int) -> CommittedList:
-        if step not in self._states:
-            self._states[step] = CommittedList(self.replay.state(step))
-        return self._states[step]
 
     def _data_set(self) -> CommittedList:
         if self._data is None:

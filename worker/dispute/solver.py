@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from worker.chain.types import Dispute, Phase
 from worker.commit import Tree, list_tree
-from worker.dispute.commitments import CommittedList, CommittedTrace
+from worker.dispute.commitments import CommittedList
 from worker.dispute.court import CourtMoves
 from worker.dispute.openings import opened
+from worker.dispute.player import Player
 from worker.jobs import Journal, Replay, interior
 
 
-class SolverPlayer:
+class SolverPlayer(Player):
     """Answers one dispute about one segment.
 
     Whatever it answers is computed from the segment's first state, so a restarted worker gives the
@@ -20,11 +21,8 @@ class SolverPlayer:
     def __init__(
         self, court: CourtMoves, dispute: int, replay: Replay, journal: Journal, arity_bits: int
     ) -> None:
-        self.court, self.id, self.replay, self.journal = court, dispute, replay, journal
-        self.arity_bits = arity_bits
-        self.program = replay.computation.program
-        self._traces: dict[int, CommittedList] = {}
-        self._states: dict[int, CommittedList] = {}
+        super().__init__(court, dispute, replay, arity_bits)
+        self.journal = journal
 
     def move(self, d: Dispute) -> str:
         """Makes the move that the dispute asks of the solver; returns a word for the log."""
@@ -82,13 +80,3 @@ class SolverPlayer:
 
     def _list(self, d: Dispute) -> CommittedList:
         return self._state(d.hi) if d.phase == Phase.STATE else self._trace(d.lo)
-
-    def _trace(self, step: int) -> CommittedList:
-        if step not in self._traces:
-            self._traces[step] = CommittedTrace(self.replay, step)
-        return self._traces[step]
-
-    def _state(self, step: int) -> CommittedList:
-        if step not in self._states:
-            self._states[step] = CommittedList(self.replay.state(step))
-        return self._states[step]

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from web3 import Web3
 
 from worker.chain.board import Board
-from worker.chain.contracts import Court, Market, Receipt, Stakes, Token
+from worker.chain.contract import Receipt
+from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
 from worker.chain.events import Challenged
 from worker.chain.types import Job, Task
@@ -148,18 +149,26 @@ class Desk:
         fails is logged, rests, and is raised (`TaskFailed`) where nothing else was to be done. What
         concerns every task, such as a node that does not answer, is raised at once.
         """
-        did, failed = False, None
         tasks = self.open_tasks()
         if due is not None:
             tasks.sort(key=lambda found: due(found[1]))
-        for number, task in tasks:
+        acts = [(number, task, partial(act, number, task)) for number, task in tasks]
+        return self.act_on_each(acts, name, once=due is not None)
+
+    def act_on_each(
+        self, acts: Iterable[tuple[int, Task, Callable[[], bool]]], name: str, *, once: bool = False
+    ) -> bool:
+        """`act_on` in this order; True where something was done. once: nothing more is done after
+        the first. Raises the first TaskFailed where nothing else was to be done."""
+        did, failed = False, None
+        for number, task, act in acts:
             try:
-                done = self.act_on(number, task, name, partial(act, number, task))
+                done = self.act_on(number, task, name, act)
             except TaskFailed as error:
                 failed = failed or error
                 continue
             did = did or done
-            if did and due is not None:
+            if did and once:
                 return True
         if failed is not None and not did:
             raise failed
