@@ -58,7 +58,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint40 bidUntil;
         uint40 commitUntil;
         uint40 windowEnds;
-        uint40 drawBlock;
+        uint40 drawWord;
         // slot
         bytes32 job;
         // slot: left empty where all segments are, as in every task of one segment
@@ -105,7 +105,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     address public immutable randomness;
     uint32 private immutable _challengeWindow;
-    uint32 private immutable _drawDelay;
     uint32 private immutable _minBidTime;
     uint32 private immutable _minCommitTime;
     uint32 private immutable _marginBps;
@@ -136,7 +135,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
         // A worker cannot leave before every dispute about what it did while it stayed is decided.
         uint256 longest = uint256(p.challengeWindow) + 2 * uint256(ICourt(p.court).clock());
         if (IStakes(p.stakes).unbondingDelay() <= longest) revert BadParameter("unbondingDelay");
-        if (p.drawDelay == 0) revert BadParameter("drawDelay");
         if (p.minBidTime == 0) revert BadParameter("minBidTime");
         if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
         // Cheating must cost more than it brings.
@@ -148,7 +146,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (p.bond == 0) revert BadParameter("bond");
 
         (token, stakes, court, randomness) = (p.token, p.stakes, p.court, p.randomness);
-        (_challengeWindow, _drawDelay) = (p.challengeWindow, p.drawDelay);
+        _challengeWindow = p.challengeWindow;
         (_minBidTime, _minCommitTime) = (p.minBidTime, p.minCommitTime);
         (_marginBps, _latePenaltyBps) = (p.marginBps, p.latePenaltyBps);
         (_challengerBps, _requesterBps) = (p.challengerBps, p.requesterBps);
@@ -243,14 +241,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     function draw(uint256 id) external nonReentrant {
         Record storage record = _inStatus(id, Status.Committed);
-        uint256 drawBlock = record.drawBlock;
-        if (block.number <= drawBlock) revert DrawNotReady(uint64(drawBlock));
-        if (IRandomness(randomness).isLost(drawBlock)) {
-            _arm(id, record);
-            return;
-        }
-
-        bytes32 word = IRandomness(randomness).randomness(drawBlock);
+        bytes32 word = IRandomness(randomness).word(record.drawWord);
         bytes32 seed = keccak256(abi.encode(word, address(this), id));
         uint256 stake = verifierStake(record.verifierFee);
         address verifier = _drawVerifier(seed, record, stake);
@@ -463,7 +454,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.bidUntil = record.bidUntil;
         result.commitUntil = record.commitUntil;
         result.windowEnds = record.windowEnds;
-        result.drawBlock = record.drawBlock;
+        result.drawWord = record.drawWord;
         result.verifier = record.verifier;
         if (result.verifier != address(0)) {
             result.verifierStake = verifierStake(result.verifierFee);
@@ -529,7 +520,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     function parameters() external view returns (Parameters memory p) {
         (p.token, p.stakes, p.court, p.randomness) = (token, stakes, court, randomness);
-        (p.challengeWindow, p.drawDelay) = (_challengeWindow, _drawDelay);
+        p.challengeWindow = _challengeWindow;
         (p.minBidTime, p.minCommitTime) = (_minBidTime, _minCommitTime);
         (p.marginBps, p.latePenaltyBps) = (_marginBps, _latePenaltyBps);
         (p.challengerBps, p.requesterBps) = (_challengerBps, _requesterBps);
@@ -671,9 +662,9 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     function _arm(uint256 id, Record storage record) private {
-        uint40 drawBlock = (block.number + _drawDelay).toUint40();
-        record.drawBlock = drawBlock;
-        emit DrawArmed(id, drawBlock);
+        uint40 drawWord = IRandomness(randomness).next().toUint40();
+        record.drawWord = drawWord;
+        emit DrawArmed(id, drawWord);
     }
 
     // ---------------------------------------------------------------------------------- drawing

@@ -39,7 +39,7 @@ TOLD: dict[type[Event], Callable[[Any, Amount], str]] = {
     SegmentCommitted: lambda e, a: (
         f"segment {e.segment} is committed: state {e.state.hex()}, journal {e.journal.hex()}"
     ),
-    DrawArmed: lambda e, a: f"block {e.draw_block} draws the verifier",
+    DrawArmed: lambda e, a: f"word {e.draw_word} draws the verifier",
     Drawn: lambda e, a: (
         f"nobody could be drawn; challenges until {clock(e.window_ends)}"
         if e.verifier == ZERO_ADDRESS

@@ -14,6 +14,7 @@ from ape import chain, project
 from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 from ape.contracts import ContractContainer, ContractInstance
+from ape.exceptions import CustomError
 from eth_utils import is_address
 from rich.console import Console
 from rich.table import Table
@@ -33,10 +34,20 @@ CHECKERS = (
     "GatherChecker",
     "ScatterChecker",
 )
-# What a deployment fills in itself.
+# By the kind that the parameters name.
+SOURCES = {"blockhash": "BlockhashRandomness", "prevrandao": "PrevrandaoRandomness"}
+# What the parameters have, and what a deployment fills in itself.
+SECTIONS = ("token", "court", "stakes", "randomness", "market", "gas")
 FILLED_IN = {"checkers", "token", "stakes", "court", "randomness"}
 # Where anyone may be given play money: chains of one's own, and public test networks.
 PLAY_CHAINS = {1337, 31337, 11155111, 17000, 560048, 84532, 421614, 11155420}
+
+# What to do where a source refuses its chain.
+REFUSALS = {
+    "NoHistory": "; it has no contract of EIP-2935: set randomness.history to false",
+    "NoPrevrandao": "; its blocks have no PREVRANDAO: choose another randomness.kind",
+    "DelayTooShort": "; raise randomness.delay",
+}
 
 Told = Callable[[str, ContractInstance], None]
 
@@ -58,10 +69,14 @@ def load_parameters(path: Path = LOCAL_PARAMETERS) -> dict[str, Any]:
     return parameters
 
 
-def expected_parameters() -> dict[str, dict[str, str]]:
-    """By section: what its constructor takes, without what is filled in, with the types."""
+def expected_parameters(source: str) -> dict[str, dict[str, str]]:
+    """By section: what its constructor takes, without what is filled in, with the types.
+
+    source: the contract that the randomness comes from.
+    """
     found = {}
-    for section, contract in {"court": "Court", "stakes": "Stakes", "market": "Market"}.items():
+    contracts = {"court": "Court", "stakes": "Stakes", "randomness": source, "market": "Market"}
+    for section, contract in contracts.items():
         inputs = getattr(project, contract).contract_type.constructor.inputs
         if len(inputs) == 1 and inputs[0].components:  # one struct of parameters
             inputs = inputs[0].components
@@ -72,11 +87,18 @@ def expected_parameters() -> dict[str, dict[str, str]]:
 
 def check_parameters(parameters: Any, where: str = "the parameters") -> None:
     """Raises `BadParameters` for an unknown, a missing or an impossible value."""
-    expected = expected_parameters()
     if not isinstance(parameters, Mapping):
-        raise BadParameters(f"{where} must have the sections token, gas, {', '.join(expected)}")
-    if wrong := set(parameters) ^ {"token", "gas", *expected}:
+        raise BadParameters(f"{where} must have the sections {', '.join(SECTIONS)}")
+    if wrong := set(parameters) ^ set(SECTIONS):
         raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
+    chosen = dict(parameters["randomness"] or {})
+    kind = chosen.pop("kind", None)
+    if kind not in SOURCES:
+        raise BadParameters(
+            f"{where}: randomness.kind = {kind!r} must be one of {', '.join(SOURCES)}"
+        )
+    parameters = {**parameters, "randomness": chosen}
+    expected = expected_parameters(SOURCES[kind])
     token = parameters["token"]
     if token != "test" and not (isinstance(token, str) and is_address(token)):
         raise BadParameters(f"{where}: token = {token!r} must be `test` or an address in quotes")
@@ -90,8 +112,14 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
         if missing := sorted(set(names) - set(given)):
             raise BadParameters(f"{where}: {section}.{missing[0]} is missing ({names[missing[0]]})")
         for name, kind in names.items():
-            most = 2 ** int(kind.removeprefix("uint")) - 1
             value = given[name]
+            if kind == "bool":
+                if not isinstance(value, bool):
+                    raise BadParameters(
+                        f"{where}: {section}.{name} = {value!r} must be true or false"
+                    )
+                continue
+            most = 2 ** int(kind.removeprefix("uint")) - 1
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise BadParameters(
                     f"{where}: {section}.{name} = {value!r} must be a whole number in 0..{most}"
@@ -159,7 +187,7 @@ def deploy(
         "Court", court_parameters["arityBits"], court_parameters["clockSeconds"], checkers
     )
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
-    randomness = create("BlockhashRandomness")
+    randomness = _create_source(create, parameters["randomness"])
     market = create(
         "Market",
         {
@@ -182,6 +210,21 @@ def deploy(
     )
     deployment.check(chain.provider.web3)
     return deployment
+
+
+def _create_source(
+    create: Callable[..., ContractInstance], chosen: Mapping[str, Any]
+) -> ContractInstance:
+    """The randomness; its constructor refuses a chain that has not what the kind needs."""
+    name = SOURCES[chosen["kind"]]
+    types = expected_parameters(name)["randomness"]
+    try:
+        return create(name, *(chosen[argument] for argument in types))
+    except CustomError as error:
+        why = REFUSALS.get(type(error).__name__, "")
+        raise BadParameters(
+            f"randomness {dict(chosen)!r} does not fit chain {chain.chain_id}: {error}{why}"
+        ) from error
 
 
 @click.command(cls=ChainCommand)

@@ -23,7 +23,7 @@ SOURCES = {
         "GatherChecker",
         "ScatterChecker",
     ],
-    "Randomness": ["BlockhashRandomness"],
+    "Randomness": ["BlockhashRandomness", "PrevrandaoRandomness"],
 }
 
 

@@ -62,7 +62,7 @@ def waits_for(task: Task, now: int) -> str:
             late = now > task.commit_until
             return "expire" if late else f"segment {task.committed}{left(task.commit_until, now)}"
         case Status.COMMITTED:
-            return f"draw, after block {task.draw_block}"
+            return f"draw, by word {task.draw_word}"
         case Status.VERIFYING if now > task.window_ends:
             return "settle"
         case Status.VERIFYING:

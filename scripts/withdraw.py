@@ -12,7 +12,7 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 
 from scripts._shared import ChainCommand, clients_at, default_payer, deployment_option, json_option
-from worker.chain import Clients
+from worker.chain import Clients, Word
 from worker.cli import shown
 
 
@@ -23,8 +23,10 @@ def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int,
         task = clients.market.task(number)
         if task.requester != payer.address or task.status.is_over:
             continue
-        block = clients.w3.eth.block_number + 1  # where the call stands, at the least
-        if call := task.due(clients.now(), block):
+        call = task.due(clients.now())
+        if call == "draw" and clients.randomness.stands(task.draw_word) != Word.TOLD:
+            continue
+        if call:
             getattr(market, call)(number, sender=payer)
             done.append((number, call))
     return done

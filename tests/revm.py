@@ -196,7 +196,6 @@ class Deployed:
     CLOCK = 3_600
     PARAMETERS: ClassVar = {
         "challengeWindow": 86_400,
-        "drawDelay": 2,
         "minBidTime": 60,
         "minCommitTime": 60,
         "marginBps": 15_000,
@@ -228,7 +227,7 @@ class Deployed:
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
         checkers = [chain.deploy(kind) for kind in self.KINDS]
         self.court = chain.deploy("Court", arity_bits, clock, checkers)
-        self.randomness = chain.deploy("BlockhashRandomness")
+        self.randomness = chain.deploy("BlockhashRandomness", 2, False)
         first = (self.token, self.stakes, self.court, self.randomness)
         self.market = chain.deploy(
             "Market", (*first, *{**self.PARAMETERS, **(parameters or {})}.values())

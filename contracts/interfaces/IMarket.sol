@@ -25,7 +25,6 @@ interface IMarket is ICourtClient {
         address court;
         address randomness;
         uint32 challengeWindow; // seconds from the draw to the end of challenges
-        uint32 drawDelay; // blocks from the last segment to the block that decides the draw
         uint32 minBidTime; // seconds that a task is open to bids, at least
         uint32 minCommitTime; // seconds that a solver has, at least
         uint32 marginBps; // stake over reward, before the chance of detection
@@ -60,7 +59,7 @@ interface IMarket is ICourtClient {
         uint64 bidUntil;
         uint64 commitUntil;
         uint64 windowEnds;
-        uint64 drawBlock; // its randomness decides the draw
+        uint64 drawWord; // the number of the word of `randomness` that decides the draw
         address verifier; // zero where nobody could be drawn
         bool attested;
         bytes32 job; // keccak256(abi.encode(Job))
@@ -90,7 +89,7 @@ interface IMarket is ICourtClient {
     event BidPlaced(uint256 indexed task, address indexed worker, uint128 price);
     event Assigned(uint256 indexed task, address indexed solver, uint128 price, uint128 stake, uint64 commitUntil);
     event SegmentCommitted(uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal);
-    event DrawArmed(uint256 indexed task, uint64 drawBlock);
+    event DrawArmed(uint256 indexed task, uint64 drawWord);
     event Drawn(uint256 indexed task, address indexed verifier, uint256 checked, uint64 windowEnds);
     event Attested(uint256 indexed task, address indexed verifier);
     event Challenged(
@@ -141,7 +140,6 @@ interface IMarket is ICourtClient {
     error NotCommitted(uint32 segment);
     error TooLate(uint64 deadline);
     error TooEarly(uint64 deadline);
-    error DrawNotReady(uint64 drawBlock);
     error AlreadyAttested();
     error DisputesOpen(uint32 count);
     error WrongJob();
@@ -168,8 +166,8 @@ interface IMarket is ICourtClient {
     function commitSegment(uint256 task, uint32 segment, bytes32 state, bytes32 journal) external;
     /// The same for several segments, the first of which is number `first`.
     function commitSegments(uint256 task, uint32 first, Segment[] calldata segments) external;
-    /// Draws the verifier and the segments to check from a later block's randomness. Anyone may call.
-    /// Where the randomness has been lost, arms the draw anew.
+    /// Draws the verifier and the segments to check by the word that was named when the draw was armed.
+    /// Anyone may call. Refused by `randomness` while the word is not there: see `IRandomness`.
     function draw(uint256 task) external;
     /// The verifier vouches for the segments it was drawn to check. An open dispute does not stop it:
     /// what it found is the same.

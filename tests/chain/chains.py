@@ -111,7 +111,7 @@ def deploy_assay(w3: Web3) -> Deployment:
     checkers = [create(name) for name in CHECKERS]
     court = create("Court", *parameters["court"].values(), checkers)
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
-    randomness = create("BlockhashRandomness")
+    randomness = create("BlockhashRandomness", 1, False)
     market = create("Market", (token, stakes, court, randomness, *parameters["market"].values()))
     return Deployment(
         chain_id=w3.eth.chain_id,

@@ -87,8 +87,6 @@ def test_segment_ranges_cover_the_steps():
         (types.Status.OPEN, 0, "close"),
         (types.Status.ASSIGNED, 0, "expire"),
         (types.Status.ASSIGNED, 1, ""),
-        (types.Status.COMMITTED, 0, "draw"),
-        (types.Status.COMMITTED, 1, "draw"),
         (types.Status.VERIFYING, 0, "settle"),
         (types.Status.VERIFYING, 1, ""),
         (types.Status.CONDEMNED, 1, ""),
@@ -98,10 +96,18 @@ def test_what_is_due_is_what_the_market_takes(status, disputes, due):
     """Protects the keeper and `ape run withdraw` from a transaction that the market refuses: at
     each deadline nothing is due yet, right after it the call is, and a dispute holds up the end."""
     values = dict.fromkeys(types.Task.__dataclass_fields__, 0)
-    deadlines = dict.fromkeys(("bid_until", "commit_until", "window_ends", "draw_block"), 100)
+    deadlines = dict.fromkeys(("bid_until", "commit_until", "window_ends"), 100)
     task = types.Task(**{**values, **deadlines, "status": status, "open_disputes": disputes})
-    assert task.due(now=100, block=100) == ""
-    assert task.due(now=101, block=101) == due
+    assert task.due(now=100) == ""
+    assert task.due(now=101) == due
+
+
+def test_a_draw_is_due_as_soon_as_all_is_committed():
+    """Protects draws from waiting for a clock: their word alone says when they may be made."""
+    values = dict.fromkeys(types.Task.__dataclass_fields__, 0)
+    for disputes in (0, 1):
+        task = types.Task(**{**values, "status": types.Status.COMMITTED, "open_disputes": disputes})
+        assert task.due(now=0) == "draw"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,9 +12,9 @@ import pytest
 BPS = 10_000
 CLOCK = 600
 UNBONDING = 7_200
+DRAW_DELAY = 2  # blocks from the arming of a draw to the block that decides it
 PARAMETERS = {
     "challengeWindow": 3_600,
-    "drawDelay": 2,
     "minBidTime": 60,
     "minCommitTime": 120,
     "marginBps": 15_000,
@@ -56,7 +56,7 @@ def court(project, deployer):
 
 @pytest.fixture(scope="module")
 def randomness(project, deployer):
-    return deployer.deploy(project.BlockhashRandomness)
+    return deployer.deploy(project.BlockhashRandomness, DRAW_DELAY, False)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def draw(market, chain, outsider, commit):
 
     def draw(**changes):
         task = commit(**changes)
-        chain.mine(PARAMETERS["drawDelay"])
+        chain.mine(DRAW_DELAY)
         market.draw(task, sender=outsider)
         return task
 

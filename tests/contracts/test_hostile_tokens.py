@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 
 from tests import evm
-from tests.contracts.conftest import FEE, PARAMETERS, PRICE
+from tests.contracts.conftest import DRAW_DELAY, FEE, PARAMETERS, PRICE
 from tests.contracts.world import CONDEMNED, LIVE, World
 
 BOND, STAKE = PARAMETERS["bond"], 1_500
@@ -50,7 +50,7 @@ class Hostile(World):
         self.reach(self.task(task).bidUntil + 1)
         self.act(self.stranger, self.market, "close", task)
         self.act(self.solver, self.market, "commitSegments", task, 0, [WORK] * segments)
-        self.pass_time(blocks=PARAMETERS["drawDelay"])
+        self.pass_time(blocks=DRAW_DELAY)
         self.act(self.stranger, self.market, "draw", task)
         return task
 

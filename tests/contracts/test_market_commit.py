@@ -6,10 +6,10 @@ from tests.contracts.conftest import (
     ASSIGNED,
     BURNED,
     COMMITTED,
+    DRAW_DELAY,
     EXPIRED,
     FEE,
     OPEN,
-    PARAMETERS,
     PRICE,
     STAKED,
 )
@@ -75,10 +75,10 @@ def test_commit_one_by_one(market, solver, chain, assign, segment_of):
             task=task, segment=index, state=state, journal=journal
         )
         assert market.task(task).committed == index + 1
-    draw_block = chain.blocks.height + PARAMETERS["drawDelay"]
-    assert tx.events[1] == market.DrawArmed(task=task, drawBlock=draw_block)
+    draw_word = chain.blocks.height + DRAW_DELAY
+    assert tx.events[1] == market.DrawArmed(task=task, drawWord=draw_word)
     assert market.task(task).status == COMMITTED
-    assert market.task(task).drawBlock == draw_block
+    assert market.task(task).drawWord == draw_word
     assert tuple(market.segment(task, 2)) == segment_of(2)
 
 

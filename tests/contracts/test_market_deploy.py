@@ -10,7 +10,6 @@ from tests.contracts.conftest import CLOCK, NOBODY, PARAMETERS, UNBONDING
     "name, value",
     [
         ("challengeWindow", 0),
-        ("drawDelay", 0),
         ("minBidTime", 0),
         ("minCommitTime", 0),
         ("marginBps", 9_999),

@@ -2,7 +2,6 @@
 
 from math import comb
 
-import ape
 import pytest
 from eth_utils import keccak
 
@@ -23,33 +22,18 @@ def test_draw_refuses_before_the_commitments(market, outsider, assign, refuses):
         market.draw(task, sender=outsider)
 
 
-def test_draw_waits_for_a_later_block(market, chain, outsider, commit, refuses):
+def test_draw_waits_for_a_later_block(market, randomness, chain, outsider, commit, refuses):
     """The transaction's own block must come after the one that decides."""
     task = commit()
-    block = market.task(task).drawBlock
+    block = market.task(task).drawWord
     while chain.blocks.height + 1 <= block:
-        with refuses(market.DrawNotReady, drawBlock=block):
+        with refuses(randomness.NotYet, id=block):
             market.draw(task, sender=outsider)
         chain.mine()
     market.draw(task, sender=outsider)
     assert market.task(task).status == VERIFYING
     with refuses(market.WrongStatus, status=VERIFYING):
         market.draw(task, sender=outsider)
-
-
-def test_lost_randomness_arms_the_draw_anew(market, chain, outsider, commit, refuses):
-    task = commit()
-    block = market.task(task).drawBlock
-    chain.mine(block + 256 - chain.blocks.height)
-    market.draw(task, sender=outsider)  # in block drawBlock + 257: one too late
-    again = chain.blocks.height + PARAMETERS["drawDelay"]
-    assert market.task(task).status == COMMITTED
-    assert market.task(task).drawBlock == again
-    with refuses(market.DrawNotReady, drawBlock=again):
-        market.draw(task, sender=outsider)
-    chain.mine(again + 255 - chain.blocks.height)
-    market.draw(task, sender=outsider)  # in block drawBlock + 256: the last chance
-    assert market.task(task).status == VERIFYING
 
 
 def test_draw(market, stakes, verifier, commit, chain, outsider, now):
@@ -163,21 +147,7 @@ def test_attest_to_the_last_second(market, verifier, draw, refuses, at):
         market.attest(second, sender=verifier)
 
 
-# --- randomness and the library ----------------------------------------------------------------
-
-
-def test_blockhash_randomness(randomness, chain):
-    chain.mine(300)
-    pending = chain.blocks.height  # of a call: the head
-    with ape.reverts(randomness.NotYet, blockNumber=pending):
-        randomness.randomness(pending)
-    assert randomness.randomness(pending - 1) == chain.blocks[pending - 1].hash
-    assert randomness.randomness(pending - 256) == chain.blocks[pending - 256].hash
-    assert not randomness.isLost(pending - 256)
-    assert randomness.isLost(pending - 257)
-    assert not randomness.isLost(pending + 1)
-    with ape.reverts(randomness.TooLate, blockNumber=pending - 257):
-        randomness.randomness(pending - 257)
+# --- the library --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

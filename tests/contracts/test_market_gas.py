@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.conftest import FEE, PARAMETERS, PRICE
+from tests.contracts.conftest import DRAW_DELAY, FEE, PRICE
 
 LIFE = 700_000
 VERDICT = 70_000  # of which a test's court takes 21 k for the transaction, and more for itself
@@ -32,7 +32,7 @@ def live(market, workers, requester, solver, verifier, outsider, chain, at, make
             )
         else:
             gas["commit"] = market.commitSegments(task, 0, work, sender=solver).gas_used
-        chain.mine(PARAMETERS["drawDelay"])
+        chain.mine(DRAW_DELAY)
         gas["draw"] = market.draw(task, sender=outsider).gas_used
         gas["attest"] = market.attest(task, sender=verifier).gas_used
         at(market.task(task).windowEnds + 1)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tests import evm
-from tests.contracts.conftest import PARAMETERS, UNBONDING
+from tests.contracts.conftest import DRAW_DELAY, PARAMETERS, UNBONDING
 from tests.contracts.world import (
     ASSIGNED,
     CANCELLED,
@@ -181,7 +181,7 @@ class Game(RuleBasedStateMachine):
 
     def draw(self, task, person, ready):
         if ready:
-            self.world.pass_time(blocks=PARAMETERS["drawDelay"])
+            self.world.pass_time(blocks=DRAW_DELAY)
         self.on_market(person, "draw", task)
 
     @rule(task=tasks, person=st.none() | people)
@@ -377,9 +377,7 @@ class Game(RuleBasedStateMachine):
                 world.reach(task.commitUntil + 1)
                 world.act(stranger, world.market, "expire", number)
             if task.status == COMMITTED:
-                world.pass_time(blocks=300)
-                world.act(stranger, world.market, "draw", number)
-                world.pass_time(blocks=PARAMETERS["drawDelay"])
+                world.pass_time(blocks=DRAW_DELAY)
                 world.act(stranger, world.market, "draw", number)
                 task = world.task(number)
             if task.status == VERIFYING:

@@ -9,7 +9,7 @@ import pyrevm
 from eth_utils import to_checksum_address
 
 from tests import evm
-from tests.contracts.conftest import BURNED, CLOCK, PARAMETERS, UNBONDING
+from tests.contracts.conftest import BURNED, CLOCK, DRAW_DELAY, PARAMETERS, UNBONDING
 
 PANIC = bytes.fromhex("4e487b71")
 OPEN, ASSIGNED, COMMITTED, VERIFYING, SETTLED, CONDEMNED, EXPIRED, CANCELLED = range(1, 9)
@@ -34,7 +34,7 @@ class Task(NamedTuple):
     bidUntil: int  # noqa: N815
     commitUntil: int  # noqa: N815
     windowEnds: int  # noqa: N815
-    drawBlock: int  # noqa: N815
+    drawWord: int  # noqa: N815
     verifier: str
     attested: bool
     job: bytes
@@ -57,7 +57,7 @@ class World:
         self.token = self._deploy(token)
         self.stakes = self._deploy("Stakes", self.token.address, UNBONDING)
         self.court = self._deploy("StubCourt", CLOCK)
-        self.randomness = self._deploy("BlockhashRandomness")
+        self.randomness = self._deploy("StubRandomness", DRAW_DELAY)
         parts = (self.token, self.stakes, self.court, self.randomness)
         parameters = (*(part.address for part in parts), *PARAMETERS.values())
         self.market = self._deploy("Market", parameters)

@@ -25,6 +25,7 @@ from worker.chain.events import Event, Place
 from worker.chain.node import Node, open_rpc
 from worker.chain.outbox import Sent
 from worker.chain.probe import Probe, probe
+from worker.chain.randomness import Randomness, Word
 from worker.chain.scan import Follower, read_events
 from worker.chain.sender import Sender
 from worker.chain.types import (
@@ -70,6 +71,7 @@ __all__ = [
     "Phase",
     "Place",
     "Probe",
+    "Randomness",
     "Receipt",
     "Refused",
     "Segment",
@@ -86,6 +88,7 @@ __all__ = [
     "Token",
     "TooMuch",
     "Unconfirmed",
+    "Word",
     "WrongDeployment",
     "connect",
     "open_rpc",

@@ -24,6 +24,7 @@ from worker.chain.sender import Sender
 from worker.chain.types import to_abi
 
 E = TypeVar("E", bound=Event)
+Other = TypeVar("Other", bound="Contract")
 
 CONSTANTS = 4096  # answers that never change, and are kept
 
@@ -62,6 +63,10 @@ class Contract:
         self.first_block = first_block
         self._constants: dict[tuple[Any, ...], Any] = {}
         self._functions = {f["name"]: f for f in load_abi(self.name) if f["type"] == "function"}
+
+    def beside(self, kind: type[Other], address: str) -> Other:
+        """Another contract of the same deployment, for the same account."""
+        return kind(self._w3, address, self._sender, self._contracts, self.first_block)
 
     def encode_call(self, function: str, *arguments: Any) -> bytes:
         """A transaction's data: the function's selector and its arguments."""

@@ -78,7 +78,7 @@ class SegmentCommitted(MarketEvent):
 @dataclass(frozen=True, kw_only=True)
 class DrawArmed(MarketEvent):
     task: int
-    draw_block: int
+    draw_word: int
 
 
 @dataclass(frozen=True, kw_only=True)

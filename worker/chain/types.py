@@ -215,7 +215,7 @@ class Task(Struct):
     bid_until: int
     commit_until: int
     window_ends: int
-    draw_block: int
+    draw_word: int
     verifier: str
     attested: bool
     job: bytes
@@ -229,15 +229,16 @@ class Task(Struct):
     def checked_segments(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.segments) if self.is_checked(i))
 
-    def due(self, now: int, block: int) -> str:
-        """The market's call, which anyone may make, that moves the task on; or nothing.
+    def due(self, now: int) -> str:
+        """The market's call, which anyone may make, that moves the task on; or nothing. A draw has
+        to wait for its word besides (`Randomness.stands`).
 
-        now, block: unix time and number of the block that the call will stand in.
+        now: unix time of the block that the call will stand in.
         """
         match self.status:
             case Status.OPEN if now > self.bid_until:
                 return "close"
-            case Status.COMMITTED if block > self.draw_block:
+            case Status.COMMITTED:
                 return "draw"
             case Status.ASSIGNED if now > self.commit_until and not self.open_disputes:
                 return "expire"
@@ -279,7 +280,6 @@ class Parameters(Struct):
     court: str
     randomness: str
     challenge_window: int
-    draw_delay: int
     min_bid_time: int
     min_commit_time: int
     margin_bps: int

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from worker.chain.contract import Receipt
 from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
 from worker.chain.events import Challenged
+from worker.chain.randomness import Randomness
 from worker.chain.types import Job, Task
 from worker.config import JobsConfig
 from worker.jobs import Computation, ComputationOf, Progress
@@ -123,6 +124,11 @@ class Desk:
         """Chain, market and task, for salts: the same task number elsewhere gives others."""
         market = bytes.fromhex(self.market.address[2:])
         return self._chain.to_bytes(32, "big") + market + task.to_bytes(32, "big")
+
+    @cached_property
+    def randomness(self) -> Randomness:
+        """The source that the market draws by."""
+        return Randomness.of(self.market)
 
     # tasks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.chain.randomness import Word
 from worker.chain.types import Status, Task
 from worker.roles.base import Desk
 
@@ -34,8 +35,9 @@ class Keeper:
             return False
         if task.open_disputes and self._disputes(number, task):
             return True
-        # the block that the next transaction stands in, at the least
-        due = task.due(self.desk.now, self.desk.board.block + 1)
+        due = task.due(self.desk.now)
+        if due == "draw" and self.desk.randomness.stands(task.draw_word) != Word.TOLD:
+            return False
         return bool(due) and self.desk.attempt(due, getattr(self.desk.market, due), number)
 
     def _has_part(self, number: int, task: Task) -> bool:

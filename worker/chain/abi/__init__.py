@@ -7,8 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-# Checker and Randomness are never called from here: their errors pass through the court and the
-# market, and have to be read.
+# Checker is never called from here: its errors pass through the court, and have to be read.
 NAMES = ("Market", "Court", "Stakes", "Token", "Checker", "Randomness")
 
 
