@@ -206,22 +206,24 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
 
 
 def sample_price(config: Config, clients: Clients) -> dict[str, Any]:
-    """What this worker would ask for a job like the one that its speed is measured with."""
-    from worker.devices import device_of
-    from worker.jobs.speed import SAMPLE_STEPS, measured, sample
+    """What this worker would ask for a job of ordinary size, measured as for a bid."""
+    from worker.jobs.measure import measure
+    from worker.jobs.sample import NAME, sample
     from worker.program.cost import count
-    from worker.roles.build import pricing_of
+    from worker.roles.build import computation_of, pricing_of
     from worker.roles.pricing import gas_of
 
-    speed = measured(device_of(config.worker.device) if config.worker.native else "cpu")
-    summary = sample()[0].summary()
-    seconds = speed.seconds(summary, SAMPLE_STEPS)
+    definition, program = sample()
+    job, units = definition.job(program), program.summary().work_units
+    computation = computation_of(config)(job, program, definition.tensors)
+    found = measure(computation, definition.initial_state())
+    seconds = found.work(job.steps, job.segments)
     cost, decimals = pricing_of(config, clients).cost, clients.token.decimals()
     return {
-        "speed": f"{count(speed.units_per_second)} work units a second",
-        "sample_job": f"{SAMPLE_STEPS} steps of a perceptron of 0.7 M parameters, "
-        f"{count(summary.work_units * SAMPLE_STEPS)} work units: {seconds:.3g} s",
-        "sample_price": shown(cost(seconds, gas_of(10)), decimals),
+        "speed": f"{count(units / found.step)} work units a second",
+        "sample_job": f"{job.steps} steps of {NAME}, {count(units * job.steps)} work units: "
+        f"{seconds:.3g} s",
+        "sample_price": shown(cost(seconds, gas_of(job.segments)), decimals),
         "of_it_for_time": shown(cost(seconds, 0), decimals),
     }
 

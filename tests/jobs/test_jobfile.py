@@ -151,7 +151,7 @@ TABLES = [
     ('arguments = "x"\n' + toml(job=JOB), "arguments = 'x': must be a table; write"),
     (toml(job={**JOB, "kind": "trainng"}), "job.kind = 'trainng': must be one of training, step, "),
     (toml(job={**JOB, "kind": 1}), "job.kind = 1: must be one of training"),
-    (toml(job={**JOB, "step": 1}), r"job.step is no field; \[job\] has kind, entry, steps, batch"),
+    (toml(job={**JOB, "step": 1}), r"job.step is no field; \[job\] has kind, entry, batch"),
     (toml(job={"entry": "a.py:b"}), "job.batch_rows is missing; see worker/examples/digits.toml"),
     (toml(job={**JOB, "steps": "10"}), "job.steps = '10': must be a whole number; it is a str"),
     (toml(job={**JOB, "steps": 1.5}), "job.steps = 1.5: must be a whole number; it is a float"),
@@ -272,7 +272,7 @@ def test_an_estimate_counts_the_whole_job():
     assert found.data_bytes == 10 * 5 * 4 + 10 * 8
     state = sum(t.numel() * t.element_size() for t in job.initial_state())
     assert found.published_bytes == found.data_bytes + state + len(captured.to_bytes())
-    assert found.speed.seconds(step, 10) == pytest.approx(found.seconds)
+    assert 10 * step.work_units / found.units_per_second == pytest.approx(found.seconds)
     text = dict(found.rows())
     assert "a step as native code, compiled in" in text["time"]
     assert len(text["first losses"].split()) == 4

@@ -18,7 +18,6 @@ from worker.jobs.measure import Differs, Measured, measure, replays
 from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
-from worker.jobs.speed import Speed, measured
 from worker.jobs.steps import StepJob, StepRecipe
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "Progress",
     "Replay",
     "SegmentResult",
-    "Speed",
     "StepJob",
     "StepRecipe",
     "TrainingJob",
@@ -48,7 +46,6 @@ __all__ = [
     "in_order",
     "interior",
     "measure",
-    "measured",
     "output_names",
     "permute",
     "replays",

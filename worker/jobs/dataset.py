@@ -69,7 +69,7 @@ class OfRows:
     data: Data
     whole: bool
 
-    def check_data(self) -> None:
+    def __post_init__(self) -> None:
         """Makes the data plain tensors on the CPU. Raises FieldError."""
         require(isinstance(self.whole, bool), "whole", self.whole, "True or False")
         object.__setattr__(self, "data", checked(self.data, self.whole))

@@ -10,18 +10,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from worker.chain.types import Job
+from worker.jobs.counts import OfSteps
 from worker.jobs.dataset import Data, OfRows
 from worker.jobs.rules import (
     Shown,
-    on_chain,
     require,
-    require_batch,
-    require_bits,
+    require_function,
     require_module,
-    require_segments,
 )
-from worker.program import TRAINING_BITS, Program, Rates, capture_training, training_state
+from worker.program import Program, Rates, capture_training, training_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +56,15 @@ class TrainingRecipe(OfRows):
 
     def __post_init__(self) -> None:
         require_module("module", self.module)
-        require(
-            self.loss_fn is None or callable(self.loss_fn),
-            "loss_fn",
-            self.loss_fn,
-            "a function of output and target, or None where the module returns its loss",
-        )
+        rule = "a function of output and target, or None where the module returns its loss"
+        require_function("loss_fn", self.loss_fn, rule)
         require(
             isinstance(self.optimizer, torch.optim.Optimizer),
             "optimizer",
             self.optimizer,
             "a torch.optim.Optimizer of the module's parameters",
         )
-        self.check_data()
+        super().__post_init__()
         require(
             len(self.data) >= 2 or isinstance(self.data, Mapping) or self.loss_fn is None,
             "data",
@@ -88,36 +81,16 @@ class TrainingRecipe(OfRows):
             most = getattr(self, name)
             sound = most is None or (_is_number(most) and most > 0)
             require(sound, name, most, "a number above 0")
-        require(
-            self.evaluate is None or callable(self.evaluate),
-            "evaluate",
-            self.evaluate,
-            "a function of the module",
-        )
+        require_function("evaluate", self.evaluate, "a function of the module")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob(TrainingRecipe):
-    """What to train, on what, for how long. Errors name the field, the value and the rule.
-
-    batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
-    seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
-    multiplied; 20 follow fp32, 14 are like TF32 and faster.
-    """
+class TrainingJob(OfSteps, TrainingRecipe):
+    """What to train, on what, for how long; the other numbers are `OfSteps`'s."""
 
     reports_losses: ClassVar[bool] = True
 
     steps: int
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
-    bits: int = TRAINING_BITS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_batch(self.batch_rows, self.rows, self.whole)
-        require_segments(self.steps, self.segment_steps, self.seed)
-        require_bits(self.bits)
 
     def capture(self) -> Program:
         """One step of this training as a program."""
@@ -135,10 +108,6 @@ class TrainingJob(TrainingRecipe):
 
     def initial_state(self) -> list[Tensor]:
         return training_state(self.module, self.optimizer, self.schedule, self.loss_fn)
-
-    def job(self, program: Program) -> Job:
-        """What goes on chain. Raises JobMismatch where the program is not this job's."""
-        return on_chain(self, program)
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from worker.chain.types import Job
 from worker.jobs.computation import Computation
 from worker.jobs.rules import JobDefinition
-from worker.jobs.speed import Speed
 from worker.jobs.trial import Trial, tried
 from worker.program import Program, Summary
 from worker.program.cost import count, size
@@ -34,9 +33,9 @@ class Estimate:
         return self.trial.step_seconds
 
     @property
-    def speed(self) -> Speed:
-        """This machine's, on this job."""
-        return Speed.of(self.summary, self.step_seconds, self.trial.native)
+    def units_per_second(self) -> float:
+        """Work units, on this machine."""
+        return self.summary.work_units / self.step_seconds
 
     @property
     def flops(self) -> int:
@@ -68,7 +67,7 @@ class Estimate:
             (
                 "time",
                 f"{duration(self.seconds)} on this machine: {duration(self.step_seconds)} a step "
-                f"{self._how}, {count(self.speed.units_per_second)} work units a second",
+                f"{self._how}, {count(self.units_per_second)} work units a second",
             ),
             *self._losses(),
             (

@@ -22,6 +22,7 @@ from worker.jobs.rules import (
     on_chain,
     require,
     require_bits,
+    require_function,
     require_module,
     require_segments,
 )
@@ -63,8 +64,7 @@ class GenerationRecipe:
             require(sound, f"prompts[{number}]", prompt, rule)
         sound = self.stop is None or (type(self.stop) is int and self.stop >= 0)
         require(sound, "stop", self.stop, "a token, 0 or greater")
-        sound = self.decode is None or callable(self.decode)
-        require(sound, "decode", self.decode, "a function of a list of tokens")
+        require_function("decode", self.decode, "a function of a list of tokens")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,14 +20,12 @@ from torch import Tensor, nn
 
 from worker.chain.types import Job
 from worker.jobs.computation import JobMismatch
+from worker.jobs.counts import OfSteps
 from worker.jobs.dataset import Data, OfRows
 from worker.jobs.rules import (
-    on_chain,
     require,
-    require_batch,
-    require_bits,
+    require_function,
     require_module,
-    require_segments,
 )
 from worker.jobs.sampling import rows_of_step
 from worker.program import Kind, Program, Source, capture_inference, inference_state
@@ -56,39 +54,20 @@ class InferenceRecipe(OfRows):
 
     def __post_init__(self) -> None:
         require_module("module", self.module)
-        self.check_data()
+        super().__post_init__()
         texts = not isinstance(self.names, str) and all(isinstance(n, str) for n in self.names)
         require(texts, "names", self.names, "a list of texts, one for each output")
         require(len(set(self.names)) == len(self.names), "names", self.names, "different names")
-        require(
-            self.evaluate is None or callable(self.evaluate),
-            "evaluate",
-            self.evaluate,
-            "a function of the outputs by name",
-        )
+        require_function("evaluate", self.evaluate, "a function of the outputs by name")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceJob(InferenceRecipe):
-    """What to run, and on what. Errors name the field, the value and the rule.
-
-    batch_rows: rows of a step. segment_steps: steps between two checkpoints that the chain holds.
-    seed: of the order in which rows are seen, and of random numbers. bits: of the integers that are
-    multiplied.
-    """
+class InferenceJob(OfSteps, InferenceRecipe):
+    """What to run, and on what; the numbers are `OfSteps`'s."""
 
     reports_losses: ClassVar[bool] = False
 
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
     bits: int = DOT_BITS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_batch(self.batch_rows, self.rows, self.whole)
-        require_segments(self.steps, self.segment_steps, self.seed)
-        require_bits(self.bits)
 
     @property
     def steps(self) -> int:
@@ -126,7 +105,7 @@ class InferenceJob(InferenceRecipe):
             raise JobMismatch(
                 f"names={tuple(self.names)!r}; the module returns {program.report_count} tensors"
             )
-        return on_chain(self, program)
+        return super().job(program)
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""

@@ -86,6 +86,11 @@ def require(condition: bool, field: str, value: object, rule: str) -> None:
         raise FieldError(field, value, rule)
 
 
+def require_function(field: str, value: object, rule: str) -> None:
+    """Raises FieldError unless there is none, or it can be called."""
+    require(value is None or callable(value), field, value, rule)
+
+
 def require_module(field: str, module: object, rule: str = "a torch.nn.Module") -> None:
     """Raises FieldError unless it is a module whose tensors have values to begin with."""
     require(isinstance(module, nn.Module), field, module, rule)

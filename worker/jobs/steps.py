@@ -9,18 +9,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from worker.chain.types import Job
+from worker.jobs.counts import OfSteps
 from worker.jobs.dataset import Data, OfRows
 from worker.jobs.definition import load_module
 from worker.jobs.rules import (
-    on_chain,
     require,
-    require_batch,
-    require_bits,
+    require_function,
     require_module,
-    require_segments,
 )
-from worker.program import TRAINING_BITS, Program, Rates, capture_step, step_state
+from worker.program import Program, Rates, capture_step, step_state
 
 Optimizer = torch.optim.Optimizer
 
@@ -53,12 +50,9 @@ class StepRecipe(OfRows):
             require_module(name, module)
         for name, optimizer in _named("optimizers", self.optimizers):
             require(isinstance(optimizer, Optimizer), name, optimizer, "a torch.optim.Optimizer")
-        self.check_data()
-        require(
-            self.evaluate is None or callable(self.evaluate),
-            "evaluate",
-            self.evaluate,
-            "a function of the module, or of the modules by name",
+        super().__post_init__()
+        require_function(
+            "evaluate", self.evaluate, "a function of the module, or of the modules by name"
         )
 
     @property
@@ -70,25 +64,12 @@ class StepRecipe(OfRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepJob(StepRecipe):
-    """A step, on what, and how often. Errors name the field, the value and the rule.
-
-    steps, batch_rows, segment_steps, seed, bits: as for `TrainingJob`.
-    """
+class StepJob(OfSteps, StepRecipe):
+    """A step, on what, and how often; the other numbers are `OfSteps`'s."""
 
     reports_losses: ClassVar[bool] = True
 
     steps: int
-    batch_rows: int
-    segment_steps: int
-    seed: int = 0
-    bits: int = TRAINING_BITS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_batch(self.batch_rows, self.rows, self.whole)
-        require_segments(self.steps, self.segment_steps, self.seed)
-        require_bits(self.bits)
 
     def capture(self) -> Program:
         """The step as a program."""
@@ -104,10 +85,6 @@ class StepJob(StepRecipe):
 
     def initial_state(self) -> list[Tensor]:
         return step_state(self.modules, self.optimizers, self.schedule)
-
-    def job(self, program: Program) -> Job:
-        """What goes on chain. Raises JobMismatch where the program is not this job's."""
-        return on_chain(self, program)
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""
