@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.jobs import Computation
+from worker.jobs import Computation, ComputationOf
 from worker.program import Program, Tamper
-
-ComputationOf = Callable[[Job, Program, Sequence[Tensor]], Computation]
 
 
 def flipped(tensor: Tensor, element: int, bit: int = 0) -> Tensor:
