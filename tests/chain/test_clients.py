@@ -105,7 +105,7 @@ def test_task_from_post_to_commitments(assay, post, staked):
     assert market.challenges(number) == []
     described = describe(worker, number)
     assert (described["status"], described["challenges"]) == ("committed", [])
-    assert described["waits_for"].startswith("draw, after block")
+    assert described["waits_for"].startswith("draw, by word")
 
 
 def test_stake_can_leave(assay, staked):
