@@ -1,4 +1,4 @@
-"""What a user's objects hold: to see whether a step changes it, and to put it back.
+"""What a user's objects hold: to see whether a step changes it (`compared`), and to put it back.
 
 Objects are walked from the module, the loss and the optimizer: attributes, containers, what
 functions enclose and what they read of their file, classes of the user's own, and the sources of
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import pickle
-import random
 import sys
 import sysconfig
 import types
@@ -25,11 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from worker.program.lower import Unsupported
+from worker.program.compared import PLAIN, Chance, Exactly, Made, chance_of, key_of
 from worker.program.lower.graph import is_users
 from worker.program.memory import version
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
 _AS_VALUES = (Enum, torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format)
 # what holds nothing of a step's, or nothing that could be looked at
 _OPAQUE = ("logging", "threading", "_thread", "weakref", "re", "_io", "abc", "typing", "inspect")
@@ -37,29 +34,6 @@ _LIBRARIES = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _MISSING = object()
-
-
-class Made:
-    """In the place of a tensor that a trace made."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor, self._kind = tensor, (tensor.dtype, tuple(tensor.shape))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Made) and other._kind == self._kind
-
-    def __repr__(self) -> str:
-        return "a tensor that the step made"
-
-
-class Chance:
-    """In the place of a source of random numbers: where it stands."""
-
-    def __init__(self, state: Any) -> None:
-        self._state = state.numpy().tobytes() if isinstance(state, Tensor) else pickle.dumps(state)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Chance) and other._state == self._state
 
 
 class Look:
@@ -88,8 +62,8 @@ class Look:
 
     def _see(self, place: str, x: Any) -> Any:
         """What to compare `x` by; what is within it is seen later."""
-        if isinstance(x, _PLAIN):
-            return _Exactly(x)
+        if isinstance(x, PLAIN):
+            return Exactly(x)
         if isinstance(x, _AS_VALUES):
             return x
         if id(x) in self.places:
@@ -107,27 +81,27 @@ class Look:
         if isinstance(x, np.ndarray):
             self.arrays.append((place, x))
             return self._array(x)
-        if (chance := _chance_of(x)) is not None:
+        if (chance := chance_of(x)) is not None:
             kept, write = chance
             self._back.append(lambda: write(kept))
             return Chance(kept)
         if isinstance(x, dict):
             self._mapping(x)
             self._later((f"{place}[{self._named_key(k)}]", v) for k, v in x.items())
-            return type(x), tuple(map(_key, x))
+            return type(x), tuple(map(key_of, x))
         if isinstance(x, list | deque):
             self._sequence(x)
         if isinstance(x, list | deque | tuple):
-            if all(type(v) in _PLAIN for v in x):
-                return type(x), tuple(map(_Exactly, x))
+            if all(type(v) in PLAIN for v in x):
+                return type(x), tuple(map(Exactly, x))
             self._later((f"{place}[{k}]", v) for k, v in enumerate(x))
             return type(x), len(x)
         if isinstance(x, set | frozenset):
             if isinstance(x, set):
                 kept = set(x)
                 self._back.append(lambda: x.symmetric_difference_update(x ^ kept))
-            self._later((f"{place} (one of a set)", v) for v in x if not isinstance(v, _PLAIN))
-            return frozenset(map(_key, x))
+            self._later((f"{place} (one of a set)", v) for v in x if not isinstance(v, PLAIN))
+            return frozenset(map(key_of, x))
         if isinstance(x, bytearray):
             held = bytes(x)
             self._back.append(lambda: x.__setitem__(slice(None), held))
@@ -206,7 +180,7 @@ class Look:
         self._back.append(back)
 
     def _named_key(self, key: Any) -> str:
-        return repr(key) if isinstance(key, _PLAIN) else self.places.get(id(key), _kind(key))
+        return repr(key) if isinstance(key, PLAIN) else self.places.get(id(key), _kind(key))
 
     def _named(self, holder: Any, name: str) -> Any:
         """What `holder` has under a name; it is put back there."""
@@ -343,59 +317,6 @@ class Look:
         return kind
 
 
-def refuse_chance(before: Look, after: Look) -> None:
-    """Raises Unsupported where random numbers were drawn that are none of torch's."""
-    for place, was in before.values.items():
-        if isinstance(was, Chance) and after.values.get(place) != was:
-            raise Unsupported(
-                f"{place}, which would be the same in every step: draw with torch (torch.rand, "
-                "F.dropout)"
-            )
-
-
-def refuse_changes(before: Look, after: Look, last: Look) -> None:
-    """Raises Unsupported where a step's second run has changed what its first run left: a later
-    step would start from something else again.
-
-    What the first run alone has changed (a mode, a shape that is noted, a tensor that nobody reads)
-    is the same in all later steps.
-    """
-    for place in {**after.values, **last.values}:
-        found = [look.values.get(place, "nothing") for look in (before, after, last)]
-        if found[1] != found[2]:
-            told = ", then ".join(_told(value) for value in found)
-            raise Unsupported(
-                f"{place}, which every step changes ({told}), and a program has no Python: keep it "
-                "in a buffer of the module (register_buffer, and write into it in forward)"
-            )
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type):
-        size = value[1] if isinstance(value[1], int) else len(value[1])
-        return f"a {value[0].__name__} of {size}"
-    return repr(value)[:60]
-
-
-class _Exactly:
-    """A number or a text, equal to what is of its kind and the same; NaN equals NaN."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Exactly) or type(other.value) is not type(self.value):
-            return False
-        return bool(self.value == other.value) or repr(self.value) == repr(other.value)
-
-    def __repr__(self) -> str:
-        return repr(self.value)
-
-
-def _key(x: Any) -> Any:
-    return (type(x), repr(x)) if isinstance(x, _PLAIN) else id(x)
-
-
 def _kind(x: Any) -> str:
     return f"a {type(x).__name__}"
 
@@ -420,16 +341,3 @@ def _names(code: types.CodeType) -> list[str]:
 def _is_own(file: str) -> bool:
     """Whether a file is the user's own, and no library's."""
     return is_users(file) and "site-packages" not in file and not file.startswith(_LIBRARIES)
-
-
-def _chance_of(x: Any) -> tuple[Any, Callable[[Any], Any]] | None:
-    """Where a source of random numbers stands, and how to put it back there."""
-    if isinstance(x, random.Random):
-        return x.getstate(), x.setstate
-    if isinstance(x, np.random.RandomState):
-        return x.get_state(legacy=False), x.set_state
-    if isinstance(x, np.random.Generator):
-        return x.bit_generator.state, lambda state: setattr(x.bit_generator, "state", state)
-    if isinstance(x, torch.Generator):
-        return x.get_state(), x.set_state
-    return None

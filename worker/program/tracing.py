@@ -26,8 +26,9 @@ from torch.fx.proxy import TracerBase
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program import layers
+from worker.program.compared import refuse_chance, refuse_changes
 from worker.program.decompositions import LOOKED_AT, Functions, table
-from worker.program.held import Look, refuse_chance, refuse_changes
+from worker.program.held import Look
 from worker.program.libraries import batched_experts
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import LAYER, is_users, nearest_line
