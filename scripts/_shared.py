@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import click
 from ape.api import AccountAPI, ProviderAPI
 from ape.cli import ConnectedProviderCommand
 from ape.logging import logger
+from web3 import HTTPProvider
 
-from worker.chain import ChainError, Clients, Deployment, connect
+from worker.chain import ChainError, Clients, ContractError, Deployment, Task, connect, open_rpc
+from worker.chain.reads import read_all
 from worker.jobs.telling import told, without_traces
 from worker.redaction import conceal_url, scrub
 
@@ -104,11 +106,27 @@ def one_message(what: str, debug: bool, place: Callable[[], str] = str) -> Itera
 
 
 def clients_at(provider: ProviderAPI, registry: Path) -> Clients:
-    """Clients that read what a registry names; an error is one message, without a trace."""
+    """Clients that read what a registry names; an error is one message, without a trace.
+
+    They ask the node that ape is connected to as a worker does: in batches, and again where an
+    answer is lost. A chain in this process has no address, and is asked through ape.
+    """
+    w3 = provider.web3
     try:
-        return connect(provider.web3, Deployment.load(registry))
+        if isinstance(w3.provider, HTTPProvider) and w3.provider.endpoint_uri:
+            w3 = open_rpc(str(w3.provider.endpoint_uri))
+        return connect(w3, Deployment.load(registry))
     except ChainError as error:
         raise click.ClickException(str(error)) from error
+
+
+def tasks_of(clients: Clients, numbers: Sequence[int]) -> list[Task]:
+    """These tasks, in as few exchanges as the node takes; ContractError where one is not there."""
+    found = read_all(clients.w3, [clients.market.reading("task", n) for n in numbers])
+    for values in found:
+        if isinstance(values, ContractError):
+            raise values
+    return [Task.from_abi(values) for values in found]
 
 
 def jsonable(value: Any) -> Any:

@@ -21,6 +21,7 @@ from scripts._shared import (
     deployment_option,
     json_option,
     jsonable,
+    tasks_of,
 )
 from worker.chain import ZERO_ADDRESS, Clients, Status, Task
 from worker.cli import shown
@@ -96,9 +97,10 @@ def cli(
     if task is not None:
         show_one(clients, task, as_json)
         return
-    numbers = range(count) if everything else range(max(0, count - NEWEST), count)
+    numbers = range(0 if everything else max(0, count - NEWEST), count)
     now = clients.now()
-    found = [row_of(clients.market.task(number), number, now) for number in numbers]
+    tasks = tasks_of(clients, numbers)
+    found = [row_of(task, number, now) for number, task in zip(numbers, tasks, strict=True)]
     if as_json:
         click.echo(json.dumps(found, indent=2, default=jsonable))
         return

@@ -11,7 +11,14 @@ from ape import project
 from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 
-from scripts._shared import ChainCommand, clients_at, default_payer, deployment_option, json_option
+from scripts._shared import (
+    ChainCommand,
+    clients_at,
+    default_payer,
+    deployment_option,
+    json_option,
+    tasks_of,
+)
 from worker.chain import Clients, Word
 from worker.cli import shown
 
@@ -19,8 +26,7 @@ from worker.cli import shown
 def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int, str]]:
     """Moves on every task of this requester that waits for somebody; says which, and how."""
     done = []
-    for number in range(clients.market.tasks()):
-        task = clients.market.task(number)
+    for number, task in enumerate(tasks_of(clients, range(clients.market.tasks()))):
         if task.requester != payer.address or task.status.is_over:
             continue
         call = task.due(clients.now())

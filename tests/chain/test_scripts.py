@@ -22,6 +22,7 @@ from scripts import withdraw as withdraw_script
 from scripts._bond import GasPrices, least
 from scripts._cost import Cost
 from scripts._life import life
+from scripts._shared import clients_at, tasks_of
 from scripts.dispute import on_trial, stands, story, tell
 from scripts.make_abi import FOLDER, SOURCES, make_abi
 from scripts.post import load_job
@@ -30,6 +31,7 @@ from tests.games.world import small_training
 from worker.chain import (
     ZERO_ADDRESS,
     Claim,
+    ContractError,
     Deployment,
     Dispute,
     Job,
@@ -353,6 +355,27 @@ def test_deploy_and_status_on_a_node(node, tmp_path):
     assert said["gas"]["Market"] > 1_000_000
     deployed.check(w3)
     assert ape_run(w3, "status", "--deployment", str(registry)) == []
+
+
+def test_tasks_are_read_in_batches_whatever_their_number(node, clients_of, tmp_path):
+    """Protects requesters: the last 30 of 140 tasks are one exchange with the node, all are two."""
+    w3, deployment = node
+    requester = clients_of(node)
+    requester.token.mint(requester.address, 10**6)
+    requester.token.approve(deployment.market, 10**6)
+    now = requester.now()
+    for _ in range(140):
+        requester.market.post(JOB, Terms(10, 2, now + 6_000, now + 9_000, 8))
+    deployment.save(tmp_path / "here.json")
+    clients = clients_at(types.SimpleNamespace(web3=w3), tmp_path / "here.json")
+    count = clients.market.tasks()
+    for first, exchanges in ((count - status_script.NEWEST, 1), (count - 140, 2)):
+        before = clients.w3.provider.calls
+        found = tasks_of(clients, range(first, count))
+        assert clients.w3.provider.calls - before == exchanges
+        assert found == [requester.market.task(n) for n in range(first, count)]
+    with pytest.raises(ContractError, match="UnknownTask"):
+        tasks_of(clients, [0, count])
 
 
 # --- a task's life, and its end -------------------------------------------------------------------
