@@ -3,7 +3,8 @@
 python -m tests.mutation [--every N] [--only NAME]
 
 Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
-the specials and some random operands; of a checker its two files of tests, and of the trees theirs.
+the specials and some random operands; of a checker its two files of tests, of the trees theirs, and
+of the court and its clocks their games.
 Those that are likeliest to notice come first. The optimizer is left out, which changes nothing but
 the gas and takes longer than all the rest, and so is a test about gas. A mutant that passes is a
 survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result, which
@@ -40,6 +41,10 @@ ARITHMETIC = ("Float32", "ExpLog", "Tanh", "Erf", "SinCos", "Quantised")
 TABLED = ("ExpLog", "Tanh", "Erf", "SinCos")
 CHECKERS = ("Source", "Map", "Reduce", "Dot", "Gather", "Scatter")
 RECORDS = ("Records", "Elements", "Merkle")
+COURT = ("Court", "Clock")
+COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
+# nor of bytes
+NOT_OF_GAS = "not (gas or dispute_costs or dot_costs or scatter_costs or size_limit)"
 SWAPS = {
     "lt(": "gt(", "gt(": "lt(", "add(": "sub(", "sub(": "add(", "shl(": "shr(", "shr(": "shl(",
     "and(": "or(", "or(": "and(", "eq(": "lt(", "iszero(": "not(",
@@ -183,6 +188,10 @@ EQUIVALENT = {
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",
     },
+    "Clock": {
+        "elapsed >= left": "of equals the difference is 0",
+        "left >= elapsed": "of equals the difference is 0",
+    },
     "Merkle": {
         "hashed := or(": "without gas any end is the same",
         "revert(1, 0)": "without gas any end is the same",
@@ -208,6 +217,41 @@ NEAREST_OF_ELEMENTS = {
     "dot": ("Dot", "dots"),
     "greatestMagnitude": ("Reduce", "reductions"),
     "greatest": ("Reduce", "reductions or greatest"),
+}
+_STEPS = "roots or narrow or part_of"
+_TREES = "children or child_is or uneven or descended_like"
+_ELEMENTS = "wrong_element or wrong_step or padding"
+NEAREST_OF_COURT = {
+    "open": "claim or open or equal",
+    "_open": "open_starts or kept",
+    "callTime": "silent",
+    "revealRoots": _STEPS,
+    "descendSteps": _STEPS,
+    "_parts": _STEPS,
+    "revealTrace": "the_trace_comes or nothing_is_reported",
+    "revealChildren": _TREES,
+    "descend": _TREES,
+    "_treeOf": "out_of_phase",
+    "_children": _TREES,
+    "_reachLeaf": _TREES,
+    "revealTensor": "tensor_opens or tensor_that",
+    "revealLeaf": "leaf_is_shown",
+    "showData": "test_court_demands",
+    "demand": "test_court_demands",
+    "accuseReports": "reported or accused",
+    "_accuse": "accused",
+    "proveShape": "shape",
+    "provePadding": "padding or no_element",
+    "proveOutput": "did_not_produce or no_state_of or no_report_of",
+    "checker": "made_with",
+    "_isWhole": "accused",
+    "_root": "accused or children",
+    "_checkOutput": "no_report_of",
+    "_committed": _ELEMENTS,
+    "_tryElement": _ELEMENTS,
+    "_context": _ELEMENTS,
+    "overrun": "silent or last_second",
+    "remaining": "silent or last_second",
 }
 # Compiles a source a line, with one file replaced; loading the compiler takes longer than its work.
 _COMPILE = """
@@ -422,11 +466,18 @@ def arithmetic_is_right(artifact: evm.Artifact, first: Sequence[str] = ()) -> bo
     return True
 
 
-def passes(tests: Sequence[str], mutant: Mutant, concerned: Sequence[str], only: str = "") -> bool:
+def passes(
+    tests: Sequence[str],
+    mutant: Mutant,
+    concerned: Sequence[str],
+    only: str = "",
+    plugin: str | None = None,
+) -> bool:
     """Whether these tests pass, with a mutant in these contracts.
 
     Each is compiled when a test first deploys it, and the first test that fails is the last. only:
-    which tests, as pytest's -k has it; that there is none such passes too.
+    which tests, as pytest's -k has it; that there is none such passes too. plugin: whose fixtures
+    they have, and their folder's; without one, none but their own.
     """
     honest = evm.load
 
@@ -450,8 +501,9 @@ def passes(tests: Sequence[str], mutant: Mutant, concerned: Sequence[str], only:
         contextlib.redirect_stderr(quiet),
     ):
         arguments = ["-x", "-q", "-p", "no:ape_test", "-p", "no:cacheprovider", "--no-header"]
-        wanted = f"not gas and ({only})" if only else "not gas"
-        code = pytest.main([*arguments, "--noconftest", "-k", wanted, *tests])
+        arguments += ["-p", plugin] if plugin else ["--noconftest"]
+        wanted = f"{NOT_OF_GAS} and ({only})" if only else NOT_OF_GAS
+        code = pytest.main([*arguments, "-k", wanted, *tests])
     return code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -461,6 +513,12 @@ def survives(mutant: Mutant) -> bool:
     if name in ARITHMETIC:
         artifact = compiled("ArithmeticHarness", mutant)
         return artifact is not None and arithmetic_is_right(artifact, NEAREST.get(name, ()))
+    if name in COURT:
+        tests = [f"tests/contracts/test_court_{what}.py" for what in COURTS]
+        near = NEAREST_OF_COURT.get(mutant.function, "out_of_phase or wrong_element")
+        return all(
+            passes(tests, mutant, ["Court"], only, plugin="tests.native") for only in (near, "")
+        )
     concerned = [name] if name.endswith("Checker") else [f"{kind}Checker" for kind in CHECKERS]
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name in ("Merkle", "Records"):  # of the records, how they are copied from calldata
@@ -494,8 +552,9 @@ def _nearest(mutant: Mutant) -> list[tuple[str, str]]:
 @click.option("--only", default="", help="What the file's name must contain.")
 def main(every: int, only: str) -> None:
     """Print the mutants that survive; exit with 1 where there are any."""
-    paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS)]
+    paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS, "Clock")]
     paths += [f"contracts/court/{kind}Checker.sol" for kind in CHECKERS]
+    paths.append("contracts/Court.sol")
     tried, equivalent, survivors = 0, 0, []
     for path in (p for p in paths if only in p):
         if not survives(Mutant(path, 1, "", "", (evm.ROOT / path).read_text())):

@@ -23,6 +23,10 @@ contract StubClient is ICourtClient {
         _court.open(claim);
     }
 
+    function demand(Claim calldata claim, uint256 word) external {
+        _court.demand(claim, word);
+    }
+
     function dismiss(uint256 dispute) external {
         _court.dismiss(dispute);
     }

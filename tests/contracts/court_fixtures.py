@@ -32,7 +32,7 @@ from worker.program import Header, Input, Node
 from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 
-NONE, STEPS, STEP, TRACE, STATE, REPORTS, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED = range(11)
+NONE, STEPS, STEP, TRACE, STATE, REPORTS, TENSOR, ELEMENTS, LEAF, PROOF, CLOSED, DATA = range(12)
 
 SEED, ROWS, BATCH, WIDTH = 77, 5, 2, 3
 FIRST, LAST = 10, 17

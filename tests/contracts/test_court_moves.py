@@ -405,24 +405,43 @@ def test_accused_reports_are_descended_like_a_trace(game, court, solver, challen
         refuses(game, name, *given, error="WrongPhase", sender=challenger, phase=fx.PROOF)
 
 
-def test_where_nothing_is_reported_there_is_nothing_to_accuse(
-    court, client, honest, solver, challenger
-):
+@pytest.fixture
+def play_reporting(court, client, honest, solver, challenger):
+    """A dispute in step 13 of a program of which so many of the outputs are reports, where a step's
+    journal holds `listed` of them."""
+
+    def play(reports, listed):
+        names = ("w", "b", "n", "x", "y")[: len(honest.program.outputs) - reports]
+        told = honest.copy()
+        told.program = Program(honest.program.nodes, honest.program.outputs, names)
+        told.reports = {s: items[2 - listed :] for s, items in honest.reports.items()}
+        game = Game(court, client, told, told, solver, challenger, wrong_step=13)
+        while game.d.phase != fx.STEP:
+            game.solver_move()
+            ends = fx.points(game.d.lo, game.d.hi, ARITY_BITS)[1:]
+            part = next(i for i, p in enumerate(ends) if p > 13)
+            game.send("descendSteps", game.roots(game.d), part, sender=challenger)
+        return game
+
+    return play
+
+
+def test_a_program_without_reports_has_none_in_its_journal(play_reporting, solver):
+    """Protects challengers: a root of reports beside a program that has none cannot be accused, so
+    it is not taken; that of a single report is."""
+    attempt(play_reporting(0, listed=1), "revealTrace", solver, "DoesNotHash", expected=NOTHING)
+    game = play_reporting(1, listed=1)
+    game.solver_move()
+    assert game.d.phase == fx.TRACE
+
+
+def test_where_nothing_is_reported_there_is_nothing_to_accuse(play_reporting, solver, challenger):
     """Protects solvers of programs without reports from a list that no tree has."""
-    program = Program(honest.program.nodes, honest.program.outputs, ("w", "b", "n", "x", "y"))
-    silent = honest.copy()
-    silent.program = program
-    silent.reports = {step: [] for step in honest.reports}
-    game = Game(court, client, silent, silent, solver, challenger, wrong_step=13)
-    while game.d.phase != fx.STEP:
-        game.solver_move()
-        ends = fx.points(game.d.lo, game.d.hi, ARITY_BITS)[1:]
-        part = next(i for i, p in enumerate(ends) if p > 13)
-        game.send("descendSteps", game.roots(game.d), part, sender=challenger)
+    game = play_reporting(0, listed=0)
     attempt(game, "revealTrace", solver, "DoesNotHash", {3: b"\x01" * 32})
     game.solver_move()
     game.solver_move()
-    header = program.header.to_abi()
+    header = game.theirs.header.to_abi()
     fields = {"part": 0, "parts": 0}
     refuses(game, "accuseReports", header, error="NoSuchPart", sender=challenger, **fields)
 
@@ -455,6 +474,11 @@ def test_a_court_without_fan_out_or_time_is_not_deployed(project, deployer, arit
     nobody = ["0x" + "00" * 20] * len(fx.CHECKERS)
     with ape.reverts(project.Court.BadParameters):
         deployer.deploy(project.Court, arity_bits, clock, nobody)
+
+
+def test_a_court_has_a_fan_out_of_256_at_most(project, deployer):
+    nobody = ["0x" + "00" * 20] * len(fx.CHECKERS)
+    assert deployer.deploy(project.Court, 8, 1, nobody).arityBits() == 8
 
 
 def test_the_court_says_what_it_was_made_with(court):

@@ -111,6 +111,31 @@ def test_a_lost_journal_of_right_work_costs_its_solver_nothing(world):
     assert settle_all(world)["solver"] == PRICE + BOND
 
 
+def test_journals_that_are_kept_back_earn_one_bond_and_no_more(world):
+    """Protects verifiers and requesters from a solver that lives on accusations: its work is right,
+    so it is not condemned; but however many journals it keeps back, and however often a verifier
+    begins anew, that verifier accuses once, and nobody else pays. (That it loses anything ends
+    when a solver has to publish what its journals are made of.)"""
+    solver = Solver(world.desks["solver"], at_max_price)
+    number = assigned(world, solver)
+    assert len(world.task(number).checked_segments) == 3
+    shutil.rmtree(f"{world.folder.name}/journal")
+    for _ in range(3):
+        verifier = Verifier(world.desk("verifier"))
+        for _ in range(PATIENCE + 2):
+            verifier.tick(), solver.tick()
+    time_out(world)
+    for _ in range(PATIENCE + 2):
+        verifier.tick(), solver.tick()
+    assert len(world.desks["outsider"].challenges(number)) == 1
+    assert world.task(number).status != Status.CONDEMNED
+    gains = settle_all(world)
+    earned = gains["solver"] - PRICE
+    assert 0 <= earned <= BOND
+    assert gains["requester"] >= -PRICE - FEE and gains["outsider"] == 0
+    assert gains["verifier"] <= -earned, "what the solver has beyond its price is the verifier's"
+
+
 ORDERS = list(permutations(range(3)))
 
 
