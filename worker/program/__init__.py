@@ -1,7 +1,6 @@
 """Programs: PyTorch captured as the canonical graph of one step, run and traced exactly."""
 
 from worker.program.capture import (
-    TRAINING_BITS,
     capture_inference,
     capture_training,
     inference_state,
@@ -11,6 +10,7 @@ from worker.program.capture import (
 from worker.program.codes import Kind, Map, Reduce, Source
 from worker.program.compiled import Uncompilable
 from worker.program.cost import Share, Summary
+from worker.program.ends import TRAINING_BITS
 from worker.program.execute import Tamper
 from worker.program.generation import Decoder, Generation, Sampling, capture_generation
 from worker.program.lower import Unsupported

@@ -6,31 +6,33 @@ of ATen operators, which is then lowered to the six kinds of node.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.parameter import is_lazy
+from torch import Tensor, nn
 
 from worker.program import layers
-from worker.program.builder import DOT_BITS, Builder
+from worker.program.builder import DOT_BITS
 from worker.program.codes import DTYPE_CODES, Kind, Source
+from worker.program.ends import (
+    TRAINING_BITS,
+    Batch,
+    check_batch,
+    check_module,
+    lowered,
+    named_batch,
+    tensors_of,
+)
 from worker.program.layout import Layout
-from worker.program.lower import Unsupported, lower_graph
+from worker.program.lower import Unsupported
 from worker.program.optimizers import Clipping, Rates
 from worker.program.program import Program
 from worker.program.standins import backward
 from worker.program.tracing import Users, plain_kernels, remembered_gradients, traced
-from worker.program.wellformed import MOST_DOT_BITS
-
-# A training amplifies what its products leave off: with so many bits its losses are fp32's.
-TRAINING_BITS = MOST_DOT_BITS
 
 LossFn = Callable[..., Tensor]
-Batch = Sequence[Tensor] | Mapping[str, Tensor]
 
 
 def capture_training(
@@ -76,16 +78,16 @@ def capture_training(
     Neither module nor optimizer is changed. Raises Unsupported, naming operators and the user's
     lines, for anything that programs cannot express.
     """
-    _check_module(module)
+    check_module(module)
     layout = Layout(module, optimizer, schedule, loss_fn)
     clipping = Clipping(clip_norm, clip_value)
-    names, batch = _named(example_batch)
+    names, batch = named_batch(example_batch)
     if names is None and loss_fn is not None and len(batch) < 2:
         raise ValueError(
             f"the example batch has {len(batch)} tensors; give the module's inputs, then the "
             "target, or without a target a mapping by name: loss_fn(output, batch)"
         )
-    _check_batch(names, batch, whole)
+    check_batch(names, batch, whole)
     taken = _taken(module, names or [])
 
     users = Users(
@@ -142,7 +144,7 @@ def capture_training(
 
     state = layout.initial()
     graph = traced(step, users, state, batch)
-    program = _lowered(graph, state, batch, layout.names, bits, whole=whole)
+    program = lowered(graph, state, batch, layout.names, bits, whole=whole)
     _check_read(program, module, names or [], taken)
     return program
 
@@ -162,10 +164,10 @@ def capture_inference(
     an empty batch. bits, whole: as for `capture_training`, but 14 bits by default: nothing
     amplifies an error.
     """
-    _check_module(module)
-    names, batch = _named(example_batch)
+    check_module(module)
+    names, batch = named_batch(example_batch)
     if batch:
-        _check_batch(names, batch, whole)
+        check_batch(names, batch, whole)
     parameters = dict(module.named_parameters())
     buffers = dict(module.named_buffers())
     held = [*parameters, *buffers]
@@ -187,14 +189,14 @@ def capture_inference(
             outputs = (
                 module(*rows) if names is None else module(**dict(zip(names, rows, strict=True)))
             )
-        returned = _tensors(outputs)
+        returned = tensors_of(outputs)
         if not returned:
             raise ValueError("the module returns no tensor; a step needs something to report")
         return [*tensors.values(), *returned]
 
     state = inference_state(module)
     graph = traced(step, users, state, batch)
-    return _lowered(graph, state, batch, held, bits, shaped=len(held), whole=whole)
+    return lowered(graph, state, batch, held, bits, shaped=len(held), whole=whole)
 
 
 def inference_state(module: nn.Module) -> list[Tensor]:
@@ -229,84 +231,6 @@ def optimizer_state(
     return layout.optimizer.state_dict(list(state)[len(layout.named) :])
 
 
-def _lowered(
-    graph: fx.GraphModule,
-    state: Sequence[Tensor],
-    batch: Sequence[Tensor],
-    names: Sequence[str],
-    bits: int,
-    shaped: int | None = None,
-    whole: bool = False,
-) -> Program:
-    if not 2 <= bits <= MOST_DOT_BITS:
-        raise ValueError(f"{bits=}; products take 2 to {MOST_DOT_BITS} (20 is nearest to fp32)")
-    builder = Builder(bits)
-    views = [
-        builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
-    ] + [
-        builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape), 1 if whole else t.shape[0])
-        for i, t in enumerate(batch)
-    ]
-    lowered = lower_graph(graph.graph, builder, views, shaped)
-    return Program(lowered.nodes, lowered.outputs, tuple(names), lowered.origins, lowered.bounds)
-
-
-# what goes in and what comes out
-
-
-def _check_module(module: nn.Module) -> None:
-    kind = type(module).__name__
-    if isinstance(module, torch.jit.ScriptModule):
-        raise Unsupported(f"a {kind}, which hides its Python: give the module that it was made of")
-    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        raise Unsupported(f"a module in {kind}: give the one within, which is its .module")
-    for name, t in [*module.named_parameters(), *module.named_buffers()]:
-        if is_lazy(t):
-            raise Unsupported(
-                f"{name}, which has no shape yet: call the module once, on a batch, before"
-            )
-    for name, layer in module.named_modules():
-        if ".quantized" in type(layer).__module__:
-            raise Unsupported(
-                f"the layer {name or 'itself'}, {type(layer).__name__}, which is quantised: give "
-                "the float module; bits= says how precise a program's products are"
-            )
-
-
-def _named(batch: Batch) -> tuple[list[str] | None, list[Tensor]]:
-    """The batch's names, where it has some, and its tensors."""
-    if not isinstance(batch, Mapping):
-        return None, list(batch)
-    for name, value in batch.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(
-                f"the batch's {name!r} is a {type(value).__name__}; every entry must be a tensor: "
-                "set what does not change from step to step in the module"
-            )
-    return list(batch), list(batch.values())
-
-
-def _check_batch(names: list[str] | None, batch: list[Tensor], whole: bool) -> None:
-    rows = {tuple(t.shape[:1]) for t in batch}
-    if not whole and (len(rows) != 1 or rows == {()}):
-        raise ValueError(
-            f"the batch's tensors have shapes {[tuple(t.shape) for t in batch]}; "
-            "the first axis of each must count the same rows (whole=True where there are none)"
-        )
-    for name, t in zip(names or range(len(batch)), batch, strict=True):
-        if t.dtype not in DTYPE_CODES:
-            remedy = ".float()" if t.dtype.is_floating_point else ".long()"
-            raise Unsupported(
-                f"dtype {t.dtype} of the batch's tensor {name!r}: use float32, int64, int32 or "
-                f"bool, such as x{remedy}"
-            )
-        if t.numel() == 0:
-            raise ValueError(
-                f"the batch's tensor {name!r} has shape {tuple(t.shape)}; no axis may be of "
-                "length 0"
-            )
-
-
 def _taken(module: nn.Module, names: list[str]) -> list[str]:
     """Those of a batch's names that the module's forward takes."""
     parameters = inspect.signature(module.forward).parameters
@@ -339,22 +263,3 @@ def _own_loss(outputs: Any) -> Tensor:
             "or what the module computes its loss from (labels)"
         )
     return loss
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    """All tensors of what a module returns, in order."""
-    if outputs is None:
-        return []
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    if isinstance(outputs, Mapping):
-        return [t for value in outputs.values() for t in _tensors(value)]
-    if isinstance(outputs, tuple | list):
-        return [t for value in outputs for t in _tensors(value)]
-    if dataclasses.is_dataclass(outputs):
-        values = (getattr(outputs, f.name) for f in dataclasses.fields(outputs))
-        return [t for value in values for t in _tensors(value)]
-    raise Unsupported(
-        f"the module returns a {type(outputs).__name__}; programs report tensors (a model of "
-        "transformers returns a cache unless its config has use_cache=False)"
-    )

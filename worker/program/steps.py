@@ -16,16 +16,16 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from worker.program import layers
-from worker.program.capture import (
+from worker.program.codes import DTYPE_CODES
+from worker.program.ends import (
     TRAINING_BITS,
     Batch,
-    _check_batch,
-    _check_module,
-    _lowered,
-    _named,
-    _tensors,
+    check_batch,
+    check_module,
+    lowered,
+    named_batch,
+    tensors_of,
 )
-from worker.program.codes import DTYPE_CODES
 from worker.program.lower import Unsupported
 from worker.program.optimizers import Rates, Stepping
 from worker.program.program import Program
@@ -65,9 +65,9 @@ def capture_step(
     anything that programs cannot express, and ValueError for a step that adds to old gradients.
     """
     layout = _Layout(modules, optimizers, schedule)
-    names, batch = _named(example_batch)
+    names, batch = named_batch(example_batch)
     if batch:
-        _check_batch(names, batch, whole)
+        check_batch(names, batch, whole)
     roots = {"the step": step, "module": layout.module, **layout.roots}
     users = Users(roots, layout.named, batch)
 
@@ -86,7 +86,7 @@ def capture_step(
             entered.enter_context(gradients)  # it hands a backward on to the stand-ins
             kept = layout.enter(entered, tensors, state)
             named = {} if names is None else dict(zip(names, rows, strict=True))
-            returned = _tensors(step(*(rows if names is None else ()), **named))
+            returned = tensors_of(step(*(rows if names is None else ()), **named))
             gradients.check()
             slots = [t for leaving in kept for t in leaving()]
         if not returned:
@@ -99,7 +99,7 @@ def capture_step(
 
     state = layout.initial()
     graph = traced(whole_step, users, state, batch)
-    return _lowered(graph, state, batch, layout.names, bits, shaped=len(state), whole=whole)
+    return lowered(graph, state, batch, layout.names, bits, shaped=len(state), whole=whole)
 
 
 def step_state(
@@ -115,7 +115,7 @@ class _Layout:
     def __init__(self, modules: Modules, optimizers: Optimizers, schedule: Schedules) -> None:
         self.module = modules if isinstance(modules, nn.Module) else nn.ModuleDict(modules)
         for module in [self.module, *self.module.children()]:
-            _check_module(module)
+            check_module(module)
         parameters = dict(self.module.named_parameters())
         self.named: dict[str, Tensor] = {**parameters, **dict(self.module.named_buffers())}
         for name, tensor in self.named.items():
