@@ -23,6 +23,15 @@ from worker.redaction import conceal_url, scrub
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRIES = ROOT / "deployments"
 LOCAL = REGISTRIES / "local.json"
+# In the order of the kinds of node (contracts/court/Codes.sol).
+CHECKERS = (
+    "SourceChecker",
+    "MapChecker",
+    "ReduceChecker",
+    "DotChecker",
+    "GatherChecker",
+    "ScatterChecker",
+)
 
 deployment_option = click.option(
     "--deployment",

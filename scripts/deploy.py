@@ -20,20 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts._bond import UNITS, GasPrices, least
-from scripts._shared import REGISTRIES, ChainCommand, json_option
+from scripts._shared import CHECKERS, REGISTRIES, ChainCommand, json_option
 from worker.chain import Deployment
 
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
 
-# In the order of the kinds of node (contracts/court/Codes.sol).
-CHECKERS = (
-    "SourceChecker",
-    "MapChecker",
-    "ReduceChecker",
-    "DotChecker",
-    "GatherChecker",
-    "ScatterChecker",
-)
 # By the kind that the parameters name.
 SOURCES = {"blockhash": "BlockhashRandomness", "prevrandao": "PrevrandaoRandomness"}
 # What the parameters have, and what a deployment fills in itself.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from scripts._shared import CHECKERS
+
 FOLDER = Path(__file__).parent.parent / "worker" / "chain" / "abi"
 
 # What each file is made of. All checkers raise one interface's errors.
@@ -15,14 +17,7 @@ SOURCES = {
     "Court": ["Court"],
     "Stakes": ["Stakes"],
     "Token": ["TestToken"],
-    "Checker": [
-        "SourceChecker",
-        "MapChecker",
-        "ReduceChecker",
-        "DotChecker",
-        "GatherChecker",
-        "ScatterChecker",
-    ],
+    "Checker": list(CHECKERS),
     "Randomness": ["BlockhashRandomness", "PrevrandaoRandomness"],
 }
 
