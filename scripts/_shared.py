@@ -32,6 +32,12 @@ CHECKERS = (
     "GatherChecker",
     "ScatterChecker",
 )
+# The sources of randomness, by the kind that a deployment's parameters name.
+RANDOMNESS = {
+    "blockhash": "BlockhashRandomness",
+    "prevrandao": "PrevrandaoRandomness",
+    "drand": "DrandRandomness",
+}
 
 deployment_option = click.option(
     "--deployment",

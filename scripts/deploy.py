@@ -20,13 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts._bond import UNITS, GasPrices, least
-from scripts._shared import CHECKERS, REGISTRIES, ChainCommand, json_option
+from scripts._shared import CHECKERS, RANDOMNESS, REGISTRIES, ChainCommand, json_option
 from worker.chain import Deployment
 
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
 
-# By the kind that the parameters name.
-SOURCES = {"blockhash": "BlockhashRandomness", "prevrandao": "PrevrandaoRandomness"}
 # What the parameters have, and what a deployment fills in itself.
 SECTIONS = ("token", "court", "stakes", "randomness", "market", "gas")
 FILLED_IN = {"checkers", "token", "stakes", "court", "randomness"}
@@ -37,6 +35,7 @@ PLAY_CHAINS = {1337, 31337, 11155111, 17000, 560048, 84532, 421614, 11155420}
 REFUSALS = {
     "NoHistory": "; it has no contract of EIP-2935: set randomness.history to false",
     "NoPrevrandao": "; its blocks have no PREVRANDAO: choose another randomness.kind",
+    "NoBls": "; it has no precompiles of EIP-2537: choose another randomness.kind",
     "DelayTooShort": "; raise randomness.delay",
 }
 
@@ -84,12 +83,12 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
         raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
     chosen = dict(parameters["randomness"] or {})
     kind = chosen.pop("kind", None)
-    if kind not in SOURCES:
+    if kind not in RANDOMNESS:
         raise BadParameters(
-            f"{where}: randomness.kind = {kind!r} must be one of {', '.join(SOURCES)}"
+            f"{where}: randomness.kind = {kind!r} must be one of {', '.join(RANDOMNESS)}"
         )
     parameters = {**parameters, "randomness": chosen}
-    expected = expected_parameters(SOURCES[kind])
+    expected = expected_parameters(RANDOMNESS[kind])
     token = parameters["token"]
     if token != "test" and not (isinstance(token, str) and is_address(token)):
         raise BadParameters(f"{where}: token = {token!r} must be `test` or an address in quotes")
@@ -207,7 +206,7 @@ def _create_source(
     create: Callable[..., ContractInstance], chosen: Mapping[str, Any]
 ) -> ContractInstance:
     """The randomness; its constructor refuses a chain that has not what the kind needs."""
-    name = SOURCES[chosen["kind"]]
+    name = RANDOMNESS[chosen["kind"]]
     types = expected_parameters(name)["randomness"]
     try:
         return create(name, *(chosen[argument] for argument in types))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scripts._shared import CHECKERS
+from scripts._shared import CHECKERS, RANDOMNESS
 
 FOLDER = Path(__file__).parent.parent / "worker" / "chain" / "abi"
 
@@ -18,7 +18,7 @@ SOURCES = {
     "Stakes": ["Stakes"],
     "Token": ["TestToken"],
     "Checker": list(CHECKERS),
-    "Randomness": ["BlockhashRandomness", "PrevrandaoRandomness"],
+    "Randomness": list(RANDOMNESS.values()),
 }
 
 

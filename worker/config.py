@@ -52,6 +52,8 @@ class ChainConfig:
     confirmations: int = 0  # blocks above a task's last change before it is acted on
     poll_seconds: float = 5.0  # between two looks at the chain
     timeout_seconds: float = 180.0  # for a transaction to be mined
+    # servers of drand's rounds, where the market draws by them; they need not be trusted
+    drand: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not re.match(r"^https?://[^\s/]+", self.rpc) or shown_url(self.rpc) == UNREADABLE:
@@ -60,6 +62,12 @@ class ChainConfig:
                 "its value is not shown here, as it may hold a secret; in a user name or a "
                 "password write / as %2F, : as %3A, @ as %40, # as %23"
             )
+        for url in self.drand:
+            if not re.match(r"^https?://[^\s/]+", url) or shown_url(url) == UNREADABLE:
+                raise ConfigError(
+                    "chain.drand must be http(s) URLs such as https://api.drand.sh; one is not, "
+                    "and is not shown here, as it may hold a secret"
+                )
         _at_least("chain.confirmations", self.confirmations, 0)
         if not self.poll_seconds > 0:
             raise _refuse("chain.poll_seconds", self.poll_seconds, "must be above 0", "try 5")

@@ -53,6 +53,29 @@ def post(session: requests.Session, url: str, body: bytes) -> Any:
         return _read(response, bytes(content))
 
 
+def get(session: requests.Session, url: str, largest: int) -> Any:
+    """The JSON at a URL, of at most `largest` bytes within READ seconds, or `Trouble`. Raises what
+    `cause` puts into words."""
+    until = time.monotonic() + READ
+    headers = {"Accept": "application/json", "User-Agent": "assay"}
+    with session.get(
+        url, headers=headers, timeout=(CONNECT, READ), stream=True, allow_redirects=False
+    ) as response:
+        if response.status_code != 200:
+            return Trouble(f"answers HTTP {response.status_code}")
+        content = bytearray()
+        for piece in response.iter_content(1):  # one by one: a slow server must not hold us up
+            content += piece
+            if len(content) > largest:
+                return Trouble(f"answers more than {largest} bytes", False, too_much=True)
+            if time.monotonic() > until:
+                return Trouble(f"did not end its answer within {READ:g} s")
+    try:
+        return json.loads(content)
+    except ValueError:
+        return Trouble("answers what is no JSON")
+
+
 def _read(response: requests.Response, content: bytes) -> Any:
     status = response.status_code
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from worker.chain.contract import Contract, Receipt
@@ -42,6 +43,23 @@ class Randomness(Contract):
                 return Word.NOT_KEPT
             raise
         return Word.TOLD
+
+    def chain(self) -> bytes:
+        """Of drand: the network's name, 32 bytes."""
+        return self._read_once("CHAIN")
+
+    def history(self) -> bool:
+        """Of a source of blocks: whether it asks EIP-2935's contract."""
+        return self._read_once("history")
+
+    def hash_of(self, number: int) -> bytes:
+        """Of a source of blocks: a block's hash, or zeros where it has to be proven, for a
+        transaction in the next block."""
+        return self.reading("hashOf", number).read(self._w3, "pending")
+
+    def prove(self, number: int, headers: Sequence[bytes]) -> Receipt:
+        """Of a source of blocks: headers back to that of block `number + 1`."""
+        return self._write("prove", number, headers)
 
     def keep(self, word: int, proof: bytes) -> Receipt:
         return self._write("keep", word, proof)

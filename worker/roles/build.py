@@ -75,7 +75,7 @@ def build(
         del made["verifier"]  # a volunteer does all that a drawn verifier does
     played = [made[name] for name in made if name in config.worker.roles]
     parts = [part for whole in played for part in whole.parts]
-    keeper = Keeper(desk, own="keeper" not in config.worker.roles)
+    keeper = Keeper(desk, own="keeper" not in config.worker.roles, drand=config.chain.drand)
     return [*sorted(parts, key=lambda part: LANES.index(part.lane)), News(desk), keeper]
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+
 from worker.chain.randomness import Word
 from worker.chain.types import Status, Task
 from worker.roles.base import Desk
+from worker.roles.words import Words
 
 
 class Keeper:
-    """Closes bidding, draws, settles, expires, calls time, punishes, dismisses what is moot, and
-    withdraws.
+    """Closes bidding, brings the words that draws wait for, draws, settles, expires, calls time,
+    punishes, dismisses what is moot, and withdraws.
 
     Each of these anyone may do, so somebody else may have been faster: a refusal is no failure.
 
-    own: only for tasks in which this account has a part: it pays for nobody else's.
+    own: only for tasks in which this account has a part: it pays for nobody else's. drand: servers
+    of drand's rounds, for a market that draws by them.
     """
 
     name, lane = "keeper", "keeper"
 
-    def __init__(self, desk: Desk, own: bool = False) -> None:
-        self.desk, self.own = desk, own
+    def __init__(self, desk: Desk, own: bool = False, drand: Sequence[str] = ()) -> None:
+        self.desk, self.own, self.drand = desk, own, drand
+
+    @cached_property
+    def words(self) -> Words:
+        return Words(self.desk.w3, self.desk.randomness, self.desk.attempt, self.drand)
 
     def tick(self) -> bool:
         did = self.desk.each_task(self._task, self.name)
@@ -36,8 +45,10 @@ class Keeper:
         if task.open_disputes and self._disputes(number, task):
             return True
         due = task.due(self.desk.now)
-        if due == "draw" and self.desk.randomness.stands(task.draw_word) != Word.TOLD:
-            return False
+        if due == "draw":
+            stands = self.desk.randomness.stands(task.draw_word)
+            if stands != Word.TOLD:
+                return stands == Word.NOT_KEPT and self.words.bring(task.draw_word)
         return bool(due) and self.desk.attempt(due, getattr(self.desk.market, due), number)
 
     def _has_part(self, number: int, task: Task) -> bool:
