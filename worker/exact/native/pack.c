@@ -1,55 +1,8 @@
 /* Rows of floats to packed integers. */
-#include "packed.h"
-#include "pool.h"
+#include "scales.h"
+#include "source.h"
 
-#define MOST_GROUP 8 /* panels of a k-major source taken at once, to use whole cache lines */
-
-/* --- scales ----------------------------------------------------------------------------------- */
-
-typedef struct bounds {
-    int least, most, some;
-} bounds;
-
-/* Zero rows count with 2^0: results of 0 need no bounds, but the product of scales does. */
-static void set_bounds(assay_head *head, const bounds *b) {
-    head->least = b->least < 0 ? b->least : 0;
-    head->most = b->most > 0 ? b->most : 0;
-}
-
-static void widen(bounds *b, int exponent) {
-    if (!b->some || exponent < b->least) b->least = exponent;
-    if (!b->some || exponent > b->most) b->most = exponent;
-    b->some = 1;
-}
-
-/* From the greatest magnitudes' bit patterns: the head's scales, and what to multiply with. */
-static void set_scales(const int32_t *largest, int bits, assay_head *head, float *factor) {
-    bounds b = {0};
-    for (int r = 0; r < 16; r++) {
-        int e = assay_row_scale(largest[r], bits, &head->scale[r], &factor[r]);
-        if (largest[r] && largest[r] < 0x7f800000) widen(&b, e);
-    }
-    set_bounds(head, &b);
-}
-
-/* The same where the scales are known and the elements are integers. */
-static void take_scales(const float *scales, int rows, assay_head *head, float *factor) {
-    bounds b = {0};
-    for (int r = 0; r < 16; r++) {
-        int32_t pattern;
-        head->scale[r] = factor[r] = 1;
-        if (r >= rows) continue;
-        memcpy(&pattern, scales + r, 4);
-        if ((pattern & 0x7fffffff) > 0x7f800000) {
-            memcpy(&head->scale[r], &(uint32_t){0x7fc00000}, 4);
-            factor[r] = 0;
-        } else {
-            head->scale[r] = scales[r];
-            widen(&b, (pattern >> 23) - 127);
-        }
-    }
-    set_bounds(head, &b);
-}
+#define MOST_GROUP (ASSAY_GROUP / 16)
 
 /* --- sums of squares -------------------------------------------------------------------------- */
 
@@ -152,93 +105,11 @@ ASSAY_INLINE void note_lines(target *at, const target *from, int lines, sums *s,
     sums_add(s, from->high, lines);
 }
 
-/* --- one element, for processors without code of their own ------------------------------------ */
-
-ASSAY_INLINE int32_t quantised(float x, float factor, float limit) {
-    float scaled = x * factor; /* exact, or far below one half */
-    scaled = scaled < -limit ? -limit : scaled;
-    scaled = scaled > limit ? limit : scaled;
-    scaled += 0x1.8p23f; /* rounds to an integer, ties to even; the lower bits are the integer */
-    int32_t q;
-    memcpy(&q, &scaled, sizeof q);
-    return q - 0x4b400000; /* of a NaN anything: its row's scale is NaN */
-}
-
-ASSAY_INLINE int32_t magnitude(float x) {
-    int32_t i;
-    memcpy(&i, &x, sizeof i);
-    return i & 0x7fffffff;
-}
-
-/* --- rows with k contiguous ------------------------------------------------------------------- */
+/* --- lines of sixteen elements ---------------------------------------------------------------- */
 
 #if ASSAY_VECTOR == 64
-/* v[i] lane j becomes v[j] lane i. */
-ASSAY_INLINE void transpose(__m512i v[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
-}
-
-static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k, int32_t *out) {
-    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
-    const int64_t ahead = k >= 512 ? 2 : k >= 128 ? 4 : 8;
-    __m512i most[16];
-    for (int r = 0; r < 16; r++) most[r] = _mm512_setzero_si512();
-    for (int r = 0; r < rows; r++) {
-        const float *row = x + r * stride;
-        __m512i a = _mm512_setzero_si512(), b = a;
-        const float *later = row + ahead * stride; /* rows may be pages apart: ask for them early */
-        int64_t i = 0;
-        for (; i + 32 <= k; i += 32) {
-            __builtin_prefetch(later + i);
-            __builtin_prefetch(later + i + 16);
-            a = _mm512_max_epi32(a, _mm512_and_si512(mask, _mm512_loadu_si512(row + i)));
-            b = _mm512_max_epi32(b, _mm512_and_si512(mask, _mm512_loadu_si512(row + i + 16)));
-        }
-        for (; i < k; i += 16) {
-            __mmask16 some = k - i >= 16 ? 0xffff : (__mmask16)((1u << (k - i)) - 1);
-            a = _mm512_max_epi32(
-                a, _mm512_and_si512(mask, _mm512_maskz_loadu_epi32(some, row + i)));
-        }
-        most[r] = _mm512_max_epi32(a, b);
-    }
-    transpose(most);
-    for (int half = 8; half; half /= 2)
-        for (int i = 0; i < half; i++) most[i] = _mm512_max_epi32(most[i], most[i + half]);
-    _mm512_storeu_si512(out, most[0]);
-}
-
 ASSAY_INLINE __m512i rounded(__m512 x, __m512 factor) {
     return _mm512_cvtps_epi32(_mm512_mul_ps(x, factor));
-}
-
-/* Cuts 32-bit integers, limited first: see packed.h. */
-ASSAY_INLINE void cut(__m512i q, __m512i limit, int use, __m512i *high, __m512i *low) {
-    q = _mm512_min_epi32(q, limit);
-    q = _mm512_max_epi32(q, _mm512_sub_epi32(_mm512_setzero_si512(), limit));
-    *high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(use)), 8);
-    *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 8));
 }
 
 /* From the pairs of elements 0, 1 and of 2, 3, sixteen bits each: their lower bytes, 0 to 3. */
@@ -257,6 +128,97 @@ ASSAY_INLINE __m512i four_bytes(__m512i first, __m512i second) {
     second = _mm512_madd_epi16(_mm512_and_si512(second, byte), places);
     return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
 #endif
+}
+
+/* Lower halves of `even` and `odd`, side by side. */
+ASSAY_INLINE __m512i pairs(__m512i even, __m512i odd) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
+}
+
+/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
+ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
+                          const target *at, const int wide) {
+    const __m512 f = _mm512_loadu_ps(factor);
+    __m512i rests[2];
+    for (int p = 0; p < 2; p++) {
+        const float *even = x[2 * p], *odd = x[2 * p + 1];
+        __m512i a = _mm512_setzero_si512(), b = a;
+        if (even) a = rounded(_mm512_loadu_ps(even), f);
+        if (odd) b = rounded(_mm512_loadu_ps(odd), f);
+        if (!wide) {
+            a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
+            a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
+            a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
+            _mm512_store_si512(at->high + p * 64, a);
+            continue;
+        }
+        const __m512i most = _mm512_set1_epi32(limit), least = _mm512_set1_epi32(-limit);
+        a = _mm512_max_epi32(_mm512_min_epi32(a, most), least);
+        b = _mm512_max_epi32(_mm512_min_epi32(b, most), least);
+        const __m512i above_a = _mm512_add_epi32(a, _mm512_set1_epi32(use));
+        const __m512i above_b = _mm512_add_epi32(b, _mm512_set1_epi32(use));
+        /* (b + use) >> 8 << 16, but for what the lower half is taken from */
+        const __m512i upper = _mm512_mask_blend_epi16(
+            0xaaaaaaaa, _mm512_srai_epi32(above_a, 8), _mm512_slli_epi32(above_b, 8));
+        rests[p] = _mm512_sub_epi16(pairs(a, b), _mm512_slli_epi16(upper, 8));
+        _mm512_store_si512(at->high + p * 64, upper);
+        _mm512_store_si512(at->sum + p * 64, _mm512_add_epi16(upper, rests[p]));
+        if (!ASSAY_QUADS) _mm512_store_si512(at->low + p * 64, rests[p]);
+    }
+    if (wide && ASSAY_QUADS) _mm512_store_si512(at->low, four_bytes(rests[0], rests[1]));
+}
+#else
+ASSAY_INLINE assay_i32s quantised_lanes(const float *x, const float *factor, int part, int limit) {
+    assay_f32s v, f;
+    memcpy(&v, x + part * ASSAY_WIDTH, sizeof v);
+    memcpy(&f, factor + part * ASSAY_WIDTH, sizeof f);
+    v = v * f + 0x1.8p23f; /* as quantised() */
+    assay_i32s q = (assay_i32s)v - 0x4b400000, most = assay_all(limit);
+    q = chosen(q > most, most, q);
+    return chosen(q < -most, -most, q);
+}
+
+/* Lower halves of `even` and `odd`, side by side. */
+ASSAY_INLINE assay_i32s pairs(assay_i32s even, assay_i32s odd) {
+    return (even & 0xffff) | (assay_i32s)((assay_u32s)odd << 16);
+}
+
+/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
+ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
+                          const target *at, const int wide) {
+    for (int part = 0; part < ASSAY_PARTS; part++) {
+        const int place = part * ASSAY_VECTOR;
+        assay_i32s bytes = {0};
+        for (int p = 0; p < 2; p++) {
+            const float *even = x[2 * p], *odd = x[2 * p + 1];
+            assay_i32s a = {0}, b = {0};
+            if (even) a = quantised_lanes(even, factor, part, limit);
+            if (odd) b = quantised_lanes(odd, factor, part, limit);
+            if (!wide) {
+                assay_store(at->high + p * 64 + place, pairs(a, b));
+                continue;
+            }
+            const assay_i32s above_a = (a + use) >> 8, above_b = (b + use) >> 8;
+            const assay_i32s low_a = a - above_a * 256, low_b = b - above_b * 256;
+            assay_store(at->high + p * 64 + place, pairs(above_a, above_b));
+            assay_store(at->sum + p * 64 + place, pairs(above_a + low_a, above_b + low_b));
+            if (!ASSAY_QUADS) assay_store(at->low + p * 64 + place, pairs(low_a, low_b));
+            bytes |= (assay_i32s)((assay_u32s)((low_a & 255) | (low_b & 255) << 8) << 16 * p);
+        }
+        if (wide && ASSAY_QUADS) assay_store(at->low + place, bytes);
+    }
+}
+#endif
+
+/* --- rows with k contiguous ------------------------------------------------------------------- */
+
+#if ASSAY_VECTOR == 64
+/* Cuts 32-bit integers, limited first: see packed.h. */
+ASSAY_INLINE void cut(__m512i q, __m512i limit, int use, __m512i *high, __m512i *low) {
+    q = _mm512_min_epi32(q, limit);
+    q = _mm512_max_epi32(q, _mm512_sub_epi32(_mm512_setzero_si512(), limit));
+    *high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(use)), 8);
+    *low = _mm512_sub_epi32(q, _mm512_slli_epi32(*high, 8));
 }
 
 /* 32 elements of each of 16 rows; packs_epi32 takes four pairs of each operand in turn. */
@@ -326,58 +288,20 @@ ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k
     }
 }
 #else
-static void largest_of_rows(const float *x, int64_t stride, int rows, int64_t k, int32_t *out) {
-    for (int r = 0; r < 16; r++) {
-        int32_t most = 0;
-        if (r < rows)
-            for (int64_t i = 0; i < k; i++) {
-                int32_t m = magnitude(x[r * stride + i]);
-                most = m > most ? m : most;
-            }
-        out[r] = most;
-    }
-}
-
 ASSAY_INLINE void pack_parts(const float *x, int64_t stride, int rows, int64_t k,
                              const float *factor, int most, int use, target at, sums *s,
                              const int wide) {
-    const float limit = (float)most;
-    for (int64_t i = 0; i < k; i += 32, advance(&at, 16)) {
-        int columns = k - i >= 32 ? 32 : (int)(k - i), lines = (int)assay_lines(columns);
-        int16_t high[16][32], sum[16][32], low[16][32];
-        uint8_t low_bytes[16][32];
-        for (int r = 0; r < 16; r++) {
-            const float *row = x + r * stride + i;
-            int used = r < rows ? columns : 0;
-            int32_t q[32];
-            if (used == 32)
-                for (int j = 0; j < 32; j++) q[j] = quantised(row[j], factor[r], limit);
-            else
-                for (int j = 0; j < 32; j++)
-                    q[j] = j < used ? quantised(row[j], factor[r], limit) : 0;
-            for (int j = 0; j < 32; j++) {
-                high[r][j] = (int16_t)q[j];
-                if (!wide) continue;
-                /* unsigned: a NaN's row may hold anything */
-                const int32_t above = (int32_t)((uint32_t)q[j] + (uint32_t)use) >> 8;
-                const int32_t rest = (int32_t)((uint32_t)q[j] - ((uint32_t)above << 8));
-                high[r][j] = (int16_t)above;
-                sum[r][j] = (int16_t)(above + rest);
-                low[r][j] = (int16_t)rest;
-                low_bytes[r][j] = (uint8_t)rest;
-            }
+    for (int64_t i = 0; i < k; i += 32) {
+        const int columns = k - i >= 32 ? 32 : (int)(k - i);
+        const target first = at;
+        float turned[32 * 16];
+        assay_turn(x + i, stride, rows, columns, turned, 16);
+        for (int j = 0; j < columns; j += 4, advance(&at, 2)) {
+            const float *four[4];
+            for (int u = 0; u < 4; u++) four[u] = j + u < columns ? turned + (j + u) * 16 : NULL;
+            pack_16(four, factor, most, use, &at, wide);
         }
-        for (int p = 0; p < lines; p++)
-            for (int r = 0; r < 16; r++) {
-                memcpy(at.high + p * 64 + r * 4, &high[r][2 * p], 4);
-                if (!wide) continue;
-                memcpy(at.sum + p * 64 + r * 4, &sum[r][2 * p], 4);
-                if (!ASSAY_QUADS)
-                    memcpy(at.low + p * 64 + r * 4, &low[r][2 * p], 4);
-                else if (p % 2 == 0)
-                    memcpy(at.low + p * 32 + r * 4, &low_bytes[r][2 * p], 4);
-            }
-        note_lines(&at, &at, lines, s, wide);
+        note_lines(&at, &first, (int)assay_lines(columns), s, wide);
     }
 }
 #endif
@@ -404,117 +328,6 @@ static void pack_row_major(const float *x, int64_t stride, int rows, int64_t k, 
 }
 
 /* --- rows contiguous, k not ------------------------------------------------------------------- */
-
-#if ASSAY_VECTOR == 64
-/* The greatest magnitudes of `panels` panels, at most four. */
-ASSAY_INLINE void largest_16(const float *x, int64_t stride, int64_t k, const int panels,
-                             int32_t most[][16]) {
-    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
-    __m512i m[4];
-    for (int g = 0; g < panels; g++) m[g] = _mm512_setzero_si512();
-    for (int64_t i = 0; i < k; i++, x += stride)
-        for (int g = 0; g < panels; g++)
-            m[g] = _mm512_max_epi32(m[g], _mm512_and_si512(mask, _mm512_loadu_si512(x + g * 16)));
-    for (int g = 0; g < panels; g++) _mm512_storeu_si512(most[g], m[g]);
-}
-
-/* Lower halves of `even` and `odd`, side by side. */
-ASSAY_INLINE __m512i pairs(__m512i even, __m512i odd) {
-    return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
-}
-
-/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
-ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
-                          const target *at, const int wide) {
-    const __m512 f = _mm512_loadu_ps(factor);
-    __m512i rests[2];
-    for (int p = 0; p < 2; p++) {
-        const float *even = x[2 * p], *odd = x[2 * p + 1];
-        __m512i a = _mm512_setzero_si512(), b = a;
-        if (even) a = rounded(_mm512_loadu_ps(even), f);
-        if (odd) b = rounded(_mm512_loadu_ps(odd), f);
-        if (!wide) {
-            a = pairs(a, b); /* |q| <= 2^13 of finite rows, so the lower half is all of it */
-            a = _mm512_min_epi16(a, _mm512_set1_epi16((short)limit));
-            a = _mm512_max_epi16(a, _mm512_set1_epi16((short)-limit));
-            _mm512_store_si512(at->high + p * 64, a);
-            continue;
-        }
-        const __m512i most = _mm512_set1_epi32(limit), least = _mm512_set1_epi32(-limit);
-        a = _mm512_max_epi32(_mm512_min_epi32(a, most), least);
-        b = _mm512_max_epi32(_mm512_min_epi32(b, most), least);
-        const __m512i above_a = _mm512_add_epi32(a, _mm512_set1_epi32(use));
-        const __m512i above_b = _mm512_add_epi32(b, _mm512_set1_epi32(use));
-        /* (b + use) >> 8 << 16, but for what the lower half is taken from */
-        const __m512i upper = _mm512_mask_blend_epi16(
-            0xaaaaaaaa, _mm512_srai_epi32(above_a, 8), _mm512_slli_epi32(above_b, 8));
-        rests[p] = _mm512_sub_epi16(pairs(a, b), _mm512_slli_epi16(upper, 8));
-        _mm512_store_si512(at->high + p * 64, upper);
-        _mm512_store_si512(at->sum + p * 64, _mm512_add_epi16(upper, rests[p]));
-        if (!ASSAY_QUADS) _mm512_store_si512(at->low + p * 64, rests[p]);
-    }
-    if (wide && ASSAY_QUADS) _mm512_store_si512(at->low, four_bytes(rests[0], rests[1]));
-}
-#else
-ASSAY_INLINE assay_i32s chosen(assay_i32s mask, assay_i32s a, assay_i32s b) {
-    return (a & mask) | (b & ~mask);
-}
-
-ASSAY_INLINE assay_i32s quantised_lanes(const float *x, const float *factor, int part, int limit) {
-    assay_f32s v, f;
-    memcpy(&v, x + part * ASSAY_WIDTH, sizeof v);
-    memcpy(&f, factor + part * ASSAY_WIDTH, sizeof f);
-    v = v * f + 0x1.8p23f; /* as quantised() */
-    assay_i32s q = (assay_i32s)v - 0x4b400000, most = assay_all(limit);
-    q = chosen(q > most, most, q);
-    return chosen(q < -most, -most, q);
-}
-
-/* The greatest magnitudes of `panels` panels, at most four. */
-ASSAY_INLINE void largest_16(const float *x, int64_t stride, int64_t k, const int panels,
-                             int32_t most[][16]) {
-    assay_i32s m[4][ASSAY_PARTS];
-    memset(m, 0, sizeof m);
-    for (int64_t i = 0; i < k; i++, x += stride)
-        for (int g = 0; g < panels; g++)
-            for (int p = 0; p < ASSAY_PARTS; p++) {
-                assay_i32s a = assay_load(x + g * 16 + p * ASSAY_WIDTH) & 0x7fffffff;
-                m[g][p] = chosen(a > m[g][p], a, m[g][p]);
-            }
-    memcpy(most, m, sizeof m[0] * (size_t)panels);
-}
-
-/* Lower halves of `even` and `odd`, side by side. */
-ASSAY_INLINE assay_i32s pairs(assay_i32s even, assay_i32s odd) {
-    return (even & 0xffff) | (assay_i32s)((assay_u32s)odd << 16);
-}
-
-/* Elements 0 and 1 of sixteen rows, and 2 and 3; 0 for those that are NULL. */
-ASSAY_INLINE void pack_16(const float *const x[4], const float *factor, int limit, int use,
-                          const target *at, const int wide) {
-    for (int part = 0; part < ASSAY_PARTS; part++) {
-        const int place = part * ASSAY_VECTOR;
-        assay_i32s bytes = {0};
-        for (int p = 0; p < 2; p++) {
-            const float *even = x[2 * p], *odd = x[2 * p + 1];
-            assay_i32s a = {0}, b = {0};
-            if (even) a = quantised_lanes(even, factor, part, limit);
-            if (odd) b = quantised_lanes(odd, factor, part, limit);
-            if (!wide) {
-                assay_store(at->high + p * 64 + place, pairs(a, b));
-                continue;
-            }
-            const assay_i32s above_a = (a + use) >> 8, above_b = (b + use) >> 8;
-            const assay_i32s low_a = a - above_a * 256, low_b = b - above_b * 256;
-            assay_store(at->high + p * 64 + place, pairs(above_a, above_b));
-            assay_store(at->sum + p * 64 + place, pairs(above_a + low_a, above_b + low_b));
-            if (!ASSAY_QUADS) assay_store(at->low + p * 64 + place, pairs(low_a, low_b));
-            bytes |= (assay_i32s)((assay_u32s)((low_a & 255) | (low_b & 255) << 8) << 16 * p);
-        }
-        if (wide && ASSAY_QUADS) assay_store(at->low + place, bytes);
-    }
-}
-#endif
 
 /* `panels` panels, at most MOST_GROUP, that all have sixteen lanes, of which `rows` count. */
 ASSAY_INLINE void pack_k_major(const float *x, int64_t stride, int panels, int rows, int64_t k,
@@ -573,50 +386,19 @@ static void k_major_wide(const float *x, int64_t stride, int panels, int rows, i
 
 void assay_pack_panels(const assay_rows *source, int64_t batch, int64_t rows, int64_t panel0,
                        int64_t panels, int64_t k, int bits, int use, char *packed) {
-    const int64_t panel_bytes = assay_panel_bytes(k, bits), row_ld = (k + 15) / 16 * 16 + 16;
-    if (panel0 + panels > assay_panels(rows)) panels = assay_panels(rows) - panel0;
-    for (int64_t p = 0; p < panels;) {
-        const int64_t row0 = (panel0 + p) * 16;
-        int64_t group = 1, count = rows - row0 < 16 ? rows - row0 : 16;
-        char *panel = packed + p * panel_bytes;
-        int k_major = source->load ? source->k_major
-                                   : source->row_stride == 1 && source->k_stride != 1;
-        if (k_major && count == 16) { /* as many whole panels as there are */
-            group = (rows - row0) / 16;
-            if (group > panels - p) group = panels - p;
-            if (group > MOST_GROUP) group = MOST_GROUP;
-            count = group * 16;
-        }
-        const float *x;
-        int64_t stride;
-        if (source->load) {
-            const int64_t most = source->k_major ? MOST_GROUP * 16 * k : 16 * row_ld;
-            float *buffer = assay_thread_memory(0, (size_t)(most + 16) * sizeof(float));
-            stride = k_major ? (count + 15) / 16 * 16 : row_ld;
-            if (k_major && count < 16) memset(buffer, 0, (size_t)(16 * k) * sizeof(float));
-            source->load(source->context, batch, row0, count, 0, k, buffer, stride);
-            x = buffer;
-        } else {
-            x = source->data + batch * source->batch_stride + row0 * source->row_stride;
-            stride = k_major ? source->k_stride : source->row_stride;
-            if (k_major ? count < 16 : source->k_stride != 1 && k > 1) {
-                float *buffer = assay_thread_memory(0, (size_t)(16 * (row_ld + k)) * sizeof(float));
-                if (k_major) memset(buffer, 0, (size_t)(16 * k) * sizeof(float));
-                for (int64_t i = 0; i < k; i++)
-                    for (int64_t r = 0; r < count; r++)
-                        buffer[k_major ? i * 16 + r : r * row_ld + i] =
-                            x[r * source->row_stride + i * source->k_stride];
-                x = buffer;
-                stride = k_major ? 16 : row_ld;
-            }
-        }
+    const int64_t panel_bytes = assay_panel_bytes(k, bits);
+    const int64_t end = rows < (panel0 + panels) * 16 ? rows : (panel0 + panels) * 16;
+    for (int64_t row0 = panel0 * 16, count; row0 < end; row0 += count) {
+        count = assay_rows_at_once(source, end - row0, 16);
+        const assay_block b = assay_take_rows(source, batch, row0, count, 16, k);
+        const int group = (int)(count + 15) / 16;
         const float *scales = NULL;
         if (source->scales) scales = source->scales + batch * source->scale_batch_stride + row0;
-        if (k_major)
-            (assay_wide(bits) ? k_major_wide : k_major_narrow)(x, stride, (int)group, (int)count, k,
-                                                               bits, use, scales, panel);
+        if (b.k_major)
+            (assay_wide(bits) ? k_major_wide : k_major_narrow)(b.x, b.stride, group, (int)count, k,
+                                                               bits, use, scales, packed);
         else
-            pack_row_major(x, stride, (int)count, k, bits, use, scales, panel);
-        p += group;
+            pack_row_major(b.x, b.stride, (int)count, k, bits, use, scales, packed);
+        packed += group * panel_bytes;
     }
 }
