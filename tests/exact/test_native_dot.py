@@ -81,6 +81,9 @@ def variants():
         if "__AVX2__" in known:
             found["avx2"] = ("-march=haswell",)
             found["avx2, sums"] = ("-march=haswell", "-DASSAY_SUMS=1")  # as AMD's older ones
+            found["avx2, sevens"] = ("-march=haswell", "-DASSAY_ALWAYS_SEVENS=1")
+            found["avx2, cut"] = ("-march=haswell", "-DASSAY_DOUBLES=0")  # as Zen 3
+            found["avx2, cut sums"] = (*found["avx2, cut"], "-DASSAY_SUMS=1")
         if "__AVX512BW__" in known:
             found["avx512"] = ("-march=skylake-avx512",)
         if "__AVX512VNNI__" in known:
@@ -122,6 +125,21 @@ def test_long_rows_at_their_greatest():
                 alone = a[i].expand(17, k)
                 assert same(native.dot(alone, alone, bits), expected[i, i].expand(17, 17))
                 assert same(native.dot(a, alone, bits), expected[:, i : i + 1].expand(len(a), 17))
+
+
+def test_products_large_enough_for_strassens_scheme():
+    """Protects large products: sums of rows' integers, at their greatest too, stay below 2^53, and
+    what is no multiple of 32 rows or 4 elements is as exact; a longer row is taken without it."""
+    torch.manual_seed(8)
+    for m, n, k in ((96, 128, 96), (127, 160, 97), (190, 96, 259), (250, 381, 258), (96, 96, 5464)):
+        signs = torch.randint(0, 2, (m, k)) * 2.0 - 1
+        most = torch.full((n, k), 1 - 2.0**-24)
+        mixed = torch.where(torch.arange(n).unsqueeze(1) // 16 % 2 == 0, most, -most)
+        mixed[5, 7], mixed[40, 0], mixed[90] = torch.nan, torch.inf, 0.0
+        pairs = [(torch.randn(m, k), torch.randn(k, n).mT), (signs, most), (most, mixed)]
+        for (a, b), bits in itertools.product(pairs, (15, 20)):
+            expected = exact.dot(a, b, bits=bits, backend="integer")
+            assert same(native.dot(a, b, bits), expected), (m, n, k, bits)
 
 
 def test_small_products_equal_the_reference():

@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 SOURCES = tuple(
-    HERE / name for name in ("pool.c", "pack.c", "multiply.c", "skinny.c", "dot.c", "step.c")
+    HERE / name
+    for name in ("pool.c", "pack.c", "multiply.c", "doubles.c", "skinny.c", "dot.c", "step.c")
 )
 """The library of `dot.h`, `pool.h` and `step.h`."""
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "doubles.h"
 #include "packed.h"
 #include "pool.h"
 #include "skinny.h"
@@ -22,16 +23,17 @@ typedef struct call {
     float *c;
     int64_t batch, k, c_batch, c_row, c_lane;
     int bits, threads; /* as many as there were at the start */
-    int64_t panel_bytes;
+    int doubles, sevens; /* how rows are packed: see doubles.h */
+    int64_t panel_rows, panel_bytes;
     side *packing, *blocked; /* who is packed, and who is cut into blocks */
     int64_t block, blocks;   /* panels in a block, and blocks in a batch */
 } call;
 
 static void set_side(side *s, const assay_rows *source, int64_t rows, int64_t batch,
-                     int64_t panel_bytes) {
+                     int64_t panel_rows, int64_t panel_bytes) {
     s->source = source;
     s->rows = rows;
-    s->panels = assay_panels(rows);
+    s->panels = (rows + panel_rows - 1) / panel_rows;
     s->batches = !source->load && source->batch_stride == 0 ? 1 : batch;
     s->batch_bytes = s->panels * panel_bytes;
     s->packed = NULL;
@@ -79,12 +81,23 @@ static int use(const call *c, const side *s) {
     return s == &c->rows ? ASSAY_FOR_ROWS : ASSAY_FOR_LANES;
 }
 
+static void pack(const call *c, const side *s, int64_t batch, int64_t panel, int64_t panels,
+                 char *packed) {
+#if ASSAY_DOUBLES
+    if (c->doubles)
+        assay_pack_doubles(s->source, batch, s->rows, panel, panels, c->k, c->bits, use(c, s),
+                           c->sevens, packed);
+    else
+#endif
+        assay_pack_panels(s->source, batch, s->rows, panel, panels, c->k, c->bits, use(c, s), packed);
+}
+
 static void pack_task(void *context, int64_t i) {
     const call *c = context;
     const side *s = c->packing;
     int64_t batch = i / c->blocks, panel = i % c->blocks * c->block;
     char *packed = s->packed + batch * s->batch_bytes + panel * c->panel_bytes;
-    assay_pack_panels(s->source, batch, s->rows, panel, c->block, c->k, c->bits, use(c, s), packed);
+    pack(c, s, batch, panel, c->block, packed);
 }
 
 static void pack_side(call *c, side *s) {
@@ -102,10 +115,18 @@ static void pack_side(call *c, side *s) {
 static void multiply(const call *c, int64_t batch, const char *row_panels, int64_t row_panel,
                      int64_t row_count, const char *lane_panels, int64_t lane_panel,
                      int64_t lane_count) {
-    float *out = c->c + batch * c->c_batch + row_panel * 16 * c->c_row + lane_panel * 16 * c->c_lane;
-    assay_multiply_panels(row_panels, smaller(c->rows.rows - row_panel * 16, row_count * 16),
-                          lane_panels, smaller(c->lanes.rows - lane_panel * 16, lane_count * 16),
-                          c->k, c->bits, out, c->c_row, c->c_lane);
+    const int64_t width = c->panel_rows, row0 = row_panel * width, lane0 = lane_panel * width;
+    const int64_t rows = smaller(c->rows.rows - row0, row_count * width);
+    const int64_t lanes = smaller(c->lanes.rows - lane0, lane_count * width);
+    float *out = c->c + batch * c->c_batch + row0 * c->c_row + lane0 * c->c_lane;
+#if ASSAY_DOUBLES
+    if (c->doubles)
+        assay_multiply_doubles(row_panels, rows, lane_panels, lanes, c->k, c->sevens, out, c->c_row,
+                               c->c_lane);
+    else
+#endif
+        assay_multiply_panels(row_panels, rows, lane_panels, lanes, c->k, c->bits, out, c->c_row,
+                              c->c_lane);
 }
 
 /* A block of the blocked side, packed here unless it was, by all of the other. */
@@ -119,7 +140,7 @@ static void block_task(void *context, int64_t i) {
         own = batch_of(s, batch) + panel * c->panel_bytes;
     } else {
         own = assay_thread_memory(1, (size_t)(count * c->panel_bytes));
-        assay_pack_panels(s->source, batch, s->rows, panel, count, c->k, c->bits, use(c, s), own);
+        pack(c, s, batch, panel, count, own);
     }
     if (s == &c->lanes)
         multiply(c, batch, batch_of(&c->rows, batch), 0, c->rows.panels, own, panel, count);
@@ -132,10 +153,8 @@ static void batch_task(void *context, int64_t batch) {
     const call *c = context;
     size_t bytes = (size_t)(c->rows.batch_bytes + c->lanes.batch_bytes);
     char *rows = assay_thread_memory(1, bytes), *lanes = rows + c->rows.batch_bytes;
-    assay_pack_panels(c->rows.source, batch, c->rows.rows, 0, c->rows.panels, c->k, c->bits,
-                      ASSAY_FOR_ROWS, rows);
-    assay_pack_panels(c->lanes.source, batch, c->lanes.rows, 0, c->lanes.panels, c->k, c->bits,
-                      ASSAY_FOR_LANES, lanes);
+    pack(c, &c->rows, batch, 0, c->rows.panels, rows);
+    pack(c, &c->lanes, batch, 0, c->lanes.panels, lanes);
     multiply(c, batch, rows, 0, c->rows.panels, lanes, 0, c->lanes.panels);
 }
 
@@ -185,9 +204,17 @@ static void plan(call *c, const assay_rows *a, const assay_rows *b, int64_t batc
     c->threads = threads_for(batch, m, n, k);
     c->batch = batch;
     c->k = k;
+    c->panel_rows = 16;
     c->panel_bytes = assay_panel_bytes(k, c->bits);
-    set_side(&c->rows, a, m, batch, c->panel_bytes);
-    set_side(&c->lanes, b, n, batch, c->panel_bytes);
+#if ASSAY_DOUBLES
+    if ((c->doubles = assay_wide(c->bits))) {
+        c->sevens = assay_worth_sevens(m, n, k, c->bits);
+        c->panel_rows = assay_double_rows(c->sevens);
+        c->panel_bytes = assay_double_bytes(k, c->sevens);
+    }
+#endif
+    set_side(&c->rows, a, m, batch, c->panel_rows, c->panel_bytes);
+    set_side(&c->lanes, b, n, batch, c->panel_rows, c->panel_bytes);
 }
 
 static size_t scratch_bytes(call *c) {

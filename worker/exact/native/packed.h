@@ -60,7 +60,6 @@ typedef struct assay_head {
 #define ASSAY_TILE_PANELS 1
 #endif
 
-ASSAY_INLINE int64_t assay_panels(int64_t rows) { return (rows + 15) / 16; }
 ASSAY_INLINE int64_t assay_lines(int64_t k) { return (k + 3) / 4 * 2; }
 ASSAY_INLINE int64_t assay_line_bytes(int64_t k) { return assay_lines(k) * 64; } /* of hi, or of all */
 ASSAY_INLINE int64_t assay_low_bytes(int64_t k) { return assay_line_bytes(k) / (ASSAY_QUADS ? 2 : 1); }
