@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from worker import exact
 from worker.exact.backends import ENVIRONMENT
-from worker.program import Program
+from worker.program import Program, tracing
 from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES, Kind
-from worker.program.decompositions import table
 from worker.program.lower import RULES, lower_graph
 from worker.program.views import View
 from worker.program.wellformed import DOT_BITS
@@ -74,9 +73,8 @@ def lowered(
 
 def decomposed(graph: fx.Graph, tensors: Sequence[Tensor]) -> fx.Graph:
     """A graph without the operators that have no rule, as capture's second pass makes it."""
-    whole = fx.GraphModule(torch.nn.Module(), graph)
-    again = torch.func.functionalize(whole)
-    return make_fx(again, decomposition_table=table(), tracing_mode="fake")(*tensors).graph
+    mode = FakeTensorMode()
+    return tracing.decomposed(graph, nn.Module(), mode, [mode.from_tensor(t) for t in tensors])
 
 
 def finished(graph: fx.Graph, tensors: Sequence[Tensor]) -> Program:

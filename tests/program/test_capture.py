@@ -517,7 +517,7 @@ def test_an_operator_without_a_line_is_refused_with_its_neighbours():
     def node(target, *args, line=None):
         made = graph.call_function(target, args)
         if line is not None:
-            made.meta["stack_trace"] = f'  File "model.py", line {line}, in forward\n    y = f(x)\n'
+            made.meta["place"] = f"model.py:{line}: y = f(x)"
         return made
 
     for lines, said in (((3, None, 5), "model.py:3"), ((None, None, 5), "model.py:5")):

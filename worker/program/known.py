@@ -5,24 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch._subclasses.fake_tensor import unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import (
-    disable_proxy_modes_tracing,
-    get_proxy_mode,
-    get_proxy_slot,
-)
-
-
-def tracer() -> Any:
-    """The tracer of the trace that is running, or None."""
-    return getattr(get_proxy_mode(), "tracer", None)
-
-
-def made_by(x: Any, of: Any) -> fx.Node | None:
-    """The operator of a trace that made a tensor; None for what is not of this trace."""
-    slot: Any = get_proxy_slot(x, of, None) if of and isinstance(x, Tensor) else None
-    return None if slot is None else slot.proxy.node
+from torch import fx
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 def is_of_a_run(node: fx.Node) -> bool:
@@ -38,7 +22,7 @@ def is_drawn(node: fx.Node) -> bool:
 def value_of(node: fx.Node, root: Any) -> Any:
     """The value of an operator that is of no run, computed: traced tensors have no elements."""
     needed, values = _needed(node), dict[fx.Node, Any]()
-    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+    with _disable_current_modes():
         for one in node.graph.nodes:  # in their order, as some write in place
             if one not in needed:
                 continue

@@ -6,12 +6,11 @@ import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -20,9 +19,6 @@ from torch._subclasses.fake_tensor import (
     FakeTensorDeviceMismatchError,
     FakeTensorMode,
 )
-from torch.fx import traceback as fx_traceback
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.proxy import TracerBase
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program import layers
@@ -31,8 +27,9 @@ from worker.program.decompositions import LOOKED_AT, Functions, table
 from worker.program.held import Look
 from worker.program.libraries import batched_experts
 from worker.program.lower import Unsupported
-from worker.program.lower.graph import LAYER, is_users, nearest_line
+from worker.program.lower.graph import PLACE, is_users, nearest_line
 from worker.program.memory import Memory
+from worker.program.recorder import Recorder, recorder
 from worker.program.replaced import replaced_functions
 from worker.program.standins import StandIns
 from worker.program.watch import Watch
@@ -71,30 +68,6 @@ def plain_kernels() -> Iterator[None]:
         torch.compiler._is_compiling_flag = compiling
 
 
-# whose frames call the user's code
-_CAPTURE = {str(Path(__file__).with_name(name)) for name in ("capture.py", "steps.py")}
-
-
-@contextmanager
-def _users_lines() -> Iterator[None]:
-    """Within, fx keeps of a stack trace what the user wrote: it would keep `forward` alone."""
-
-    def kept(self: TracerBase, frames: traceback.StackSummary) -> traceback.StackSummary:
-        ours = [k for k, frame in enumerate(frames) if frame.filename in _CAPTURE]
-        called = frames[ours[-1] + 1 :] if ours else []
-        users = [f for f in called if is_users(f.filename)]
-        if not users and (layer := layers.running()):
-            users = [traceback.FrameSummary(LAYER, 0, "forward", lookup_line=False, line=layer)]
-        return traceback.StackSummary.from_list(users)
-
-    before = TracerBase._filter_traceback_frames
-    TracerBase._filter_traceback_frames = kept  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        TracerBase._filter_traceback_frames = before  # type: ignore[method-assign]
-
-
 def _looked_at(error: Exception) -> Unsupported:
     """The refusal of a module whose Python looks at a number that only a run has."""
     return Unsupported(f"{LOOKED_AT}; asked for at {_place_of(error)}")
@@ -112,6 +85,8 @@ def _place_of(error: Exception) -> str:
 @contextmanager
 def remembered_gradients(loss: Tensor) -> Iterator[None]:
     """Within, an operator of the gradient is made with the number of the operator that it is of."""
+    at_work = recorder()
+    assert at_work is not None
     hooks, seen, stack = [], set(), [loss.grad_fn]
     while stack:
         node = stack.pop()
@@ -121,10 +96,10 @@ def remembered_gradients(loss: Tensor) -> Iterator[None]:
         stack += [following for following, _ in node.next_functions]
 
         def before(_: Any, number: int = node._sequence_nr()) -> None:
-            fx_traceback.set_grad_fn_seq_nr(number)
+            at_work.enter_gradient(number)
 
         def after(*_: Any) -> None:
-            fx_traceback.reset_grad_fn_seq_nr()
+            at_work.leave_gradient()
 
         hooks += [node.register_prehook(before), node.register_hook(after)]
     try:
@@ -138,13 +113,13 @@ def _name_gradients(graph: fx.Graph) -> None:
     """Gives each of the gradient's operators the user's line of the operator that it is of."""
     lines: dict[int, str] = {}
     for node in graph.nodes:
-        number, line = node.meta.get("seq_nr"), node.meta.get("stack_trace")
+        number, line = node.meta.get("number"), node.meta.get(PLACE)
         if number is None:
             continue
         if line:
             lines[number] = line  # the last one made the gradient's node
         elif number in lines:
-            node.meta["stack_trace"] = lines[number]
+            node.meta[PLACE] = lines[number]
 
 
 # Python's and numpy's own
@@ -174,9 +149,9 @@ class Users:
     def look(self) -> Look:
         return Look(self._roots)
 
-    def watch(self, look: Look) -> Watch:
+    def watch(self, recorder: Recorder, look: Look) -> Watch:
         """For the next run of the step."""
-        self._watch = Watch(self.memory, look.places, self._watch)
+        self._watch = Watch(recorder, self.memory, look.places, self._watch)
         return self._watch
 
     def may_end(self) -> bool:
@@ -200,7 +175,7 @@ def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
 
 def traced(
     step: Callable[..., list[Tensor]], users: Users, state: list[Tensor], batch: list[Tensor]
-) -> fx.GraphModule:
+) -> fx.Graph:
     """The step as a graph of core ATen operators without mutation.
 
     Traced with tensors that have no elements: it takes no memory, and no time for arithmetic. What
@@ -208,58 +183,36 @@ def traced(
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     state, batch = [_empty(mode, t) for t in state], [_empty(mode, t) for t in batch]
+    # batch norm's own operators change their operands in secret: they go before functionalization
+    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
+    first, second = Recorder(early, places=True), Recorder(early)
     try:
-        first = _first(step, users.watch(users.before), mode, state, batch)
+        _run(step, users.watch(first, users.before), mode, state, batch)
         after = users.look()
         refuse_chance(users.before, after)
-        _first(step, users.watch(after), mode, state, batch)
+        _run(step, users.watch(second, after), mode, state, batch)
         refuse_changes(users.before, after, users.look())
     finally:
         users.before.put_back()
     _name_gradients(first.graph)
-
-    again = _Again(first)
-    try:
-        with mode, _users_lines():
-            graph = make_fx(
-                torch.func.functionalize(again.decomposed),
-                decomposition_table=table(),
-                tracing_mode="real",
-                record_stack_traces=True,
-            )(*state, *batch)
-    except Exception as error:
-        place = nearest_line(again.at) if again.at else ""
-        said = str(error).split("\n\nWhile executing")[0]  # what fx's interpreter adds
-        if not isinstance(error, Unsupported):
-            said = said.splitlines()[0]
-        elif "asked for at" in said:
-            place = ""
-        raise Unsupported(f"{said}; asked for at {place}" if place else said) from error
-    graph.graph.eliminate_dead_code()
-    return graph
+    return decomposed(first.graph, first.root, mode, [*state, *batch])
 
 
-def _first(
+def _run(
     step: Callable[..., list[Tensor]],
     watch: Watch,
     mode: FakeTensorMode,
     state: list[Tensor],
     batch: list[Tensor],
-) -> fx.GraphModule:
-    """The step as it is written."""
-    # batch norm's own operators change their operands in secret: they go before functionalization
-    early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
-
-    def watched(*args: Any) -> list[Tensor]:
-        with watch:
-            return step(*args)
-
+) -> None:
+    """The step as it is written, recorded."""
+    recorder = watch.recorder
+    recorder.placeholders([*state, *batch])
     try:
-        # nodes keep the number of the operator whose gradient they may be asked for
-        with mode, fx_traceback.preserve_node_meta(), _users_lines():
-            return make_fx(
-                watched, decomposition_table=early, tracing_mode="real", record_stack_traces=True
-            )(state, batch)
+        with mode, recorder:
+            with watch:
+                outputs = step(list(state), list(batch))
+            recorder.finish(outputs)
     except Unsupported as error:  # of a function that hides what it does
         place = _place_of(error)
         raise Unsupported(f"{error}; asked for at {place}" if place else str(error)) from error
@@ -281,16 +234,44 @@ def _first(
         raise
 
 
-class _Again(fx.Interpreter):
-    """Runs a graph once more, for its operators to be decomposed."""
+def decomposed(
+    graph: fx.Graph, root: nn.Module, mode: FakeTensorMode, inputs: list[Tensor]
+) -> fx.Graph:
+    """A graph once more, of operators that have rules, and without mutation.
 
+    root: holds its constants. inputs: of `mode`, as its placeholders stand.
+    """
+    again = Recorder(table())
     at: fx.Node | None = None
 
-    def decomposed(self, *args: Any) -> Any:
-        # an interpreter hands the user's lines on to the decomposed operators
-        with fx_traceback.preserve_node_meta():
-            return self.run(*args)
+    def run(*tensors: Tensor) -> list[Tensor]:
+        nonlocal at
+        values: dict[fx.Node, Any] = {}
+        given = iter(tensors)
+        for node in graph.nodes:
+            at = node
+            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+            if node.op == "placeholder":
+                values[node] = next(given)
+            elif node.op == "get_attr":
+                values[node] = root.get_buffer(node.target)
+            elif node.op == "call_function":
+                with again.from_node(node):
+                    values[node] = node.target(*args, **kwargs)
+        outputs: list[Tensor] = args[0]
+        return outputs
 
-    def run_node(self, n: fx.Node) -> Any:
-        self.at = n
-        return super().run_node(n)
+    again.placeholders(inputs)
+    try:
+        with mode, again:
+            again.finish(torch.func.functionalize(run)(*inputs))
+    except Exception as error:
+        place = nearest_line(at) if at else ""
+        said = str(error)
+        if not isinstance(error, Unsupported):
+            said = said.splitlines()[0]
+        elif "asked for at" in said:
+            place = ""
+        raise Unsupported(f"{said}; asked for at {place}" if place else said) from error
+    again.graph.eliminate_dead_code()
+    return again.graph

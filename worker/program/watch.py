@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from worker.program import known
 from worker.program.decompositions.values import LOOKED_AT
 from worker.program.lower import Unsupported
 from worker.program.memory import Memory
+from worker.program.recorder import Recorder
 from worker.program.tape import Tape
 
 aten = torch.ops.aten
@@ -28,33 +28,42 @@ aten = torch.ops.aten
 class Watch(TorchDispatchMode):
     """Looks at every operator of one run of a step, and at every tensor that it reads.
 
-    memory: where the tensors of state and batch lie. places: the name for people of each object
-    that the user's objects hold. earlier: the watch of the step's first run, which this one must
-    be like.
+    recorder: what records the run. memory: where the tensors of state and batch lie. places: the
+    name for people of each object that the user's objects hold. earlier: the watch of the step's
+    first run, which this one must be like.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, memory: Memory, places: Mapping[int, str], earlier: Watch | None = None
+        self,
+        recorder: Recorder,
+        memory: Memory,
+        places: Mapping[int, str],
+        earlier: Watch | None = None,
     ) -> None:
         super().__init__()
+        self.recorder = recorder
         self._memory, self._places, self._earlier = memory, places, earlier
         self._asked: list[str] = []  # every operator of a run's values
         self._told: dict[fx.Node, str] = {}  # which of them made a value; for a constant, how
         self._tape = Tape()
         self._over = False
-        self.tracer: Any = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as for the recorder
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        self.tracer = known.tracer()
+        if func is torch.ops.prim.device.default:
+            return func(*args, **kwargs)
         for t in _tensors((args, tuple(kwargs.values()))):
             if not isinstance(t, FakeTensor):
                 self._real(func, t, args)
-            elif known.made_by(t, self.tracer) is None:
+            elif self.recorder.made(t) is None:
                 self._foreign(t)
             elif func is aten._local_scalar_dense.default and self._is_of_a_run(t):
                 raise Unsupported(LOOKED_AT)
@@ -126,7 +135,7 @@ class Watch(TorchDispatchMode):
             )
 
     def _is_of_a_run(self, t: Tensor) -> bool:
-        node = known.made_by(t, self.tracer)
+        node = self.recorder.made(t)
         return node is None or known.is_of_a_run(node)
 
     def _place(self, t: Tensor) -> str:
@@ -147,7 +156,7 @@ class Watch(TorchDispatchMode):
         else:
             made = hashlib.sha256(asked.encode()).hexdigest()
         for k, t in enumerate(_tensors(out)):
-            if (node := known.made_by(t, self.tracer)) is not None:
+            if (node := self.recorder.made(t)) is not None:
                 self._told[node] = f"{made}.{k}"
 
     def _tell(self, value: Any) -> str:
@@ -164,10 +173,10 @@ class Watch(TorchDispatchMode):
     def _tell_tensor(self, t: Tensor) -> str:
         if not isinstance(t, FakeTensor):
             return f"{described(t)} {_contents(t)}"
-        node = known.made_by(t, self.tracer)
+        node = self.recorder.made(t)
         if node is None:
             assert self._earlier is not None
-            node, told = known.made_by(t, self._earlier.tracer), self._earlier._told
+            node, told = self._earlier.recorder.made(t), self._earlier._told
         else:
             told = self._told
         if node is not None and node.op == "placeholder":
@@ -191,7 +200,7 @@ def _contents(t: Tensor) -> str:
     """A digest of a constant's elements."""
     if t.is_meta or t.layout != torch.strided:
         return ""
-    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+    with _disable_current_modes():
         elements = t.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
     return hashlib.sha256(elements.tobytes()).hexdigest()
 

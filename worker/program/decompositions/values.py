@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.utils._python_dispatch import _disable_current_modes
 
 from worker.program.decompositions.registry import replaces
-from worker.program.known import is_of_a_run, made_by, tracer, value_of
+from worker.program.known import is_of_a_run, value_of
 from worker.program.lower import Unsupported
+from worker.program.recorder import recorder
 
 aten = torch.ops.aten
 
@@ -24,21 +24,25 @@ LOOKED_AT = (
 
 def of_a_run(x: Any) -> bool:
     """Whether a tensor's values depend on what a run is given, or on chance."""
-    node = made_by(x, tracer())
+    node = _made(x)
     return node is not None and is_of_a_run(node)
 
 
 def computed(x: Any) -> Any:
     """What a tensor holds that depends on no run; traced ones have no elements."""
-    trace = tracer()
-    node = made_by(x, trace)
-    return x if node is None else value_of(node, trace.root)
+    node, at_work = _made(x), recorder()
+    return x if node is None or at_work is None else value_of(node, at_work.root)
+
+
+def _made(x: Any) -> Any:
+    at_work = recorder()
+    return None if at_work is None else at_work.made(x)
 
 
 def known(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a function gives of tensors that depend on no run."""
     values = [computed(a) for a in args]
-    with disable_proxy_modes_tracing(), unset_fake_temporarily():
+    with _disable_current_modes():
         return function(*values, **kwargs)
 
 
@@ -60,7 +64,7 @@ _UNIFORM = (aten.rand.default, aten.rand_like.default)
 def truth(x: Tensor) -> bool:
     """`bool(x)`, as in `if torch.rand([]) < self.layerdrop`: with a probability of 0 or 1, chance
     decides nothing."""
-    node: Any = made_by(x, tracer())
+    node = _made(x)
     if node is not None and node.target is aten.lt.Scalar:
         drawn, probability = node.args
         if drawn.target in _UNIFORM and not 0 < probability < 1:

@@ -21,8 +21,8 @@ from worker.program.needed import pruned
 from worker.program.records import Bound, Node
 from worker.program.views import View
 
-# bookkeeping that computes nothing
-_NOTHING = ("profiler._record_function", "aten._linalg_check_errors")
+# a check that computes nothing
+_NOTHING = ("aten._linalg_check_errors",)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Lowered:
     bounds: tuple[Bound, ...]
 
 
-LAYER = "<layer>"  # stands for a file where the place is a layer and no line
+PLACE = "place"  # under which a node keeps the user's line that asked for it, or the layer
 
 _NOT_USERS = tuple(
     f"{folder}{os.sep}" for folder in (Path(torch.__file__).parent, Path(__file__).parents[1])
@@ -56,18 +56,7 @@ def is_users(file: str) -> bool:
 
 def user_line(node: fx.Node) -> str:
     """The innermost line of the user's code that made this operator, or the layer, or nothing."""
-    trace = node.meta.get("stack_trace") or ""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
-    places = [k for k, line in enumerate(lines) if line.startswith("File ")]
-    for k in reversed(places):
-        file = lines[k].split('"')[1]
-        if is_users(file):
-            code = lines[k + 1] if k + 1 < len(lines) else ""
-            if file == LAYER:
-                return code
-            number = lines[k].split("line ")[1].split(",")[0]
-            return f"{file}:{number}: {code}"
-    return ""
+    return str(node.meta.get(PLACE, ""))
 
 
 def nearest_line(node: fx.Node) -> str:
@@ -120,10 +109,9 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         return args[0][args[1]]
     kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: values[n])
     builder.origin = f"{target}  {user_line(node)}".strip()
-    made = node.meta.get("val")
-    if isinstance(made, torch.Tensor) and made.numel() == 0:
+    if 0 in (shape := node.meta.get("shape", ())):
         # as half of what a rotary embedding cuts in two may be: only its shape is ever read
-        return builder.full(0, dtype_code(made.dtype), tuple(made.shape))
+        return builder.full(0, dtype_code(node.meta["dtype"]), shape)
     try:
         return RULES[target](builder, *args, **kwargs)
     except ValueError as error:  # Unsupported, a malformed record, a number that does not fit
