@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def own_generator(m: Any, y: Tensor) -> Tensor:
 
 ANOTHER = "a second run of the step is another than the first"
 REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
-    "a counter": (counter, ANOTHER),
+    "a counter": (counter, rf"{ANOTHER}, which has changed module\.t \(0, then 1\).* a buffer"),
     "a counter that nothing reads": (
         counted,
         r"module\.t, which every step changes \(0, then 1",
@@ -114,7 +115,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
     "in place on an attribute": (in_place, r"module\.held float32 .*writes into .*as a buffer"),
     "a first step that is another": (first, ANOTHER),
     "a list that grows": (grows, r"module\.log, .*a list of 0, then a list of 1, then a list of 2"),
-    "a global": (of_the_file, ANOTHER),
+    "a global": (of_the_file, rf"{ANOTHER}, which has changed the global STEP \(0, then 1\)"),
     "an attribute of a class": (of_the_class, ANOTHER),
     "an array": (of_an_array, ANOTHER),
     "an iterator": (lambda m, y: y * next(m.places), ANOTHER),
@@ -193,6 +194,7 @@ KEPT: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "a mode, a shape, a tensor that nobody reads": notes,
     "a constant that the first step makes": cached,
     "a function that remembers": lambda m, y: y * mask(4),
+    "a class of Python's": lambda m, y: y * sum(chain.from_iterable([[1], [2, 3]])),
     "a buffer that the first step registers": registers,
 }
 
@@ -205,6 +207,28 @@ def test_what_the_first_step_leaves_for_all_others_is_honoured(name):
     assert module.t == 0 and module.h is None and module.training
     assert mask(4).tolist() == [1, 1, 0, 0], "no cache keeps a tensor of the trace"
     assert_trains_as_in_pytorch(seeded(2, lambda: Stateful(KEPT[name])))
+
+
+class Bounded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.linear = nn.Embedding(6, 4, max_norm=0.5), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * self.rows(torch.tensor([0, 3, 3, 5, 0, 1, 2, 3]))
+
+
+def test_rows_of_a_bounded_length_are_pytorchs():
+    """Protects `Embedding(max_norm=)`: what a forward writes into its weights is the next state."""
+    assert_trains_as_in_pytorch(seeded(5, Bounded))
+
+
+def test_a_buffer_without_elements_is_refused_by_name():
+    """Protects from a malformed program: observers of quantisation begin so."""
+    module = nn.Linear(4, 4)
+    module.register_buffer("least", torch.zeros(0))
+    with pytest.raises(Unsupported, match=r"least, which has shape \(0,\) and no elements: .*call"):
+        capture(module, F.mse_loss, rows=numbers())
 
 
 def test_a_loss_may_read_what_forward_has_noted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -93,6 +94,13 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "other distances": lambda y: torch.cdist(y, y + 1, p=1) + torch.cdist(y, y.roll(1, 0), p=3.0),
     "pairs": lambda y: torch.pdist(y) * torch.cov(y)[0, 1] + torch.corrcoef(y)[1, 2],
     "margins of classes": lambda y: F.multi_margin_loss(y, rows(y), margin=0.5),
+    "margins of several": lambda y: F.multilabel_margin_loss(
+        y, torch.tensor([[3, 0, -1, 1, 2, 4], [1] + [-1] * 5, [-1] * 6, [0, 1, 2, 3, 4, 5]])
+    ),
+    "modes": lambda y: (y * (y > 0)).mode(1)[0] * y.histc(4, -9, 9),
+    "a grid": lambda y: torch.fake_quantize_per_tensor_affine(y, 0.05, 0, -8, 7),
+    "numpy's numbers": lambda y: y * torch.tensor(np.cos(np.arange(6) / 6)).exp().float(),
+    "slopes": lambda y: F.rrelu(y, 0.2, 0.2, training=True) + F.rrelu(y, 0.1, 0.3),
     "angles": lambda y: torch.atan2(y, y.roll(1, 1)) + (0.2 * y).acos() + (0.2 * y).asin().atan(),
     "gamma": lambda y: (y.abs() + 0.1).lgamma() + (y.abs() + 0.1).digamma() + (0.2 * y).erfinv(),
     "prod": lambda y: y.prod(1),

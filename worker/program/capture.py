@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from worker.program import layers
 from worker.program.builder import DOT_BITS
-from worker.program.codes import DTYPE_CODES, Kind, Source
+from worker.program.codes import Kind, Source
 from worker.program.ends import (
     TRAINING_BITS,
     Batch,
@@ -25,8 +25,7 @@ from worker.program.ends import (
     named_batch,
     tensors_of,
 )
-from worker.program.layout import Layout
-from worker.program.lower import Unsupported
+from worker.program.layout import Layout, check_tensors
 from worker.program.optimizers import Clipping, Rates
 from worker.program.program import Program
 from worker.program.standins import backward
@@ -171,9 +170,7 @@ def capture_inference(
     parameters = dict(module.named_parameters())
     buffers = dict(module.named_buffers())
     held = [*parameters, *buffers]
-    for name, tensor in (parameters | buffers).items():
-        if tensor.dtype not in DTYPE_CODES:
-            raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
+    check_tensors(parameters | buffers)
 
     users = Users({"module": module}, parameters | buffers, batch)
 

@@ -108,6 +108,17 @@ def refuse_changes(before: Held, after: Held, last: Held) -> None:
             )
 
 
+def told_changes(before: Held, after: Held) -> list[str]:
+    """What a step's first run has changed, numbers and texts first: the places and how."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for place in {**before.values, **after.values}:
+        was, now = before.values.get(place, "nothing"), after.values.get(place, "nothing")
+        if was != now and not isinstance(now, Chance):
+            plain = isinstance(was, Exactly) and isinstance(now, Exactly)
+            found[plain].append(f"{place} ({_told(was)}, then {_told(now)})")
+    return found[True] + found[False]
+
+
 def _told(value: Any) -> str:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type):
         size = value[1] if isinstance(value[1], int) else len(value[1])

@@ -97,7 +97,7 @@ def tensors_of(outputs: Any) -> list[Tensor]:
 
 
 def lowered(
-    graph: fx.GraphModule,
+    graph: fx.Graph,
     state: Sequence[Tensor],
     batch: Sequence[Tensor],
     names: Sequence[str],
@@ -118,5 +118,5 @@ def lowered(
         builder.batch(i, DTYPE_CODES[t.dtype], tuple(t.shape), 1 if whole else t.shape[0])
         for i, t in enumerate(batch)
     ]
-    made = lower_graph(graph.graph, builder, views, shaped)
+    made = lower_graph(graph, builder, views, shaped)
     return Program(made.nodes, made.outputs, tuple(names), made.origins, made.bounds)

@@ -34,6 +34,7 @@ _LIBRARIES = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _MISSING = object()
+_IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
 class Look:
@@ -241,9 +242,8 @@ class Look:
         """What a class of the user's own holds, and its functions."""
         for kind in x.__mro__:
             source = sys.modules.get(kind.__module__)
-            if kind.__module__ == "builtins" or not _is_own(
-                getattr(source, "__file__", None) or ""
-            ):
+            immutable = kind.__flags__ & _IMMUTABLE  # one of C's, as itertools.chain
+            if immutable or not _is_own(getattr(source, "__file__", None) or ""):
                 continue
             if kind is not x:
                 self._later(iter([(kind.__name__, kind)]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,18 @@ from torch import Tensor, nn
 from worker.program.codes import DTYPE_CODES
 from worker.program.lower import Unsupported
 from worker.program.optimizers import Rates, Stepping
+
+
+def check_tensors(named: Mapping[str, Tensor]) -> None:
+    """Raises Unsupported, naming the tensor, for parameters and buffers that no state holds."""
+    for name, tensor in named.items():
+        if tensor.dtype not in DTYPE_CODES:
+            raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
+        if tensor.numel() == 0:
+            raise Unsupported(
+                f"{name}, which has shape {tuple(tensor.shape)} and no elements: where the "
+                "module's first call makes it longer, call it once before; else make it no buffer"
+            )
 
 
 @dataclass
@@ -41,9 +53,7 @@ class Layout:
         if isinstance(loss_fn, nn.Module):
             _add(self.parameters, loss_fn.named_parameters())
             _add(self.buffers, loss_fn.named_buffers())
-        for name, tensor in (self.parameters | self.buffers).items():
-            if tensor.dtype not in DTYPE_CODES:
-                raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
+        check_tensors(self.named)
         self.optimizer = Stepping(optimizer, self.parameters, schedule)
         self.trained = self.optimizer.trained
         self.names = [*self.parameters, *self.buffers, *self.optimizer.tensor_names]

@@ -174,7 +174,9 @@ class Recorder(TorchDispatchMode):
             name = f"constant{len(self._constants)}"
             self._constants[id(t)] = t, name
             self.root.register_buffer(name, t)
-        return self.graph.get_attr(self._constants[id(t)][1])
+        node = self.graph.get_attr(self._constants[id(t)][1])
+        node.meta["dtype"] = t.dtype
+        return node
 
 
 def _has_elements(operands: tuple[Any, ...]) -> bool:

@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from worker.program import layers
-from worker.program.codes import DTYPE_CODES
 from worker.program.ends import (
     TRAINING_BITS,
     Batch,
@@ -26,7 +25,7 @@ from worker.program.ends import (
     named_batch,
     tensors_of,
 )
-from worker.program.lower import Unsupported
+from worker.program.layout import check_tensors
 from worker.program.optimizers import Rates, Stepping
 from worker.program.program import Program
 from worker.program.tracing import Users, plain_kernels, remembered_gradients, traced
@@ -118,9 +117,7 @@ class _Layout:
             check_module(module)
         parameters = dict(self.module.named_parameters())
         self.named: dict[str, Tensor] = {**parameters, **dict(self.module.named_buffers())}
-        for name, tensor in self.named.items():
-            if tensor.dtype not in DTYPE_CODES:
-                raise Unsupported(f"dtype {tensor.dtype} of {name}: use float32")
+        check_tensors(self.named)
         one = isinstance(optimizers, Optimizer)
         given: Mapping[str, Optimizer] = {"": optimizers} if one else dict(optimizers)  # type: ignore[dict-item, arg-type]
         rates: Mapping[str, Any] = {"": schedule} if one else dict(schedule or {})  # type: ignore[arg-type]
@@ -216,5 +213,6 @@ class _Gradients(TorchFunctionMode):
         if left:
             raise ValueError(
                 f"the step adds to the gradients that the step before has left of {left[:4]}: call "
-                "optimizer.zero_grad() before backward(), with set_to_none=True, or at the end"
+                "optimizer.zero_grad() before backward(), with set_to_none=True, or at the end; to "
+                "accumulate over several batches give a step all of them, and take it in chunks"
             )

@@ -22,9 +22,11 @@ from torch._subclasses.fake_tensor import (
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worker.program import layers
-from worker.program.compared import refuse_chance, refuse_changes
+from worker.program.codes import DTYPE_CODES
+from worker.program.compared import refuse_chance, refuse_changes, told_changes
 from worker.program.decompositions import LOOKED_AT, Functions, table
 from worker.program.held import Look
+from worker.program.known import is_of_a_run, value_of
 from worker.program.libraries import batched_experts
 from worker.program.lower import Unsupported
 from worker.program.lower.graph import PLACE, is_users, nearest_line
@@ -151,7 +153,8 @@ class Users:
 
     def watch(self, recorder: Recorder, look: Look) -> Watch:
         """For the next run of the step."""
-        self._watch = Watch(recorder, self.memory, look.places, self._watch)
+        left = told_changes(self.before, look)
+        self._watch = Watch(recorder, self.memory, look.places, self._watch, left)
         return self._watch
 
     def may_end(self) -> bool:
@@ -234,6 +237,14 @@ def _run(
         raise
 
 
+def _is_constant(node: fx.Node) -> bool:
+    """Whether an operator makes, of what programs do not know, a constant that they do: numpy's
+    numbers are float64 before they are cast."""
+    dtypes = {n.meta.get("dtype", torch.float32) for n in node.all_input_nodes}
+    foreign = dtypes - DTYPE_CODES.keys() and node.meta.get("dtype") in DTYPE_CODES
+    return bool(foreign) and not is_of_a_run(node)
+
+
 def decomposed(
     graph: fx.Graph, root: nn.Module, mode: FakeTensorMode, inputs: list[Tensor]
 ) -> fx.Graph:
@@ -255,6 +266,8 @@ def decomposed(
                 values[node] = next(given)
             elif node.op == "get_attr":
                 values[node] = root.get_buffer(node.target)
+            elif node.op == "call_function" and _is_constant(node):
+                values[node] = value_of(node, root)
             elif node.op == "call_function":
                 with again.from_node(node):
                     values[node] = node.target(*args, **kwargs)

@@ -7,7 +7,7 @@ asks for the same operators with the same constants, and leaves the same, all la
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -30,7 +30,7 @@ class Watch(TorchDispatchMode):
 
     recorder: what records the run. memory: where the tensors of state and batch lie. places: the
     name for people of each object that the user's objects hold. earlier: the watch of the step's
-    first run, which this one must be like.
+    first run, which this one must be like. left: what the first run has changed.
     """
 
     supports_higher_order_operators = True
@@ -41,9 +41,10 @@ class Watch(TorchDispatchMode):
         memory: Memory,
         places: Mapping[int, str],
         earlier: Watch | None = None,
+        left: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.recorder = recorder
+        self.recorder, self._left = recorder, left
         self._memory, self._places, self._earlier = memory, places, earlier
         self._asked: list[str] = []  # every operator of a run's values
         self._told: dict[fx.Node, str] = {}  # which of them made a value; for a constant, how
@@ -96,7 +97,7 @@ class Watch(TorchDispatchMode):
             self._over = True
             self._tape.check()
             if self._earlier is not None and len(self._asked) < len(self._earlier._asked):
-                raise Unsupported(_ANOTHER)
+                raise Unsupported(_another(self._left))
         return self._earlier is not None
 
     # which tensors may be read
@@ -150,7 +151,7 @@ class Watch(TorchDispatchMode):
         if _RUN in asked or asked.startswith("a draw"):
             number = len(self._asked)
             if self._earlier is not None and self._earlier._asked[number : number + 1] != [asked]:
-                raise Unsupported(_ANOTHER)
+                raise Unsupported(_another(self._left))
             self._asked.append(asked)
             made = f"{_RUN}{number}"
         else:
@@ -185,10 +186,19 @@ class Watch(TorchDispatchMode):
 
 
 _RUN = "%"  # before the names of values that depend on a run
-_ANOTHER = (
-    "a second run of the step is another than the first: what changes from step to step must come "
-    "with the batch, from torch's random numbers, or from a buffer"
-)
+
+
+def _another(left: Sequence[str]) -> str:
+    told = "a second run of the step is another than the first"
+    if left:
+        return (
+            f"{told}, which has changed {', '.join(left[:3])}: keep what every step changes in a "
+            "buffer of the module (register_buffer, and write into it in forward)"
+        )
+    return (
+        f"{told}: what changes from step to step must come with the batch, from torch's random "
+        "numbers, or from a buffer"
+    )
 
 
 def described(t: Tensor) -> str:

@@ -6,6 +6,7 @@ result PyTorch gives too.
 
 from tests.program.cases import (
     core,
+    counting,
     gradients,
     masks,
     matrices,
@@ -23,6 +24,7 @@ __all__ = [
     "CLOSE",
     "b",
     "core",
+    "counting",
     "f",
     "gradients",
     "i",

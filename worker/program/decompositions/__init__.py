@@ -14,6 +14,7 @@ from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.overrides import TorchFunctionMode
 
 from worker.program.decompositions import (
+    counting,
     draws,
     functions,
     gradients,
@@ -23,6 +24,7 @@ from worker.program.decompositions import (
     matrices,
     numbers,
     ordering,
+    quantizing,
     reducing,
     sampling,
     special,
@@ -85,6 +87,7 @@ __all__ = [
     "LOOKED_AT",
     "OURS",
     "Functions",
+    "counting",
     "draws",
     "functions",
     "gradients",
@@ -94,6 +97,7 @@ __all__ = [
     "matrices",
     "numbers",
     "ordering",
+    "quantizing",
     "reducing",
     "sampling",
     "special",

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worker.program.decompositions.registry import replaces
+from worker.program.decompositions.registry import decomposes, replaces
 from worker.program.lower import Unsupported
+
+aten = torch.ops.aten
 
 
 @replaces(F.one_hot)
@@ -89,3 +91,27 @@ def embedding(
 ) -> Tensor:
     """With a gradient of all rows: a sparse one is the same, stored in another way."""
     return F.embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+
+
+@decomposes(aten.embedding_renorm.default)
+def embedding_renorm(weight: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
+    """Rows that are asked for (`max_norm=`) are made no longer than that."""
+    asked = torch.zeros(weight.shape[0]).scatter(0, indices.reshape(-1), 1.0).unsqueeze(1) != 0
+    norms = torch.linalg.vector_norm(weight, norm_type, 1, keepdim=True)
+    return torch.where(asked & (norms > max_norm), weight * (max_norm / (norms + 1e-7)), weight)
+
+
+@replaces(F.rrelu, torch.rrelu)
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """PyTorch's own writes its slopes into a tensor in secret."""
+    slopes: Tensor | float = (lower + upper) / 2
+    if training:
+        slopes = torch.empty_like(input).uniform_(lower, upper)
+    found = torch.where(input <= 0, input * slopes, input)
+    return input.copy_(found) if inplace else found

@@ -104,6 +104,26 @@ def multi_margin_loss(
     return reduced(torch.where(other, each, 0.0).sum(1) / input.shape[1], reduction)
 
 
+@replaces(F.multilabel_margin_loss)
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Classes of a row stand in its target, up to the first -1."""
+    rows, classes = (input, target) if input.dim() == 2 else (input[None], target[None])
+    listed = (classes < 0).to(torch.float32).cumsum(1) == 0
+    named = torch.where(listed, classes, 0)
+    right = rows.gather(1, named).unsqueeze(2)
+    among = (named.unsqueeze(2) == torch.arange(rows.shape[1])) & listed.unsqueeze(2)
+    other = ~among.any(1, keepdim=True) & listed.unsqueeze(2)
+    each = torch.where(other, F.relu(1 - right + rows.unsqueeze(1)), 0.0)
+    total = each.sum((1, 2)) / rows.shape[1]
+    return reduced(total if input.dim() == 2 else total[0], reduction)
+
+
 @replaces(torch.pdist)
 def pdist(input: Tensor, p: float = 2) -> Tensor:
     """Of each pair of rows once."""

@@ -18,7 +18,9 @@ def dtype_code(dtype: torch.dtype) -> int:
     """The code of a dtype that programs know; Unsupported for any other."""
     if dtype not in DTYPE_CODES:
         known = ", ".join(str(d).removeprefix("torch.") for d in DTYPE_CODES)
-        raise Unsupported(f"dtype {dtype} (programs know {known}; cast the tensor)")
+        half = dtype in (torch.bfloat16, torch.float16)
+        remedy = "leave autocast out, or cast the tensor" if half else "cast the tensor"
+        raise Unsupported(f"dtype {dtype} (programs know {known}; {remedy})")
     return DTYPE_CODES[dtype]
 
 
