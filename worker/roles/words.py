@@ -13,7 +13,7 @@ from worker.chain.randomness import Randomness
 
 log = logging.getLogger("worker.roles")
 
-HEADERS = 128  # in one transaction: some 80 kB, of the 128 kB that nodes take
+HEADERS = 128  # in one transaction, and SPARE more: some 100 kB, of the 128 kB that nodes take
 SPARE = 32  # blocks that a transaction may take until it is mined
 REACH, HISTORY_REACH = 256, 8191  # blocks whose hashes a source of blocks knows by itself
 
@@ -67,13 +67,14 @@ class Words:
     def _prove(self, number: int) -> bool:
         """One step from the oldest hash that is known towards that of block `number`."""
         reach = HISTORY_REACH if self._source.history() else REACH
-        begin = max(number + 1, self._w3.eth.block_number + SPARE - reach)
+        oldest = self._w3.eth.block_number + 1 - reach  # that needs no proof in the next block
+        begin = max(number + 1, oldest + SPARE)
         first = (number // HEADERS + 1) * HEADERS
-        for there in range(first, begin, HEADERS):
+        for there in range(first, oldest, HEADERS):
             if any(self._source.hash_of(there)):
                 begin = there
                 break
-        end = max(number, (begin - 1) // HEADERS * HEADERS)
+        end = max(number, (min(begin, oldest) - 1) // HEADERS * HEADERS)
         headers = [self._header(at) for at in range(begin, end, -1)]
         return self._attempt("prove a block's hash", self._source.prove, end, headers)
 
