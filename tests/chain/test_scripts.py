@@ -197,6 +197,14 @@ def test_play_money_stays_on_play_chains(deployer, monkeypatch):
         deploy_script.deploy(deployer)
 
 
+def test_a_source_that_the_chain_has_not_is_refused(deployer):
+    """Protects a market from draws that never come: no other source is taken without a word."""
+    parameters = copy.deepcopy(deploy_script.load_parameters())
+    parameters["randomness"]["history"] = True
+    with pytest.raises(deploy_script.BadParameters, match="no contract of EIP-2935: set random"):
+        deploy_script.deploy(deployer, parameters)
+
+
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_the_committed_abi_is_that_of_the_contracts(name):
     path = FOLDER / f"{name}.json"
