@@ -188,6 +188,13 @@ EQUIVALENT = {
         "revert(1, 0)": "without gas any end is the same",
         "revert(0, 1)": "without gas any end is the same",
     },
+    "Court": {
+        "length <= most": "of equals either",
+        "level <= arityBits": "of equals either",
+        "count >= most": "the limit is made the limit",
+        "mload(0x41)": "further up in memory that nothing uses",
+        "claim, 0x181": "more is copied than is read",
+    },
     "Clock": {
         "elapsed >= left": "of equals the difference is 0",
         "left >= elapsed": "of equals the difference is 0",

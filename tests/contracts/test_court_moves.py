@@ -446,6 +446,20 @@ def test_where_nothing_is_reported_there_is_nothing_to_accuse(play_reporting, so
     refuses(game, "accuseReports", header, error="NoSuchPart", sender=challenger, **fields)
 
 
+def test_a_list_of_one_is_accused_at_its_only_place(play_reporting, solver, challenger):
+    """Protects challengers of programs with a single report: there is nothing to descend, and the
+    place to prove is number 0."""
+    game = play_reporting(1, listed=1)
+    game.solver_move()
+    game.solver_move()
+    game.send("accuseReports", game.theirs.header.to_abi(), sender=challenger)
+    d = game.d
+    assert (d.phase, d.solverToMove, d.item) == (fx.PROOF, False, 0)
+    (item,) = game.theirs.reports[13]
+    name, arguments = game.output_proof(d)
+    refuses(game, name, *arguments, error="CommitmentFollows", sender=challenger, item=item)
+
+
 def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challenger, cheating):
     game.play(until=fx.TRACE, solver_to_move=False)
     receipt = game.send("accuseState", sender=challenger)

@@ -176,6 +176,21 @@ def test_the_first_wrong_step_is_found_however_the_error_spreads(
     convicts(game, court, verdict, "element")
 
 
+@pytest.mark.parametrize("arity_bits", [1, 3, 8])
+def test_a_descent_of_any_fan_out_convicts(
+    project, deployer, honest, solver, challenger, arity_bits
+):
+    """Protects challengers: of many small moves, which begin and end within a tree, as of few."""
+    court, client = fx.deploy_court(project, deployer, arity_bits, CLOCK)
+    cheat = honest.copy()
+    cheat.traces[STEP][5] = fx.changed(cheat.traces[STEP][5], 4 * 1700, b"\x11\x22")
+    game = Game(court, client, cheat, honest, solver, challenger, wrong_step=STEP)
+    game.play()
+    assert client.verdicts()[-1] == (game.id, True)
+    moves = [name for name, _ in game.gas]
+    assert moves.count("descend") == 2 * -(-4 // arity_bits)
+
+
 def test_anyone_may_prove(start, court, honest, verdict, outsider):
     cheat = honest.copy()
     cheat.traces[STEP][9] = fx.changed(cheat.traces[STEP][9], 0, b"\x11\x22")
