@@ -1,6 +1,6 @@
 """The exact arithmetic beside plain eager fp32 PyTorch.
 
-python -m benchmarks.exact [--json] [--only NAME] [--bits N]
+python -m benchmarks.exact [--json] [--only NAME]... [--bits N]...
 """
 
 from __future__ import annotations
@@ -54,10 +54,14 @@ SIZES = (
 
 
 def dots(bits: int) -> Iterator[Row]:
-    """Single and batched products; and as on a host with neither a C compiler nor VNNI."""
+    """Single and batched products."""
     for m, n, k in SIZES:
         yield product(f"dot {m}x{n}x{k}", (m, k), (n, k), bits)
     yield product("dot of 48: 256x256x64", (48, 256, 64), (48, 256, 64), bits)
+
+
+def compilerless(bits: int) -> Iterator[Row]:
+    """Single products as on a host with neither a C compiler nor VNNI."""
     for n in (256, 512, 1024, 2048, 4096):
         yield product(f"dot {n}x{n}x{n} through fp64", (n, n), (n, n), bits, "fp64")
 
@@ -107,30 +111,31 @@ def interpreted(bits: int) -> Iterator[Row]:
         yield Row(f"interpreted beside native: {name}", row.ours, row.theirs)
 
 
+GROUPS = {
+    "dot": dots,
+    "fp64": compilerless,
+    "whole": wholes,
+    "memory": memories,
+    "commitment": commitments,
+    "interpreted": interpreted,
+}
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 @click.option(
     "--only",
-    default="",
-    help="One group: dot, whole, memory, commitment; or interpreted, which takes many minutes and "
-    "is left out where no group is named.",
+    multiple=True,
+    type=click.Choice(list(GROUPS)),
+    help="Groups; interpreted takes many minutes and is left out where none is named.",
 )
 @click.option(
     "--bits", default=(14, 20), show_default=True, multiple=True, help="Of products' operands."
 )
-def main(as_json: bool, only: str, bits: tuple[int, ...]) -> None:
+def main(as_json: bool, only: tuple[str, ...], bits: tuple[int, ...]) -> None:
     """Exact products, steps, memory and commitments beside plain eager fp32 PyTorch."""
-    groups = {
-        "dot": dots,
-        "whole": wholes,
-        "memory": memories,
-        "commitment": commitments,
-    }
-    if only == "interpreted":
-        groups = {only: interpreted}
-    rows = [
-        (n, row) for n in bits for name, group in groups.items() if only in name for row in group(n)
-    ]
+    chosen = only or [name for name in GROUPS if name != "interpreted"]
+    rows = [(n, row) for n in bits for name in chosen for row in GROUPS[name](n)]
     if as_json:
         found = [{"bits": n, **asdict(row), "ratio": row.ratio} for n, row in rows]
         click.echo(json.dumps({"machine": machine(), "rows": found}, indent=2))

@@ -30,7 +30,7 @@ class Row:
 def compare(
     name: str, ours: Callable[[], object], theirs: Callable[[], object], seconds: float = 4.0
 ) -> Row:
-    """Runs both in turn for about `seconds`, at least five times each.
+    """Runs both in turn for about `seconds`, at least five times each, or three if they take long.
 
     Threads of PyTorch's that have nothing to do spin for some milliseconds before they sleep, and
     would take a processor from what runs after them. So each waits for that first, and of two runs
@@ -39,7 +39,9 @@ def compare(
     mine: list[float] = []
     other: list[float] = []
     end = time.perf_counter() + seconds
-    while len(mine) < 5 or time.perf_counter() < end:
+    while len(mine) < (5 if time.perf_counter() < end + 4 * seconds else 3) or (
+        time.perf_counter() < end
+    ):
         for function, times in ((ours, mine), (theirs, other)):
             time.sleep(PAUSE)
             function()
