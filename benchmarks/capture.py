@@ -138,11 +138,11 @@ def main(as_json: bool, only: str) -> None:
         return
     table = Table(title=f"Seconds of capture and compile ({machine()})")
     for column in ("what", "nodes", *PARTS, "capture", "compile"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+        table.add_column(column, justify="left" if column == "what" else "right", no_wrap=True)
     for row in found:
         parts = (f"{row.parts[part]:.2f}" for part in PARTS)
         table.add_row(row.name, str(row.nodes), *parts, f"{row.whole:.2f}", f"{row.compile:.2f}")
-    Console().print(table)
+    Console(width=110).print(table)
     print("\n".join(growth(found)))
 
 
