@@ -362,6 +362,7 @@ deployment = "deployments/local.json"    # written by: ape run deploy
 confirmations = 0                        # blocks above a change that is acted on, but in disputes
 poll_seconds = 5.0                       # between two looks at the chain
 timeout_seconds = 180.0                  # for a transaction to be mined
+# drand = ["https://api.drand.sh"]       # where the market draws by drand: servers of its rounds
 
 [data]
 folder = ".assay"                        # this worker's own: do not share it, do not lose it
