@@ -118,14 +118,11 @@ def test_verifiers_are_drawn_by_stake_and_segments_uniformly(world):
     for person, part in zip(world.people[2:5], parts, strict=True):
         world.act(person, world.stakes, "unbond", STAKED - 10_000 * part)
         world.act(person, world.market, "enlist")
-    task = commit(world, segments=6, checks=2)
     rounds = 800
     verifiers, checked = [0] * 3, [0] * 6
     for _ in range(rounds):
-        before = world.evm.snapshot()  # of the state: the block number goes on
-        world.pass_time(blocks=300)
-        world.act(world.people[0], world.market, "draw", task)  # lost: arms the draw anew
-        world.pass_time(blocks=3)
+        before = world.evm.snapshot()  # of the state: blocks and so words go on
+        task = commit(world, segments=6, checks=2)
         world.act(world.people[0], world.market, "draw", task)
         drawn = world.task(task)
         verifiers[world.people[2:5].index(drawn.verifier.lower())] += 1
