@@ -23,6 +23,7 @@ from benchmarks.measure import machine
 from benchmarks.models import gpt, language_loss
 from benchmarks.node import NodeChain, node
 from benchmarks.place import one_place, product
+from scripts._contracts import CHECKERS
 from tests import evm
 from tests.exact import cases, helpers
 from tests.revm import Deployed
@@ -227,7 +228,7 @@ def sizes(chain: NodeChain) -> dict[str, int]:
         "Stakes": system.stakes,
         "Market": system.market,
         "Court": system.court,
-        **{kind: chain.deploy(kind) for kind in Deployed.KINDS},
+        **{kind: chain.deploy(kind) for kind in CHECKERS},
     }
     return {name: chain.size_of(address) for name, address in addresses.items()}
 

@@ -23,21 +23,6 @@ from worker.redaction import conceal_url, scrub
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRIES = ROOT / "deployments"
 LOCAL = REGISTRIES / "local.json"
-# In the order of the kinds of node (contracts/court/Codes.sol).
-CHECKERS = (
-    "SourceChecker",
-    "MapChecker",
-    "ReduceChecker",
-    "DotChecker",
-    "GatherChecker",
-    "ScatterChecker",
-)
-# The sources of randomness, by the kind that a deployment's parameters name.
-RANDOMNESS = {
-    "blockhash": "BlockhashRandomness",
-    "prevrandao": "PrevrandaoRandomness",
-    "drand": "DrandRandomness",
-}
 
 deployment_option = click.option(
     "--deployment",

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts._bond import UNITS, GasPrices, least
-from scripts._shared import CHECKERS, RANDOMNESS, REGISTRIES, ChainCommand, json_option
+from scripts._contracts import CHECKERS, RANDOMNESS
+from scripts._shared import REGISTRIES, ChainCommand, json_option
 from worker.chain import Deployment
 
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"

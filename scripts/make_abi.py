@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scripts._shared import CHECKERS, RANDOMNESS
+from scripts._contracts import CHECKERS, RANDOMNESS
 
 FOLDER = Path(__file__).parent.parent / "worker" / "chain" / "abi"
 

@@ -19,7 +19,7 @@ from scripts._shared import (
     json_option,
     tasks_of,
 )
-from worker.chain import Clients, Word
+from worker.chain import Clients, Randomness, Word
 from worker.cli import shown
 
 
@@ -30,7 +30,7 @@ def end_own(clients: Clients, market: Any, payer: AccountAPI) -> list[tuple[int,
         if task.requester != payer.address or task.status.is_over:
             continue
         call = task.due(clients.now())
-        if call == "draw" and clients.randomness.stands(task.draw_word) != Word.TOLD:
+        if call == "draw" and Randomness.of(clients.market).stands(task.draw_word) != Word.TOLD:
             continue
         if call:
             getattr(market, call)(number, sender=payer)

@@ -31,6 +31,7 @@ import numpy as np
 import pytest
 import yaml
 
+from scripts._contracts import CHECKERS
 from tests import evm
 from tests.exact import cases, helpers
 from tests.exact.test_solidity import by_hardware
@@ -39,7 +40,6 @@ from worker.exact import reference
 
 ARITHMETIC = ("Float32", "ExpLog", "Tanh", "Erf", "SinCos", "Quantised")
 TABLED = ("ExpLog", "Tanh", "Erf", "SinCos")
-CHECKERS = ("Source", "Map", "Reduce", "Dot", "Gather", "Scatter")
 RECORDS = ("Records", "Elements", "Merkle")
 COURT = ("Court", "Clock")
 COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
@@ -526,7 +526,7 @@ def survives(mutant: Mutant) -> bool:
         return all(
             passes(tests, mutant, ["Court"], only, plugin="tests.native") for only in (near, "")
         )
-    concerned = [name] if name.endswith("Checker") else [f"{kind}Checker" for kind in CHECKERS]
+    concerned = [name] if name.endswith("Checker") else CHECKERS
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name in ("Merkle", "Records"):  # of the records, how they are copied from calldata
         concerned.append("MerkleHarness")
@@ -560,7 +560,7 @@ def _nearest(mutant: Mutant) -> list[tuple[str, str]]:
 def main(every: int, only: str) -> None:
     """Print the mutants that survive; exit with 1 where there are any."""
     paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS, "Clock")]
-    paths += [f"contracts/court/{kind}Checker.sol" for kind in CHECKERS]
+    paths += [f"contracts/court/{kind}.sol" for kind in CHECKERS]
     paths.append("contracts/Court.sol")
     tried, equivalent, survivors = 0, 0, []
     for path in (p for p in paths if only in p):

@@ -18,6 +18,7 @@ import pyrevm
 from eth_utils import to_checksum_address
 from web3.exceptions import BlockNotFound, ContractLogicError
 
+from scripts._contracts import CHECKERS
 from tests import evm
 from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.errors import decode_revert
@@ -205,14 +206,6 @@ class Deployed:
         "floorStake": 100,
         "bond": 50,
     }
-    KINDS = (
-        "SourceChecker",
-        "MapChecker",
-        "ReduceChecker",
-        "DotChecker",
-        "GatherChecker",
-        "ScatterChecker",
-    )
 
     def __init__(
         self,
@@ -225,7 +218,7 @@ class Deployed:
         chain = self.chain = RevmChain() if chain is None else chain
         self.token = chain.deploy("TestToken")
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
-        checkers = [chain.deploy(kind) for kind in self.KINDS]
+        checkers = [chain.deploy(kind) for kind in CHECKERS]
         self.court = chain.deploy("Court", arity_bits, clock, checkers)
         self.randomness = chain.deploy("BlockhashRandomness", 2, False)
         first = (self.token, self.stakes, self.court, self.randomness)

@@ -15,18 +15,11 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import EthereumTesterProvider, HTTPProvider, Web3
 
+from scripts._contracts import CHECKERS
 from tests import evm
 from worker.chain import Deployment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKERS = (
-    "SourceChecker",
-    "MapChecker",
-    "ReduceChecker",
-    "DotChecker",
-    "GatherChecker",
-    "ScatterChecker",
-)
 CHAIN_ID = 1337
 DEADLINE = 60.0
 

@@ -17,6 +17,7 @@ import torch
 from eth_utils import to_canonical_address
 from torch import Tensor
 
+from scripts._contracts import CHECKERS
 from tests import evm
 from worker.commit import (
     LEAF_BYTES,
@@ -476,16 +477,6 @@ class Game:
                 self.solver_move(d)
             else:
                 self.challenger_move(d)
-
-
-CHECKERS = (
-    "SourceChecker",
-    "MapChecker",
-    "ReduceChecker",
-    "DotChecker",
-    "GatherChecker",
-    "ScatterChecker",
-)
 
 
 class Checkers(Sequence[evm.Contract]):

@@ -17,7 +17,6 @@ from worker.chain.board import Board
 from worker.chain.contracts import Court, Market, Stakes, Token
 from worker.chain.errors import WrongDeployment
 from worker.chain.files import read_json, write_json
-from worker.chain.randomness import Randomness
 from worker.chain.scan import Follower
 from worker.chain.sender import Sender
 from worker.chain.types import ZERO_ADDRESS
@@ -97,7 +96,6 @@ class Clients:
     court: Court
     stakes: Stakes
     token: Token
-    randomness: Randomness
 
     @property
     def address(self) -> str:
@@ -177,5 +175,4 @@ def connect(
         court=Court(w3, deployment.court, sender, **shared),
         stakes=Stakes(w3, deployment.stakes, sender, **shared),
         token=Token(w3, deployment.token, sender, **shared),
-        randomness=Randomness(w3, deployment.randomness, sender, **shared),
     )

@@ -11,8 +11,7 @@ import linecache
 import operator
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -65,6 +64,7 @@ class Recorder(TorchDispatchMode):
         self._nodes = WeakIdKeyDictionary()
         self._constants: dict[int, tuple[Tensor, str]] = {}
         self._gradients: list[int] = []
+        # of a graph that is run once more: nodes come from where this one came from
         self.at: fx.Node | None = None
 
     def placeholders(self, tensors: Sequence[Tensor]) -> None:
@@ -80,13 +80,6 @@ class Recorder(TorchDispatchMode):
     def made(self, t: Any) -> fx.Node | None:
         """The node that made a tensor, or wrote into it last; None where none of these did."""
         return self._nodes.get(t) if isinstance(t, Tensor) else None
-
-    @contextmanager
-    def from_node(self, node: fx.Node) -> Iterator[None]:
-        """Within, nodes come from where `node` comes from."""
-        self.at = node
-        yield
-        self.at = None
 
     def enter_gradient(self, number: int) -> None:
         """What follows is the gradient of the operator with this number of autograd's."""

@@ -253,14 +253,12 @@ def decomposed(
     root: holds its constants. inputs: of `mode`, as its placeholders stand.
     """
     again = Recorder(table())
-    at: fx.Node | None = None
 
     def run(*tensors: Tensor) -> list[Tensor]:
-        nonlocal at
         values: dict[fx.Node, Any] = {}
         given = iter(tensors)
         for node in graph.nodes:
-            at = node
+            again.at = node
             args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
             if node.op == "placeholder":
                 values[node] = next(given)
@@ -269,8 +267,7 @@ def decomposed(
             elif node.op == "call_function" and _is_constant(node):
                 values[node] = value_of(node, root)
             elif node.op == "call_function":
-                with again.from_node(node):
-                    values[node] = node.target(*args, **kwargs)
+                values[node] = node.target(*args, **kwargs)
         outputs: list[Tensor] = args[0]
         return outputs
 
@@ -279,7 +276,7 @@ def decomposed(
         with mode, again:
             again.finish(torch.func.functionalize(run)(*inputs))
     except Exception as error:
-        place = nearest_line(at) if at else ""
+        place = nearest_line(again.at) if again.at else ""
         said = str(error)
         if not isinstance(error, Unsupported):
             said = said.splitlines()[0]

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from worker.disk import flush
+
 log = logging.getLogger(__name__)
 
 ENVIRONMENT = "ASSAY_CACHE"
@@ -86,12 +88,12 @@ def kept(key: str, suffix: str, make: Callable[[Path], object]) -> Path:
     made = Path(name)
     try:
         make(made)
-        _flush(made)
+        flush(made)  # a rename may reach the disk before what was written does
         target = folder / f"{key}-{_digest_of(made)}{suffix}"
         os.replace(made, target)
     finally:
         made.unlink(missing_ok=True)
-    _flush(folder)
+    flush(folder)
     return target
 
 
@@ -119,12 +121,3 @@ def _is_whole(path: Path, key: str, suffix: str) -> bool:
 def _digest_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
-def _flush(path: Path) -> None:
-    """To the disk: a rename may reach it before what was written does."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
