@@ -13,6 +13,7 @@ from tests.program.cases import (
     APART,
     CASES,
     CLOSE,
+    DOUBLED,
     b,
     core,
     f,
@@ -65,9 +66,20 @@ def test_a_lowered_operator_is_pytorchs(operator, case):
     assert same(after, state)
     trace = program.trace(state, [])
     assert same(program.split(trace)[1], found)
+    if operator in DOUBLED:
+        expected = rounded(operator, args, kwargs)
     wanted = [expected] if results is None else [expected[k] for k in results]
     for right, ours in zip(wanted, found, strict=True):
         compare(operator, right, ours)
+
+
+def rounded(operator: Any, args: Any, kwargs: Any) -> Tensor:
+    """PyTorch's result in float64, rounded to float32."""
+
+    def doubled(value: Any) -> Any:
+        return value.double() if isinstance(value, Tensor) else value
+
+    return operator(*map(doubled, args), **kwargs).float()
 
 
 def compare(operator: Any, expected: Tensor, found: Tensor) -> None:

@@ -16,12 +16,13 @@ from tests.program.cases import (
     special,
     volumes,
 )
-from tests.program.cases.tools import APART, CASES, CLOSE, b, f, i, programs, split
+from tests.program.cases.tools import APART, CASES, CLOSE, DOUBLED, b, f, i, programs, split
 
 __all__ = [
     "APART",
     "CASES",
     "CLOSE",
+    "DOUBLED",
     "b",
     "core",
     "counting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.program.cases.tools import CLOSE, SPECIAL, cases, f, i, i32, positive
+from tests.program.cases.tools import CLOSE, DOUBLED, SPECIAL, cases, f, i, i32, positive
 
 aten = torch.ops.aten
 
@@ -25,7 +25,7 @@ cases(aten.lgamma.default)((positive(40) * 9,), (-9 * positive(40),), (SPECIAL,)
 cases(aten.digamma.default)((positive(40) * 9,), (-5 * positive(40),), (SPECIAL,), (WHOLE,))
 cases(aten.polygamma.default)((1, positive(30) * 9), (0, positive(5)), (1, -3 * positive(9)))
 cases(aten.fmax.default, aten.fmin.default)((TWO[:, None], TWO), (f(3, 4), f(4)), (i32(3), i32(3)))
-CLOSE |= {
+_CLOSE = {
     **dict.fromkeys(
         (
             *(getattr(aten, n).default for n in ("atan", "asin", "acos", "acosh", "atan2")),
@@ -38,3 +38,5 @@ CLOSE |= {
     aten.digamma.default: 1e-5,
     aten.polygamma.default: 1e-5,
 }
+CLOSE |= _CLOSE
+DOUBLED |= _CLOSE.keys()
