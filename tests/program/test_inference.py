@@ -208,6 +208,12 @@ class Chosen(nn.Module):
         return x[x > 0]
 
 
+def test_a_module_that_holds_nothing_is_refused_with_what_to_do():
+    """Protects users of a function in a module: a chain's state cannot be of no tensors."""
+    with pytest.raises(Unsupported, match=r"without parameters and buffers: .* register_buffer"):
+        capture_inference(nn.Tanh(), [torch.randn(4, 3)])
+
+
 def test_what_cannot_be_expressed_is_refused_with_the_line():
     """Protects users: inference names operators, dtypes and batches as training does."""
     with pytest.raises(

@@ -111,6 +111,11 @@ def lowered(
     """
     if not 2 <= bits <= MOST_DOT_BITS:
         raise ValueError(f"{bits=}; products take 2 to {MOST_DOT_BITS} (20 is nearest to fp32)")
+    if not state:
+        raise Unsupported(
+            "a module without parameters and buffers: a program's state is at least one tensor; "
+            'give it one, as by register_buffer("unused", torch.zeros(1))'
+        )
     builder = Builder(bits)
     views = [
         builder.state(i, DTYPE_CODES[t.dtype], tuple(t.shape)) for i, t in enumerate(state)
