@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from eth_abi import encode
+
 from tests.games import transcripts
 from tests.games.sides import Accusing, Answering, Shifty, Wanderer
 from tests.games.transcripts import HONEST, LIES, commitment, fault, journal_of, transcript
@@ -23,6 +25,7 @@ from worker.chain.events import (
     Punished,
     VerifierPenalised,
 )
+from worker.chain.randomness import Randomness
 from worker.chain.scan import read_events
 from worker.chain.types import Dispute, Phase, Segment, Status, Task, Terms
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
@@ -30,6 +33,7 @@ from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
 PEOPLE = 5  # the last is a stranger: it has no stake, and helps games to an end
 STRANGER = PEOPLE - 1
 WANDERER = -2  # a challenger that believes in nothing
+NO_HEADERS = encode(["bytes[]"], [[]])  # the proof of a block whose hash the chain still knows
 GARBAGE = b"\x01" * 32  # what nobody knows a preimage of
 STUCK = (ContractError, NothingToProve, LookupError, ValueError, AssertionError)
 
@@ -92,6 +96,7 @@ class Arena:
         self.system = Deployed(arity_bits, chain=chain)
         self.clients = [self.system.clients(account) for account in accounts]
         self.markets, self.courts, self.stakes, self.tokens = zip(*self.clients, strict=True)
+        self.words = Randomness.of(self.markets[STRANGER])
         self.tasks: list[Assignment] = []
         self.quarrels: dict[int, Quarrel] = {}
         self.decided: dict[int, bool] = {}
@@ -142,9 +147,17 @@ class Arena:
         if task.status == Status.ASSIGNED and self.chain.time < task.commit_until:
             segment = a.committed(task.committed, self.people[a.solver])
             self.markets[a.solver].commit_segments(number, task.committed, [segment])
+            self.keep(number)
+
+    def keep(self, number: int) -> None:
+        """A stranger keeps the word of a draw that is armed, as a keeper does: what comes of the
+        task may take more blocks than a chain remembers."""
+        task = self.task(number)
+        if task.status == Status.COMMITTED:
+            self.chain.mine(blocks=3)
+            self.words.keep(task.draw_word, NO_HEADERS)
 
     def draw(self, number: int) -> None:
-        self.chain.mine(blocks=3)
         receipt = self.markets[STRANGER].draw(number)
         a = self.tasks[number]
         if any(isinstance(e, Drawn) for e in receipt.events) and a.vigilance == "yes":

@@ -388,13 +388,6 @@ class Game(RuleBasedStateMachine):
         arena.wait(90_000)
         for number in range(len(arena.tasks)):
             status = arena.task(number).status
-            if status == Status.COMMITTED:  # the block hash of the draw was lost
-                arena.draw(number)
-                arena.wait(90_000)
-                for dispute in arena.quarrels:
-                    arena.wait(CLOCK + 1)
-                    arena.call_time(dispute)
-                status = arena.task(number).status
             if status in (Status.ASSIGNED, Status.VERIFYING):
                 (market.expire if status == Status.ASSIGNED else market.settle)(number)
         for dispute, q in arena.quarrels.items():
