@@ -31,8 +31,6 @@ import {Records} from "./lib/Records.sol";
 contract Court is ICourt {
     /// @inheritdoc ICourt
     uint8 public immutable arityBits;
-    /// @inheritdoc ICourt
-    uint32 public immutable clock;
 
     IChecker private immutable _sourceChecker;
     IChecker private immutable _mapChecker;
@@ -45,10 +43,9 @@ contract Court is ICourt {
     uint256 private _count;
 
     /// @param checkers by kind of node: source, map, reduce, dot, gather, scatter
-    constructor(uint8 arityBits_, uint32 clockSeconds, IChecker[6] memory checkers) {
-        if (arityBits_ == 0 || arityBits_ > 8 || clockSeconds == 0) revert BadParameters();
+    constructor(uint8 arityBits_, IChecker[6] memory checkers) {
+        if (arityBits_ == 0 || arityBits_ > 8) revert BadParameters();
         arityBits = arityBits_;
-        clock = clockSeconds;
         _sourceChecker = checkers[0];
         _mapChecker = checkers[1];
         _reduceChecker = checkers[2];
@@ -60,20 +57,21 @@ contract Court is ICourt {
     // --- opening and closing ---
 
     /// @inheritdoc ICourt
-    function open(Claim calldata claim) external returns (uint256 id) {
+    function open(Claim calldata claim, uint32 clock) external returns (uint256 id) {
         // Equal states are no empty claim: a step of inference changes no state, only its reports.
         if (claim.lastStep <= claim.firstStep) revert EmptyClaim();
-        return _open(claim, claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps);
+        return _open(claim, clock, claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps);
     }
 
     /// @inheritdoc ICourt
-    function demand(Claim calldata claim, uint256 word) external returns (uint256 id) {
-        id = _open(claim, Phase.Data);
+    function demand(Claim calldata claim, uint256 word, uint32 clock) external returns (uint256 id) {
+        id = _open(claim, clock, Phase.Data);
         _disputes[id].revealed = bytes32(word);
         emit Demanded(id, word);
     }
 
-    function _open(Claim calldata claim, Phase phase) private returns (uint256 id) {
+    function _open(Claim calldata claim, uint32 clock, Phase phase) private returns (uint256 id) {
+        if (clock == 0) revert NoClock();
         id = _count++;
         Dispute storage d = _disputes[id];
         d.since = Clocks.current();
@@ -93,7 +91,7 @@ contract Court is ICourt {
         d.program = claim.program;
         d.disputed = claim.lastState;
         d.journalOrTrace = claim.journal;
-        emit Opened(id, msg.sender, claim);
+        emit Opened(id, msg.sender, claim, clock);
     }
 
     /// @inheritdoc ICourt

@@ -8,7 +8,6 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 
-import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
 import {IMarket} from "./interfaces/IMarket.sol";
 import {IRandomness} from "./interfaces/IRandomness.sol";
 import {IStakes} from "./interfaces/IStakes.sol";
@@ -17,21 +16,21 @@ import {Draw} from "./lib/Draw.sol";
 
 /// The market of `IMarket`.
 ///
-/// Money comes in through `post` and `challenge`, and through a slash of stake; it goes out through
-/// `withdrawFor` alone. In between it is escrow of a task, bond of a challenge, or credit of an
-/// account, and only `_credit` makes credit:
+/// Money comes in through `post` and goes out through `withdrawFor` alone. In between it is escrow of a
+/// task or credit of an account, and only `_credit` makes credit. Stakes stay in their vault:
 ///
 ///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
 ///     Assigned -------- too late --> Expired     escrow to the requester, a part of the stake burned
 ///     Assigned, Committed,
-///     Verifying --- found guilty --> Condemned   what `punish` does, by anyone, at any later time:
+///     Verifying --- found guilty --> Condemned   what `punish` does, when Disputes says so:
 ///                                                escrow to the requester, the stake divided
 ///     Verifying ---- window over --> Settled     escrow divided
 ///
 /// A verdict of guilt moves no money, so that the proof it belongs to stays cheap and no token can stop
 /// it. It fixes who gets what: out of Condemned no status leads, so price, stake and vouching stay as
-/// they are, and the stake is locked until `punish` divides it. Nothing that this does can fail because
-/// of a recipient: burned tokens too are only credited.
+/// they are, and the stake is locked until `punish` divides it. No fine and no verdict touches the token.
+///
+/// While it is held, a task in Assigned has in `commitUntil` the seconds that were left, as they do not run.
 contract Market is IMarket, ReentrancyGuardTransient {
     using EnumerableSet for EnumerableSet.AddressSet;
     using SafeCast for uint256;
@@ -50,15 +49,16 @@ contract Market is IMarket, ReentrancyGuardTransient {
         // slot: what changes with every act
         Status status;
         bool attested;
+        bool held;
         uint8 bids;
         uint16 segments;
         uint16 committed;
         uint16 checks;
-        uint24 openDisputes;
+        uint24 clock;
         uint40 bidUntil;
         uint40 commitUntil;
         uint40 windowEnds;
-        uint40 drawWord;
+        uint32 drawWord;
         // slot
         bytes32 job;
         // slot: left empty where all segments are, as in every task of one segment
@@ -70,27 +70,12 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint96 price;
     }
 
-    enum Standing {
-        Ended, // its bond has been paid out
-        Open,
-        Upheld // it has condemned its task, which nobody has punished yet
-    }
-
-    /// A challenge in one slot; its bond is the same for all.
-    struct Accusation {
-        uint64 task;
-        uint16 segment;
-        Standing standing;
-        address challenger;
-    }
-
     uint256 private constant BPS = 10_000;
     uint256 private constant MOST_SEGMENTS = 256; // one bit each in `checked`
     uint256 private constant MOST_BIDS = 32; // `close` reads them all
     uint256 private constant DRAW_WINDOW = 32; // enlisted workers that one draw looks at
     uint64 private constant MOST_ROWS = 1 << 32; // what the sampling permutation can order
     uint256 private constant LONGEST = 1 << 32; // seconds from now to a task's last deadline
-    address private constant BURNED = 0x000000000000000000000000000000000000dEaD;
 
     // Uses of a draw's seed. Draw.subset takes the numbers below MOST_SEGMENTS.
     uint256 private constant USE_OFFSET = 256;
@@ -101,18 +86,16 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     address public immutable stakes;
     /// @inheritdoc IMarket
-    address public immutable court;
-    /// @inheritdoc IMarket
     address public immutable randomness;
-    uint32 private immutable _challengeWindow;
+    /// @inheritdoc IMarket
+    address public immutable disputes;
     uint32 private immutable _minBidTime;
     uint32 private immutable _minCommitTime;
+    uint24 private immutable _minClock;
+    uint24 private immutable _maxClock;
     uint32 private immutable _marginBps;
     uint16 private immutable _latePenaltyBps;
-    uint16 private immutable _challengerBps;
-    uint16 private immutable _requesterBps;
     uint96 private immutable _floorStake;
-    uint96 private immutable _bond;
 
     /// @inheritdoc IMarket
     uint256 public tasks;
@@ -123,7 +106,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
     // slither-disable-next-line uninitialized-state
     mapping(uint256 task => Offer[MOST_BIDS]) private _offers; // in the order of time
     mapping(uint256 task => mapping(uint256 index => Segment)) private _segments;
-    mapping(uint256 dispute => Accusation) private _accusations;
     EnumerableSet.AddressSet private _enlisted;
 
     constructor(Parameters memory p) {
@@ -131,26 +113,21 @@ contract Market is IMarket, ReentrancyGuardTransient {
             revert BadParameter("token");
         }
         if (p.randomness.code.length == 0) revert BadParameter("randomness");
-        if (p.challengeWindow == 0) revert BadParameter("challengeWindow");
-        // A worker cannot leave before every dispute about what it did while it stayed is decided.
-        uint256 longest = uint256(p.challengeWindow) + 2 * uint256(ICourt(p.court).clock());
-        if (IStakes(p.stakes).unbondingDelay() <= longest) revert BadParameter("unbondingDelay");
+        if (p.disputes == address(0)) revert BadParameter("disputes");
         if (p.minBidTime == 0) revert BadParameter("minBidTime");
         if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
+        if (p.minClock == 0) revert BadParameter("minClock");
+        if (p.maxClock < p.minClock) revert BadParameter("maxClock");
         // Cheating must cost more than it brings.
         if (p.marginBps < BPS) revert BadParameter("marginBps");
         if (p.latePenaltyBps > BPS) revert BadParameter("latePenaltyBps");
-        // Being challenged by a friend, in a task of a friend, must cost something.
-        if (uint256(p.challengerBps) + p.requesterBps >= BPS) revert BadParameter("requesterBps");
         if (p.floorStake == 0) revert BadParameter("floorStake");
-        if (p.bond == 0) revert BadParameter("bond");
 
-        (token, stakes, court, randomness) = (p.token, p.stakes, p.court, p.randomness);
-        _challengeWindow = p.challengeWindow;
+        (token, stakes, randomness, disputes) = (p.token, p.stakes, p.randomness, p.disputes);
         (_minBidTime, _minCommitTime) = (p.minBidTime, p.minCommitTime);
+        (_minClock, _maxClock) = (p.minClock, p.maxClock);
         (_marginBps, _latePenaltyBps) = (p.marginBps, p.latePenaltyBps);
-        (_challengerBps, _requesterBps) = (p.challengerBps, p.requesterBps);
-        (_floorStake, _bond) = (p.floorStake, p.bond);
+        _floorStake = p.floorStake;
     }
 
     // ------------------------------------------------------------------------- from offer to work
@@ -172,6 +149,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         record.status = Status.Open;
         record.segments = uint16(count);
         record.checks = uint16(terms.checks);
+        record.clock = uint24(terms.clock);
         record.bidUntil = uint40(terms.bidUntil);
         record.commitUntil = uint40(terms.commitUntil);
         record.job = keccak256(abi.encode(job));
@@ -246,7 +224,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint256 stake = verifierStake(record.verifierFee);
         address verifier = _drawVerifier(seed, record, stake);
         uint256 mask;
-        uint64 windowEnds = (block.timestamp + _challengeWindow).toUint40();
+        uint256 clock = record.clock;
+        uint64 windowEnds = (block.timestamp + clock + record.checks * clock / 4).toUint40();
         record.status = Status.Verifying;
         record.windowEnds = uint40(windowEnds);
         if (verifier != address(0)) {
@@ -269,78 +248,77 @@ contract Market is IMarket, ReentrancyGuardTransient {
         emit Attested(id, msg.sender);
     }
 
-    /// @inheritdoc IMarket
-    function challenge(uint256 id, Job calldata job, uint32 index) external nonReentrant returns (uint256 dispute) {
-        return _accuse(id, job, index, false, 0);
-    }
+    // ----------------------------------------------------------------------------------- disputes
 
     /// @inheritdoc IMarket
-    function demand(uint256 id, Job calldata job, uint32 index, uint256 word)
-        external
-        nonReentrant
-        returns (uint256 dispute)
-    {
-        return _accuse(id, job, index, true, word);
-    }
-
-    // The court is ours, calls nobody back, and gives the number of the record.
-    // slither-disable-next-line reentrancy-benign
-    function _accuse(uint256 id, Job calldata job, uint32 index, bool data, uint256 word)
-        private
-        returns (uint256 dispute)
-    {
+    function hold(uint256 id) external returns (address solver, address verifier, uint32 committed) {
+        _checkDisputes();
         Record storage record = _known(id);
-        _checkChallengeable(record);
-        if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
-        if (index >= record.committed) revert NotCommitted(index);
-        if (msg.sender == record.solver) revert OwnWork(msg.sender);
-
-        ++record.openDisputes;
-        // The court is ours, calls nobody back, and gives the number that the record needs.
-        Claim memory claim = _claim(id, record.solver, job, index);
-        dispute = data ? ICourt(court).demand(claim, word) : ICourt(court).open(claim);
-        // No truncation: a task costs a transaction, and a segment's index is below MOST_SEGMENTS.
-        _accusations[dispute] = Accusation(uint64(id), uint16(index), Standing.Open, msg.sender);
-        emit Challenged(id, index, msg.sender, dispute, _bond);
-
-        _pull(_bond);
-    }
-
-    /// @inheritdoc ICourtClient
-    // Whatever the task's status, a known open challenge gets through. Its task is not final, other
-    // than Condemned, as no other way out is taken with a dispute open.
-    function onVerdict(uint256 dispute, bool solverGuilty) external nonReentrant {
-        if (msg.sender != court) revert NotCourt(msg.sender);
-        Accusation storage accusation = _inStanding(dispute, Standing.Open);
-        uint256 id = accusation.task;
-        Record storage record = _records[id];
-
-        bool moot = record.status == Status.Condemned;
-        emit ChallengeEnded(id, dispute, solverGuilty, moot);
-        if (solverGuilty && !moot) {
-            accusation.standing = Standing.Upheld;
-            record.status = Status.Condemned;
-            emit Condemned(id, dispute);
-        } else {
-            _payBond(accusation, record, moot ? accusation.challenger : record.solver);
+        Status status = record.status;
+        if (status == Status.Assigned) {
+            uint64 until = _commitUntil(record);
+            if (block.timestamp > until) revert TooLate(until);
+        } else if (status == Status.Verifying) {
+            if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
+        } else if (status != Status.Committed) {
+            revert WrongStatus(status);
         }
+        if (!record.held) {
+            record.held = true;
+            // No truncation: not negative, as checked.
+            if (status == Status.Assigned) record.commitUntil -= uint40(block.timestamp);
+            emit Held(id);
+        }
+        return (record.solver, record.verifier, record.committed);
     }
 
     /// @inheritdoc IMarket
-    function punish(uint256 dispute) external nonReentrant {
-        Accusation storage accusation = _inStanding(dispute, Standing.Upheld);
-        _punish(accusation.task, accusation, _records[accusation.task]);
+    function unhold(uint256 id) external {
+        _checkDisputes();
+        Record storage record = _known(id);
+        uint64 until = _commitUntil(record);
+        record.held = false;
+        record.commitUntil = uint40(until); // no truncation: `_checkTerms` leaves room for centuries of holding
+        emit Unheld(id, until);
     }
 
     /// @inheritdoc IMarket
-    function dismiss(uint256 dispute) external nonReentrant {
-        Accusation storage accusation = _inStanding(dispute, Standing.Open);
-        Record storage record = _records[accusation.task];
-        if (record.status != Status.Condemned) revert NotMoot(dispute);
-        emit ChallengeEnded(accusation.task, dispute, false, true);
-        _payBond(accusation, record, accusation.challenger);
+    // Whatever the status: a task that is held has left none of those in which it was accused.
+    function condemn(uint256 id, uint32 index) external {
+        _checkDisputes();
+        _known(id).status = Status.Condemned;
+        emit Condemned(id, index);
+    }
 
-        ICourt(court).dismiss(dispute);
+    /// @inheritdoc IMarket
+    function punish(uint256 id, uint32 index, Award[] calldata awards) external nonReentrant {
+        _checkDisputes();
+        Record storage record = _inStatus(id, Status.Condemned);
+        (address solver, address verifier) = (record.solver, record.verifier);
+        uint256 stake = solverStake(record.price, record.segments, record.checks);
+        uint256 awarded;
+        for (uint256 i; i < awards.length; ++i) {
+            awarded += awards[i].amount;
+        }
+        uint256 burned = stake - awarded;
+        emit Punished(id, solver, awarded, burned);
+        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+
+        for (uint256 i; i < awards.length; ++i) {
+            if (awards[i].amount != 0) IStakes(stakes).award(solver, awards[i].to, awards[i].amount);
+        }
+        IStakes(stakes).slash(solver, burned);
+        if (verifier == address(0)) return;
+        uint256 bailed = verifierStake(record.verifierFee);
+        uint256 penalty;
+        if (record.attested && _checked(record) >> index & 1 == 1) {
+            // A solver can lose a dispute on purpose, about work that was right, and so frame a
+            // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
+            // more than what the solver has burned: framing brings nothing and costs as much.
+            penalty = Math.min(bailed, burned);
+            emit VerifierPenalised(id, verifier, penalty);
+        }
+        _end(verifier, bailed, penalty);
     }
 
     // ------------------------------------------------------------------------------------ the end
@@ -351,7 +329,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function settle(uint256 id) external nonReentrant {
         Record storage record = _inStatus(id, Status.Verifying);
         if (block.timestamp <= record.windowEnds) revert TooEarly(record.windowEnds);
-        if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
+        if (record.held) revert IsHeld();
         (address solver, address verifier, uint256 price) = (record.solver, record.verifier, record.price);
         uint256 fee = record.verifierFee;
         bool attested = record.attested;
@@ -370,7 +348,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint256 penalty = attested ? 0 : Math.min(stake * _latePenaltyBps / BPS, fee);
         if (penalty != 0) {
             emit VerifierPenalised(id, verifier, penalty);
-            _credit(BURNED, id, penalty);
         }
         _end(verifier, stake, penalty);
     }
@@ -379,7 +356,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function expire(uint256 id) external nonReentrant {
         Record storage record = _inStatus(id, Status.Assigned);
         if (block.timestamp <= record.commitUntil) revert TooEarly(record.commitUntil);
-        if (record.openDisputes != 0) revert DisputesOpen(record.openDisputes);
+        if (record.held) revert IsHeld();
         address solver = record.solver;
         uint256 stake = solverStake(record.price, record.segments, record.checks);
         // No more than it would have earned: of many segments with few checks the stake is many times that.
@@ -389,7 +366,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
         record.status = Status.Expired;
         emit Expired(id, solver, penalty);
         _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
-        if (penalty != 0) _credit(BURNED, id, penalty);
 
         _end(solver, stake, penalty);
     }
@@ -442,7 +418,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.status = record.status;
         result.segments = record.segments;
         result.committed = record.committed;
-        result.openDisputes = record.openDisputes;
+        result.held = record.held;
         result.checks = record.checks;
         result.maxPrice = record.maxPrice;
         result.verifierFee = record.verifierFee;
@@ -452,7 +428,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
             result.solverStake = solverStake(result.price, result.segments, result.checks);
         }
         result.bidUntil = record.bidUntil;
-        result.commitUntil = record.commitUntil;
+        result.commitUntil = _commitUntil(record);
         result.windowEnds = record.windowEnds;
         result.drawWord = record.drawWord;
         result.verifier = record.verifier;
@@ -462,6 +438,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.attested = record.attested;
         result.job = record.job;
         if (result.verifier != address(0)) result.checked = _checked(record);
+        result.clock = record.clock;
     }
 
     /// @inheritdoc IMarket
@@ -480,18 +457,35 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function challengeOf(uint256 dispute) external view returns (Challenge memory) {
-        Accusation memory accusation = _accusations[dispute];
-        if (accusation.challenger == address(0)) revert UnknownChallenge(dispute);
-        Standing standing = accusation.standing;
-        return Challenge(
-            accusation.task,
-            accusation.segment,
-            accusation.challenger,
-            _bond,
-            standing == Standing.Open,
-            standing == Standing.Upheld
-        );
+    function claimOf(uint256 id, Job calldata job, uint32 index, address challenger)
+        external
+        view
+        returns (Claim memory claim, uint32 clock)
+    {
+        Record storage record = _known(id);
+        if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
+        if (index >= record.committed) revert NotCommitted(index);
+        uint256 firstStep = uint256(index) * job.segmentSteps;
+        claim.solver = record.solver;
+        claim.challenger = challenger;
+        claim.program = job.program;
+        claim.data = job.data;
+        claim.dataTensors = job.dataTensors;
+        claim.rows = job.rows;
+        claim.seed = job.seed;
+        claim.firstStep = uint64(firstStep); // no truncation: below job.steps, as the segment exists
+        claim.lastStep = uint64(Math.min(firstStep + job.segmentSteps, job.steps));
+        claim.firstState = index == 0 ? job.state : _segments[id][index - 1].state;
+        claim.lastState = _segments[id][index].state;
+        claim.journal = _segments[id][index].journal;
+        clock = record.clock;
+    }
+
+    /// @inheritdoc IMarket
+    function parties(uint256 id) external view returns (address solver, address verifier, uint256 stake) {
+        Record storage record = _known(id);
+        (solver, verifier) = (record.solver, record.verifier);
+        if (solver != address(0)) stake = solverStake(record.price, record.segments, record.checks);
     }
 
     /// @inheritdoc IMarket
@@ -519,12 +513,11 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     /// @inheritdoc IMarket
     function parameters() external view returns (Parameters memory p) {
-        (p.token, p.stakes, p.court, p.randomness) = (token, stakes, court, randomness);
-        p.challengeWindow = _challengeWindow;
+        (p.token, p.stakes, p.randomness, p.disputes) = (token, stakes, randomness, disputes);
         (p.minBidTime, p.minCommitTime) = (_minBidTime, _minCommitTime);
+        (p.minClock, p.maxClock) = (_minClock, _maxClock);
         (p.marginBps, p.latePenaltyBps) = (_marginBps, _latePenaltyBps);
-        (p.challengerBps, p.requesterBps) = (_challengerBps, _requesterBps);
-        (p.floorStake, p.bond) = (_floorStake, _bond);
+        p.floorStake = _floorStake;
     }
 
     // ------------------------------------------------------------------------------------- checks
@@ -552,6 +545,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (terms.checks == 0 || terms.checks > count) {
             revert ChecksOutOfRange(terms.checks, count);
         }
+        if (terms.clock < _minClock || terms.clock > _maxClock) revert BadClock(terms.clock, _minClock, _maxClock);
         uint256 bidFrom = block.timestamp + _minBidTime;
         uint256 commitFrom = uint256(terms.bidUntil) + _minCommitTime;
         uint256 latest = block.timestamp + LONGEST;
@@ -568,15 +562,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
         revert NotEnoughStake(worker, has, needed);
     }
 
-    function _checkChallengeable(Record storage record) private view {
-        Status status = record.status;
-        if (status == Status.Assigned) {
-            if (block.timestamp > record.commitUntil) revert TooLate(record.commitUntil);
-        } else if (status == Status.Verifying) {
-            if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
-        } else if (status != Status.Committed) {
-            revert WrongStatus(status);
-        }
+    function _checkDisputes() private view {
+        if (msg.sender != disputes) revert NotDisputes(msg.sender);
     }
 
     // ----------------------------------------------------------------------------------- bidding
@@ -640,7 +627,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function _toCommit(uint256 id, uint256 first, uint256 count) private view returns (Record storage record) {
         record = _inStatus(id, Status.Assigned);
         if (msg.sender != record.solver) revert NotSolver(msg.sender, record.solver);
-        if (block.timestamp > record.commitUntil) revert TooLate(record.commitUntil);
+        uint64 until = _commitUntil(record);
+        if (block.timestamp > until) revert TooLate(until);
         uint256 committed = record.committed;
         if (first != committed) revert WrongSegment(uint32(first), uint32(committed));
         if (first + count > record.segments) {
@@ -656,13 +644,20 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function _committed(uint256 id, Record storage record, uint256 count) private {
         record.committed = uint16(count); // no truncation: at most MOST_SEGMENTS
         if (count == record.segments) {
+            record.commitUntil = uint40(_commitUntil(record)); // no truncation: as in `unhold`
             record.status = Status.Committed;
             _arm(id, record);
         }
     }
 
+    /// As it has been moved: while the task is held, by every second.
+    function _commitUntil(Record storage record) private view returns (uint64) {
+        uint64 until = record.commitUntil;
+        return record.held && record.status == Status.Assigned ? uint64(block.timestamp) + until : until;
+    }
+
     function _arm(uint256 id, Record storage record) private {
-        uint40 drawWord = IRandomness(randomness).next().toUint40();
+        uint32 drawWord = IRandomness(randomness).next().toUint32();
         record.drawWord = drawWord;
         emit DrawArmed(id, drawWord);
     }
@@ -702,69 +697,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function _delist(address worker) private {
         if (!_enlisted.remove(worker)) revert NotEnlisted(worker);
         emit Delisted(worker);
-    }
-
-    // --------------------------------------------------------------------------------- disputes
-
-    function _claim(uint256 id, address solver, Job calldata job, uint32 index)
-        private
-        view
-        returns (Claim memory claim)
-    {
-        uint256 firstStep = uint256(index) * job.segmentSteps;
-        claim.solver = solver;
-        claim.challenger = msg.sender;
-        claim.program = job.program;
-        claim.data = job.data;
-        claim.dataTensors = job.dataTensors;
-        claim.rows = job.rows;
-        claim.seed = job.seed;
-        claim.firstStep = uint64(firstStep); // no truncation: below job.steps, as the segment exists
-        claim.lastStep = uint64(Math.min(firstStep + job.segmentSteps, job.steps));
-        claim.firstState = index == 0 ? job.state : _segments[id][index - 1].state;
-        claim.lastState = _segments[id][index].state;
-        claim.journal = _segments[id][index].journal;
-    }
-
-    function _inStanding(uint256 dispute, Standing standing) private view returns (Accusation storage accusation) {
-        accusation = _accusations[dispute];
-        if (accusation.standing == standing) return accusation;
-        if (standing == Standing.Upheld) revert NotUpheld(dispute);
-        revert UnknownChallenge(dispute);
-    }
-
-    /// The last that becomes of a challenge.
-    function _payBond(Accusation storage accusation, Record storage record, address account) private {
-        accusation.standing = Standing.Ended;
-        --record.openDisputes;
-        _credit(account, accusation.task, _bond);
-    }
-
-    function _punish(uint256 id, Accusation storage accusation, Record storage record) private {
-        (address solver, address verifier) = (record.solver, record.verifier);
-        uint256 stake = solverStake(record.price, record.segments, record.checks);
-        uint256 toChallenger = stake * _challengerBps / BPS; // rounded down: what is left is burned
-        uint256 toRequester = stake * _requesterBps / BPS;
-        uint256 burned = stake - toChallenger - toRequester;
-        emit Punished(id, solver, stake, toChallenger, toRequester, burned);
-        address challenger = accusation.challenger;
-        _payBond(accusation, record, challenger);
-        _credit(challenger, id, toChallenger);
-        _credit(record.requester, id, toRequester + record.maxPrice + record.verifierFee);
-
-        uint256 penalty;
-        uint256 bailed = verifierStake(record.verifierFee);
-        if (record.attested && _checked(record) >> accusation.segment & 1 == 1) {
-            // A solver can lose a dispute on purpose, about work that was right, and so frame a
-            // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
-            // more than what the solver has burned: framing brings nothing and costs as much.
-            penalty = Math.min(bailed, burned);
-            emit VerifierPenalised(id, verifier, penalty);
-        }
-        _credit(BURNED, id, burned + penalty);
-
-        _end(solver, stake, stake);
-        if (verifier != address(0)) _end(verifier, bailed, penalty);
     }
 
     // ------------------------------------------------------------------------------------- money

@@ -19,10 +19,14 @@ contract Stakes is IStakes, ReentrancyGuardTransient {
         uint64 availableAt;
     }
 
+    address private constant BURNED = 0x000000000000000000000000000000000000dEaD;
+
     /// @inheritdoc IStakes
     address public immutable token;
     /// @inheritdoc IStakes
     uint64 public immutable unbondingDelay;
+    /// @inheritdoc IStakes
+    uint256 public burned;
 
     mapping(address worker => Account) private _accounts;
     mapping(address worker => mapping(address locker => uint256)) private _locked;
@@ -44,6 +48,8 @@ contract Stakes is IStakes, ReentrancyGuardTransient {
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = IERC20(token).balanceOf(address(this)) - before;
         if (received != amount) revert WrongAmountReceived(received, amount);
+        // So that no sum of stakes overflows, and no award or release can fail.
+        if (before + amount > type(uint128).max) revert TooMuch(before + amount, type(uint128).max);
     }
 
     /// @inheritdoc IStakes
@@ -96,9 +102,26 @@ contract Stakes is IStakes, ReentrancyGuardTransient {
     // Needs no approval: taking it back would be a way out of every punishment.
     function slash(address worker, uint256 amount) external nonReentrant {
         _unlock(worker, amount);
+        burned += amount;
         emit Slashed(worker, msg.sender, amount);
+    }
 
-        IERC20(token).safeTransfer(msg.sender, amount);
+    /// @inheritdoc IStakes
+    // Needs no approval, as `slash`.
+    function award(address worker, address to, uint256 amount) external nonReentrant {
+        _unlock(worker, amount);
+        _accounts[to].free += amount.toUint128();
+        emit Awarded(worker, msg.sender, to, amount);
+    }
+
+    /// @inheritdoc IStakes
+    function sweep() external nonReentrant {
+        uint256 amount = burned;
+        if (amount == 0) revert NothingBurned();
+        burned = 0;
+        emit Swept(amount);
+
+        IERC20(token).safeTransfer(BURNED, amount);
     }
 
     /// @inheritdoc IStakes

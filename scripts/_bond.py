@@ -28,17 +28,22 @@ class GasPrices:
         return -(-gas * self.price * UNITS // self.token)
 
     def least_bond(self) -> int:
-        """A challenger that is wrong leaves its bond to the solver, and so pays for its gas."""
+        """An accuser that is wrong leaves its bond to the solver, and so pays for its gas."""
         return self.tokens(self.solver)
 
-    def least_floor_stake(self, challenger_bps: int) -> int:
-        """A guilty solver's stake, of which the challenger's part is more than its own gas."""
-        return -(-(self.tokens(self.challenger) + 1) * BPS // challenger_bps)
+    def least_floor_stake(self, finder_bps: int, bond: int) -> int:
+        """A guilty solver's stake, of which who convicts it has more than its own gas.
+
+        The finders' part pays the one that convicts a bond, and one half of what is left at the
+        least; no less than a bond is left, as the contract wants it.
+        """
+        part = max(2 * bond, 2 * (self.tokens(self.challenger) + 1) - bond)
+        return -(-part * BPS // finder_bps)
 
 
-def least(gas: GasPrices, market: Mapping[str, int]) -> dict[str, int]:
-    """By name: the least of each of the market's parameters that has to cover gas."""
+def least(gas: GasPrices, disputes: Mapping[str, int]) -> dict[str, int]:
+    """By section and name: the least of each parameter that has to cover gas."""
     return {
-        "bond": gas.least_bond(),
-        "floorStake": gas.least_floor_stake(market["challengerBps"]),
+        "disputes.bond": gas.least_bond(),
+        "market.floorStake": gas.least_floor_stake(disputes["finderBps"], disputes["bond"]),
     }

@@ -1,4 +1,4 @@
-"""Deploy Assay: the checkers, the court, the stakes, the randomness, the market."""
+"""Deploy Assay: the checkers, the court, the stakes, the randomness, the market, the disputes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import rlp
 import yaml
 from ape import chain, project
 from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 from ape.contracts import ContractContainer, ContractInstance
 from ape.exceptions import CustomError
-from eth_utils import is_address
+from eth_utils import is_address, keccak, to_canonical_address, to_checksum_address
 from rich.console import Console
 from rich.table import Table
 
@@ -27,8 +28,8 @@ from worker.chain import Deployment
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
 
 # What the parameters have, and what a deployment fills in itself.
-SECTIONS = ("token", "court", "stakes", "randomness", "market", "gas")
-FILLED_IN = {"checkers", "token", "stakes", "court", "randomness"}
+SECTIONS = ("token", "court", "stakes", "randomness", "market", "disputes", "gas")
+FILLED_IN = {"checkers", "token", "stakes", "court", "randomness", "market", "disputes"}
 # Where anyone may be given play money: chains of one's own, and public test networks.
 PLAY_CHAINS = {1337, 31337, 11155111, 17000, 560048, 84532, 421614, 11155420}
 
@@ -66,7 +67,13 @@ def expected_parameters(source: str) -> dict[str, dict[str, str]]:
     source: the contract that the randomness comes from.
     """
     found = {}
-    contracts = {"court": "Court", "stakes": "Stakes", "randomness": source, "market": "Market"}
+    contracts = {
+        "court": "Court",
+        "stakes": "Stakes",
+        "randomness": source,
+        "market": "Market",
+        "disputes": "Disputes",
+    }
     for section, contract in contracts.items():
         inputs = getattr(project, contract).contract_type.constructor.inputs
         if len(inputs) == 1 and inputs[0].components:  # one struct of parameters
@@ -120,27 +127,39 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
 
 def check_gas(parameters: Mapping[str, Any], where: str) -> None:
     """Raises `BadParameters` where a dispute's loser does not pay for the other side's gas."""
-    market, gas = parameters["market"], GasPrices(**parameters["gas"])
+    disputes, gas = parameters["disputes"], GasPrices(**parameters["gas"])
     for name in (f.name for f in fields(gas)):
         if getattr(gas, name) == 0:
             raise BadParameters(f"{where}: gas.{name} = 0 must be positive: no gas is free")
-    if market["challengerBps"] == 0:
+    if disputes["finderBps"] == 0:
         raise BadParameters(
-            f"{where}: market.challengerBps = 0 must be positive: a challenger that is right would "
+            f"{where}: disputes.finderBps = 0 must be positive: an accuser that is right would "
             "pay for its gas itself"
         )
     whose = {
-        "bond": f"the {gas.solver:,} gas of a solver that is accused wrongly",
-        "floorStake": f"the {gas.challenger:,} gas of a challenger that is right, out of its "
-        f"{market['challengerBps']} / 10,000 of a guilty solver's stake",
+        "disputes.bond": f"the {gas.solver:,} gas of a solver that is accused wrongly",
+        "market.floorStake": f"two bonds and the {gas.challenger:,} gas of an accuser that is "
+        f"right, out of {disputes['finderBps']} / 10,000 of a guilty solver's stake",
     }
-    for name, amount in least(gas, market).items():
-        if market[name] < amount:
+    for name, amount in least(gas, disputes).items():
+        if _value(parameters, name) < amount:
             raise BadParameters(
-                f"{where}: market.{name} = {market[name]} must be at least {amount}, to cover "
+                f"{where}: {name} = {_value(parameters, name)} must be at least {amount}, to cover "
                 f"{whose[name]}, at gas.price = {gas.price} and gas.token = "
                 f"{gas.token}: raise it to that, or state other prices"
             )
+
+
+def _value(parameters: Mapping[str, Any], name: str) -> int:
+    """Of a parameter that is named with its section."""
+    section, _, own = name.partition(".")
+    return int(parameters[section][own])
+
+
+def address_after(deployer: AccountAPI, transactions: int) -> str:
+    """Where the contract will be that the account creates after so many other transactions."""
+    made = rlp.encode([to_canonical_address(deployer.address), deployer.nonce + transactions])
+    return to_checksum_address(keccak(made)[12:])
 
 
 def deploy(
@@ -174,25 +193,42 @@ def deploy(
         token = create("TestToken").address
     checkers = [create(name).address for name in CHECKERS]
     court_parameters = parameters["court"]
-    court = create(
-        "Court", court_parameters["arityBits"], court_parameters["clockSeconds"], checkers
-    )
+    court = create("Court", court_parameters["arityBits"], checkers)
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
     randomness = _create_source(create, parameters["randomness"])
+    # Market and disputes name each other, so the first names an address that is to come.
+    expected = address_after(deployer, 1)
     market = create(
         "Market",
         {
             **parameters["market"],
             "token": token,
             "stakes": stakes.address,
-            "court": court.address,
             "randomness": randomness.address,
+            "disputes": expected,
         },
     )
+    if address_after(deployer, 0) != expected:
+        raise BadParameters(
+            f"{deployer.address} has sent another transaction meanwhile, so the market names an "
+            "address that its disputes will not get: deploy again, with an account that does nothing else"
+        )
+    given = parameters["disputes"]
+    disputes = create(
+        "Disputes",
+        market.address,
+        court.address,
+        given["openTime"],
+        given["finderBps"],
+        given["bond"],
+    )
+    if market.disputes() != disputes.address or disputes.market() != market.address:
+        raise BadParameters("the market and its disputes do not name each other: deploy again")
     deployment = Deployment(
         chain_id=chain.chain_id,
         block=first_block,
         market=market.address,
+        disputes=disputes.address,
         court=court.address,
         stakes=stakes.address,
         token=token,
@@ -259,7 +295,7 @@ def cli(
 
     parameters = load_parameters(path)
     deployment = deploy(deployer, parameters, told)
-    lowest = least(GasPrices(**parameters["gas"]), parameters["market"])
+    lowest = least(GasPrices(**parameters["gas"]), parameters["disputes"])
     registry = registry or path.with_suffix(".json")
     deployment.save(registry)
     if as_json:
@@ -281,7 +317,7 @@ def cli(
     table.add_row("", "", f"{sum(row[2] for row in rows):,}")
     Console().print(table)
     for name, amount in lowest.items():
-        given = parameters["market"][name]
+        given = _value(parameters, name)
         click.echo(f"{name} is {given / UNITS:g} tokens; at least {amount / UNITS:g} cover the gas")
     click.echo(f"wrote {registry}")
 

@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent.parent / "worker" / "chain" / "abi"
 # What each file is made of. All checkers raise one interface's errors.
 SOURCES = {
     "Market": ["Market"],
+    "Disputes": ["Disputes"],
     "Court": ["Court"],
     "Stakes": ["Stakes"],
     "Token": ["TestToken"],

@@ -66,7 +66,8 @@ interface ICourt {
         // after Step, the list root of the reports; of a demand, the word that names the leaf
     }
 
-    event Opened(uint256 indexed dispute, address indexed client, Claim claim);
+    /// `clock`: seconds that each side has for the whole dispute.
+    event Opened(uint256 indexed dispute, address indexed client, Claim claim, uint32 clock);
     event RootsRevealed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32[] roots);
     event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32 loState, bytes32 hiState);
     event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32 reports);
@@ -106,14 +107,16 @@ interface ICourt {
     error NotClient(address caller);
     error UnknownKind(uint8 kind);
     error BadParameters();
+    error NoClock();
 
-    /// Opens a dispute; the caller is its client. The solver is to move. Disputes are numbered from 0.
-    function open(Claim calldata claim) external returns (uint256 id);
+    /// Opens a dispute in which each side has `clock` seconds; the caller is its client. The solver is to
+    /// move. Disputes are numbered from 0.
+    function open(Claim calldata claim, uint32 clock) external returns (uint256 id);
 
     /// Opens a demand for data: the solver is to show one leaf of the claim's last state in time, and
     /// wins by it. Of the state's `n` tensors it is number `word % n`; of that one's `m` leaves number
     /// `word / n % m`. The challenger draws `word`: a solver cannot know before which leaves it must keep.
-    function demand(Claim calldata claim, uint256 word) external returns (uint256 id);
+    function demand(Claim calldata claim, uint256 word, uint32 clock) external returns (uint256 id);
 
     /// The client gives a dispute up: nobody wins.
     function dismiss(uint256 id) external;
@@ -194,8 +197,6 @@ interface ICourt {
     function disputes() external view returns (uint256 count);
     /// Log2 of the fan-out: of intervals (2^arityBits parts) and of trees.
     function arityBits() external view returns (uint8);
-    /// Seconds each side has for the whole dispute.
-    function clock() external view returns (uint32);
     /// Who recomputes elements of this kind of node.
     function checker(uint8 kind) external view returns (IChecker);
 }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {ICourtClient} from "./ICourt.sol";
-import {Job} from "./Types.sol";
+import {Claim, Job} from "./Types.sol";
 
 /// Tasks, from the escrow to the payment. Every deadline has a way out that anyone may trigger.
-interface IMarket is ICourtClient {
+interface IMarket {
     enum Status {
         None,
         Open, // takes bids until `bidUntil`
         Assigned, // the solver commits segments until `commitUntil`
         Committed, // every segment is committed; waits for the draw
-        Verifying, // the drawn verifier attests, anyone challenges, until `windowEnds`
+        Verifying, // the drawn verifier attests, anyone accuses, until `windowEnds`
         Settled, // solver paid
-        Condemned, // found guilty; `punish` slashes the solver and refunds the requester
+        Condemned, // found guilty; `IDisputes.punish` divides the solver's stake and refunds the requester
         Expired, // solver too late, requester refunded
         Cancelled // nobody eligible bid, requester refunded
     }
@@ -22,17 +21,15 @@ interface IMarket is ICourtClient {
     struct Parameters {
         address token;
         address stakes;
-        address court;
         address randomness;
-        uint32 challengeWindow; // seconds from the draw to the end of challenges
+        address disputes; // which may not be there yet: it names the market in its turn
         uint32 minBidTime; // seconds that a task is open to bids, at least
         uint32 minCommitTime; // seconds that a solver has, at least
+        uint24 minClock; // bounds of `Terms.clock`
+        uint24 maxClock;
         uint32 marginBps; // stake over reward, before the chance of detection
         uint16 latePenaltyBps; // of the stake, for a solver or a verifier that stays silent; at most price or fee
-        uint16 challengerBps; // of a condemned solver's stake; what these two leave is burned
-        uint16 requesterBps;
         uint96 floorStake; // no stake is smaller
-        uint96 bond; // of a challenge
     }
 
     struct Terms {
@@ -41,6 +38,9 @@ interface IMarket is ICourtClient {
         uint64 bidUntil; // unix time, last second in which a bid is taken
         uint64 commitUntil; // last second in which a segment is taken, if bidding is closed at once
         uint32 checks; // how many segments the drawn verifier recomputes
+        // Seconds that each side has in a dispute. Accusations are taken for clock + checks * clock / 4 seconds
+        // from the draw.
+        uint32 clock;
     }
 
     struct Task {
@@ -48,7 +48,7 @@ interface IMarket is ICourtClient {
         Status status;
         uint32 segments;
         uint32 committed; // segments committed so far
-        uint32 openDisputes; // challenges whose bond is not paid out: undecided, or upheld and not punished
+        bool held; // while an accusation is undecided: it neither settles nor expires
         uint32 checks;
         uint128 maxPrice;
         uint128 verifierFee;
@@ -57,13 +57,14 @@ interface IMarket is ICourtClient {
         uint128 verifierStake;
         address solver;
         uint64 bidUntil;
-        uint64 commitUntil;
+        uint64 commitUntil; // as it has been moved
         uint64 windowEnds;
         uint64 drawWord; // the number of the word of `randomness` that decides the draw
         address verifier; // zero where nobody could be drawn
         bool attested;
         bytes32 job; // keccak256(abi.encode(Job))
         uint256 checked; // bit i: segment i is to be recomputed
+        uint32 clock;
     }
 
     struct Bid {
@@ -76,13 +77,10 @@ interface IMarket is ICourtClient {
         bytes32 journal; // list root of its steps' reports
     }
 
-    struct Challenge {
-        uint256 task;
-        uint32 segment;
-        address challenger;
-        uint128 bond;
-        bool open; // undecided
-        bool upheld; // decided: anyone may `punish`
+    /// A part of a condemned solver's stake.
+    struct Award {
+        address to; // zero where the amount is
+        uint256 amount;
     }
 
     event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
@@ -92,21 +90,12 @@ interface IMarket is ICourtClient {
     event DrawArmed(uint256 indexed task, uint64 drawWord);
     event Drawn(uint256 indexed task, address indexed verifier, uint256 checked, uint64 windowEnds);
     event Attested(uint256 indexed task, address indexed verifier);
-    event Challenged(
-        uint256 indexed task, uint32 indexed segment, address indexed challenger, uint256 dispute, uint128 bond
-    );
-    event ChallengeEnded(uint256 indexed task, uint256 indexed dispute, bool solverGuilty, bool moot);
+    event Held(uint256 indexed task);
+    event Unheld(uint256 indexed task, uint64 commitUntil);
     event Settled(uint256 indexed task, address indexed solver, uint128 price);
-    /// By this dispute; nothing has been paid yet.
-    event Condemned(uint256 indexed task, uint256 indexed dispute);
-    event Punished(
-        uint256 indexed task,
-        address indexed solver,
-        uint256 slashed,
-        uint256 toChallenger,
-        uint256 toRequester,
-        uint256 burned
-    );
+    /// For this segment; nothing has been paid yet.
+    event Condemned(uint256 indexed task, uint32 segment);
+    event Punished(uint256 indexed task, address indexed solver, uint256 awarded, uint256 burned);
     event VerifierPenalised(uint256 indexed task, address indexed verifier, uint256 slashed);
     event Expired(uint256 indexed task, address indexed solver, uint256 penalty);
     event Cancelled(uint256 indexed task);
@@ -122,6 +111,7 @@ interface IMarket is ICourtClient {
     error ZeroSteps();
     error TooManySegments(uint256 segments, uint256 most);
     error ChecksOutOfRange(uint256 checks, uint256 segments);
+    error BadClock(uint32 clock, uint32 least, uint32 most);
     error BadDeadlines(uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil);
     error EmptyDataSet();
     error TooManyRows(uint64 rows, uint64 most);
@@ -135,18 +125,14 @@ interface IMarket is ICourtClient {
     error BiddingOpen(uint64 bidUntil);
     error NotSolver(address caller, address solver);
     error NotVerifier(address caller, address verifier);
-    error OwnWork(address solver);
     error WrongSegment(uint32 given, uint32 expected);
     error NotCommitted(uint32 segment);
     error TooLate(uint64 deadline);
     error TooEarly(uint64 deadline);
     error AlreadyAttested();
-    error DisputesOpen(uint32 count);
+    error IsHeld();
     error WrongJob();
-    error NotCourt(address caller);
-    error UnknownChallenge(uint256 dispute);
-    error NotMoot(uint256 dispute);
-    error NotUpheld(uint256 dispute);
+    error NotDisputes(address caller);
     error AlreadyEnlisted(address worker);
     error NotEnlisted(address worker);
     error StillGood(address worker);
@@ -172,24 +158,22 @@ interface IMarket is ICourtClient {
     /// The verifier vouches for the segments it was drawn to check. An open dispute does not stop it:
     /// what it found is the same.
     function attest(uint256 task) external;
-    /// Opens a dispute about a committed segment, with a bond. Not after the deadline of the task's
-    /// status, or a solver and its friend could prolong a task for ever with bonds that they pay
-    /// each other.
-    function challenge(uint256 task, Job calldata job, uint32 segment) external returns (uint256 dispute);
-    /// Demands one leaf of the state at a committed segment's end, for whoever cannot get that state:
-    /// `ICourt.demand` says which one `word` names. As a challenge otherwise, bond and deadlines too: a
-    /// solver that shows the leaf has the bond for its trouble, and one that does not is guilty.
-    function demand(uint256 task, Job calldata job, uint32 segment, uint256 word) external returns (uint256 dispute);
-    /// After the window, with no dispute open: pays. Anyone may call.
+    // For the contract of disputes alone.
+    /// Holds the task from now on, if it was not held: it neither settles nor expires, and a deadline for
+    /// commitments moves by the time that it is held. Refused where no accusation may be filed: after the
+    /// deadline of the task's status, as it has been moved; before any and after the last.
+    function hold(uint256 task) external returns (address solver, address verifier, uint32 committed);
+    function unhold(uint256 task) external;
+    /// The solver is guilty of this segment. It moves no money.
+    function condemn(uint256 task, uint32 segment) external;
+    /// Divides the stake of a condemned solver: `awards` to whom they name, the rest burned. Refunds the
+    /// requester, and fines a verifier that vouched for what was wrong.
+    function punish(uint256 task, uint32 segment, Award[] calldata awards) external;
+
+    /// After the window, when it is not held: pays. Anyone may call.
     function settle(uint256 task) external;
-    /// After `commitUntil`, with segments missing and no dispute open: refunds. Anyone may call.
+    /// After `commitUntil`, with segments missing, when it is not held: refunds. Anyone may call.
     function expire(uint256 task) external;
-    /// After a verdict of guilt: divides the solver's stake, refunds the requester, pays the challenger its
-    /// share and its bond, and fines a verifier that vouched for what was wrong. Anyone may call, once; no
-    /// delay changes who gets what.
-    function punish(uint256 dispute) external;
-    /// Returns the bond of a dispute whose solver another dispute has condemned. Anyone may call.
-    function dismiss(uint256 dispute) external;
     /// Offers the caller as a verifier; it must have named this market as a locker of its stake.
     function enlist() external;
     function delist() external;
@@ -198,14 +182,20 @@ interface IMarket is ICourtClient {
     function evict(address worker) external;
     /// Pays out what the caller is owed.
     function withdraw() external;
-    /// Pays out to `account` what it is owed. Anyone may call; so are burned tokens sent off.
+    /// Pays out to `account` what it is owed. Anyone may call.
     function withdrawFor(address account) external;
 
     function task(uint256 id) external view returns (Task memory);
     function tasks() external view returns (uint256 count);
     function bids(uint256 task) external view returns (Bid[] memory);
     function segment(uint256 task, uint32 index) external view returns (Segment memory);
-    function challengeOf(uint256 dispute) external view returns (Challenge memory);
+    /// What the solver is bound to in a committed segment, and the seconds that each side has in a dispute of it.
+    function claimOf(uint256 task, Job calldata job, uint32 segment, address challenger)
+        external
+        view
+        returns (Claim memory claim, uint32 clock);
+    /// Who answers for a task: zero where there is none yet. `stake` is the solver's.
+    function parties(uint256 task) external view returns (address solver, address verifier, uint256 stake);
     function credit(address account) external view returns (uint256);
     function isEnlisted(address worker) external view returns (bool);
     function enlisted() external view returns (uint256 count);
@@ -216,6 +206,6 @@ interface IMarket is ICourtClient {
     function parameters() external view returns (Parameters memory);
     function token() external view returns (address);
     function stakes() external view returns (address);
-    function court() external view returns (address);
     function randomness() external view returns (address);
+    function disputes() external view returns (address);
 }

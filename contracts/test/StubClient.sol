@@ -19,8 +19,8 @@ contract StubClient is ICourtClient {
         _court = court;
     }
 
-    function open(Claim calldata claim) external {
-        _court.open(claim);
+    function open(Claim calldata claim, uint32 clock) external {
+        _court.open(claim, clock);
     }
 
     function demand(Claim calldata claim, uint256 word) external {

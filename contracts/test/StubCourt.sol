@@ -6,30 +6,28 @@ import {Claim} from "../interfaces/Types.sol";
 
 /// A court that decides as it is told to: what the market sees of `ICourt`, and no game.
 contract StubCourt {
-    uint32 public immutable clock;
-
     uint256 public disputes;
     mapping(uint256 dispute => address) public clientOf;
     mapping(uint256 dispute => bool) public isClosed;
+    mapping(uint256 dispute => uint32) public clockOf;
+    mapping(uint256 dispute => uint256) public wordOf;
     mapping(uint256 dispute => Claim) private _claims;
 
     error NotClient(address caller);
     error Closed(uint256 dispute);
 
-    constructor(uint32 clock_) {
-        clock = clock_;
+    function open(Claim calldata claim, uint32 clock) external returns (uint256 dispute) {
+        return _open(claim, clock);
     }
 
-    function open(Claim calldata claim) external returns (uint256 dispute) {
-        return _open(claim);
+    function demand(Claim calldata claim, uint256 word, uint32 clock) external returns (uint256 dispute) {
+        dispute = _open(claim, clock);
+        wordOf[dispute] = word;
     }
 
-    function demand(Claim calldata claim, uint256) external returns (uint256 dispute) {
-        return _open(claim);
-    }
-
-    function _open(Claim calldata claim) private returns (uint256 dispute) {
+    function _open(Claim calldata claim, uint32 clock) private returns (uint256 dispute) {
         dispute = disputes++;
+        clockOf[dispute] = clock;
         clientOf[dispute] = msg.sender;
         _claims[dispute] = claim;
     }

@@ -29,6 +29,7 @@ class Deployment:
     chain_id: int
     block: int
     market: str
+    disputes: str
     court: str
     stakes: str
     token: str
