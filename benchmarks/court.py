@@ -227,6 +227,7 @@ def sizes(chain: NodeChain) -> dict[str, int]:
     addresses = {
         "Stakes": system.stakes,
         "Market": system.market,
+        "Disputes": system.disputes,
         "Court": system.court,
         **{kind: chain.deploy(kind) for kind in CHECKERS},
     }

@@ -22,6 +22,8 @@ from worker.jobs.journal import Entry
 from worker.program import Node, Program
 from worker.simulation import WrongElement
 
+CLOCK = 3_600  # seconds; no dispute here comes near it
+
 
 @dataclass
 class Played:
@@ -141,7 +143,8 @@ def play(
             job.rows, job.seed, 0, solver.steps.stop, solver.root(0), last, journal.root,
         )  # fmt: skip
         before, dispute = len(chain.sent), their_court.disputes()
-        data = keccak(text=f"open({claim.abi_type()})")[:4] + claim.encoded()
+        data = keccak(text=f"open({claim.abi_type()},uint32)")[:4] + claim.encoded()
+        data += CLOCK.to_bytes(32, "big")
         chain.send(accounts["challenger"], stub, data, "court.open")
     accused = SolverPlayer(court, dispute, solver, journal, arity_bits)
     accuser = ChallengerPlayer(their_court, dispute, challenger, arity_bits)

@@ -44,6 +44,11 @@ class NodeChain:
         assert address is not None
         return str(address)
 
+    def address_after(self, deployments: int) -> str:
+        """Where the contract will be that is deployed after so many others."""
+        sent = self.eth.get_transaction_count(Web3.to_checksum_address(self._deployer))
+        return evm.address_of_creation(self._deployer, sent + deployments)
+
     def size_of(self, address: str) -> int:
         """Bytes of a deployed contract."""
         return len(self.eth.get_code(Web3.to_checksum_address(address)))

@@ -59,12 +59,6 @@ contract Disputes is IDisputes {
         uint32 verifiers; // unsealed accusations of the drawn verifier's that are not lost, demands aside
     }
 
-    /// Who showed a finding, by number plus one.
-    struct Finding {
-        uint32 first; // first to unseal it
-        uint32 finder; // the lowest-numbered of Kind.Open that was not filed after that one
-    }
-
     /// Where a dispute belongs.
     struct Place {
         uint64 task;
@@ -89,7 +83,8 @@ contract Disputes is IDisputes {
 
     mapping(uint256 task => Line) private _lines;
     mapping(uint256 task => mapping(uint32 number => Entry)) private _entries;
-    mapping(bytes32 what => Finding) private _findings; // by task, segment and finding
+    // By task, segment and finding: the lowest-numbered of Kind.Open that has been unsealed with it, plus one.
+    mapping(bytes32 what => uint32 next) private _finders;
     mapping(uint256 dispute => Place) private _places;
 
     /// The market is there already and names this contract by the address that it gets.
@@ -181,12 +176,13 @@ contract Disputes is IDisputes {
 
     /// Keeps who showed what, so that `punish` need not search.
     function _show(uint256 task, uint32 number, uint32 segment, bytes32 finding, Kind kind) private {
-        Finding storage found = _findings[_keyOf(task, segment, finding)];
-        (uint32 first, uint32 finder, uint32 next) = (found.first, found.finder, number + 1);
-        // Whoever filed after the first that shows it may have read it there, be it in a transaction that waits.
-        if (first == 0) found.first = first = next;
-        if (kind != Kind.Open) ++_lines[task].verifiers;
-        else if (next <= first && (finder == 0 || next < finder)) found.finder = next;
+        if (kind != Kind.Open) {
+            ++_lines[task].verifiers;
+            return;
+        }
+        bytes32 what = _keyOf(task, segment, finding);
+        uint32 next = _finders[what];
+        if (next == 0 || number + 1 < next) _finders[what] = number + 1;
     }
 
     // -------------------------------------------------------------------------------------- turns
@@ -284,7 +280,7 @@ contract Disputes is IDisputes {
         (, address verifier, uint256 stake) = IMarket(market).parties(task);
         uint256 rest = stake * finderBps / BPS - bond; // the constructor's check keeps it positive
         if (line.verifiers == 0) verifier = address(0);
-        address finder = _finder(task, entry);
+        address finder = _finder(task, line.convicting - 1, entry);
         uint256 toVerifier;
         if (verifier != address(0)) toVerifier = finder == address(0) ? rest : rest / 2;
         uint256 toFinder = finder == address(0) ? 0 : rest - toVerifier;
@@ -382,13 +378,14 @@ contract Disputes is IDisputes {
     }
 
     /// Besides the drawn verifier, who found what convicted. Of Kind.Open the one that convicted did: those
-    /// before it in the queue are decided, and lost.
-    function _finder(uint256 task, Entry storage convicting) private view returns (address) {
+    /// before it in the queue are decided, and lost. Whoever filed after the drawn verifier that convicted may
+    /// have read its finding, be it in a transaction that waited to be mined.
+    function _finder(uint256 task, uint32 number, Entry storage convicting) private view returns (address) {
         Kind kind = convicting.kind;
         if (kind == Kind.Open) return convicting.accuser;
         if (_isDemand(kind)) return address(0);
-        uint32 next = _findings[_keyOf(task, convicting.segment, convicting.finding)].finder;
-        if (next == 0) return address(0);
+        uint32 next = _finders[_keyOf(task, convicting.segment, convicting.finding)];
+        if (next == 0 || next > number) return address(0);
         Entry storage entry = _entries[task][next - 1];
         return entry.standing == Standing.Lost ? address(0) : entry.accuser;
     }

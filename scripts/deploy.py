@@ -211,7 +211,7 @@ def deploy(
     if address_after(deployer, 0) != expected:
         raise BadParameters(
             f"{deployer.address} has sent another transaction meanwhile, so the market names an "
-            "address that its disputes will not get: deploy again, with an account that does nothing else"
+            "address that its disputes will not get: deploy again, with an account of its own"
         )
     given = parameters["disputes"]
     disputes = create(

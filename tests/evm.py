@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pyrevm
+import rlp
 import yaml
 from eth_abi import decode, encode
-from eth_utils import function_signature_to_4byte_selector
+from eth_utils import function_signature_to_4byte_selector, keccak, to_checksum_address
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / "contracts"
@@ -99,6 +100,16 @@ def deploy(name: str, *arguments: Any, evm: pyrevm.EVM | None = None) -> Contrac
     evm.set_block_env(pyrevm.BlockEnv(gas_limit=GAS))
     address = evm.deploy(CALLER, artifact.bytecode + encode(inputs, arguments), gas=GAS)
     return Contract(evm, address, artifact.abi)
+
+
+def address_after(evm: pyrevm.EVM, deployments: int) -> str:
+    """Where the contract will be that `deploy` makes after so many others."""
+    return address_of_creation(CALLER, (evm.basic(CALLER).nonce or 0) + deployments)
+
+
+def address_of_creation(account: str, nonce: int) -> str:
+    """Where the contract is that the account creates with its transaction of this nonce."""
+    return to_checksum_address(keccak(rlp.encode([bytes.fromhex(account[2:]), nonce]))[12:])
 
 
 @cache

@@ -63,6 +63,10 @@ class RevmChain:
         contract = evm.deploy(name, *arguments, evm=self.evm)
         return to_checksum_address(contract.address)
 
+    def address_after(self, deployments: int) -> str:
+        """Where the contract will be that is deployed after so many others."""
+        return evm.address_after(self.evm, deployments)
+
     def size_of(self, address: str) -> int:
         """Bytes of a deployed contract."""
         return len(bytes(self.evm.get_code(address) or b""))
@@ -194,42 +198,46 @@ class RevmSender:
 class Deployed:
     """All contracts on one chain, and clients of them for any account."""
 
-    CLOCK = 3_600
     PARAMETERS: ClassVar = {
-        "challengeWindow": 86_400,
         "minBidTime": 60,
         "minCommitTime": 60,
+        "minClock": 60,
+        "maxClock": 30 * 86_400,
         "marginBps": 15_000,
         "latePenaltyBps": 1_000,
-        "challengerBps": 4_000,
-        "requesterBps": 3_500,
         "floorStake": 100,
-        "bond": 50,
     }
+    DISPUTES: ClassVar = {"openTime": 600, "finderBps": 3_000, "bond": 10}
 
     def __init__(
         self,
         arity_bits: int = 5,
-        clock: int = CLOCK,
         chain: Any = None,
         parameters: Mapping[str, int] | None = None,
     ) -> None:
-        """parameters: those of the market that are to differ from PARAMETERS."""
+        """parameters: those that are to differ from PARAMETERS and DISPUTES."""
+        given = {**self.PARAMETERS, **self.DISPUTES, **(parameters or {})}
+        if unknown := set(given) - set(self.PARAMETERS) - set(self.DISPUTES):
+            raise ValueError(f"no such parameters: {', '.join(sorted(unknown))}")
         chain = self.chain = RevmChain() if chain is None else chain
         self.token = chain.deploy("TestToken")
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
         checkers = [chain.deploy(kind) for kind in CHECKERS]
-        self.court = chain.deploy("Court", arity_bits, clock, checkers)
+        self.court = chain.deploy("Court", arity_bits, checkers)
         self.randomness = chain.deploy("BlockhashRandomness", 2, False)
-        first = (self.token, self.stakes, self.court, self.randomness)
-        self.market = chain.deploy(
-            "Market", (*first, *{**self.PARAMETERS, **(parameters or {})}.values())
+        expected = chain.address_after(1)
+        first = (self.token, self.stakes, self.randomness, expected)
+        self.market = chain.deploy("Market", (*first, *(given[name] for name in self.PARAMETERS)))
+        self.disputes = chain.deploy(
+            "Disputes", self.market, self.court, *(given[name] for name in self.DISPUTES)
         )
+        assert self.disputes == expected
         self.names = {
             self.token: "Token",
             self.stakes: "Stakes",
             self.court: "Court",
             self.market: "Market",
+            self.disputes: "Disputes",
         }
 
     def clients(self, account: str) -> tuple[Market, Court, Stakes, Token]:

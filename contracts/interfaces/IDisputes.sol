@@ -133,9 +133,8 @@ interface IDisputes is ICourtClient {
     /// convicted. Of what is left one half goes to the drawn verifier, if an accusation of its own (no demand),
     /// filed after the draw, has been unsealed and not lost; the other half to the finder. The finder is the
     /// accuser that convicted, or, where that is the drawn verifier, the lowest-numbered other one with the same
-    /// segment and finding that has not lost and was not filed after the first that was unsealed with this
-    /// finding: who filed later may have read it there. One of the two alone takes both halves; where there is
-    /// neither (a demand) they burn.
+    /// segment and finding that was filed before it and has not lost: who filed later may have read it there.
+    /// One of the two alone takes both halves; where there is neither (a demand) they burn.
     function punish(uint256 task) external;
 
     function accusation(uint256 task, uint32 number) external view returns (Accusation memory);

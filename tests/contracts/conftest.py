@@ -9,21 +9,23 @@ from contextlib import contextmanager
 import ape
 import pytest
 
+from tests.evm import address_of_creation
+
 BPS = 10_000
-CLOCK = 600
+CLOCK = 600  # of every task
+WINDOW = CLOCK + CLOCK // 4  # of a task with one segment to check
 UNBONDING = 7_200
 DRAW_DELAY = 2  # blocks from the arming of a draw to the block that decides it
 PARAMETERS = {
-    "challengeWindow": 3_600,
     "minBidTime": 60,
     "minCommitTime": 120,
+    "minClock": 60,
+    "maxClock": 86_400,
     "marginBps": 15_000,
     "latePenaltyBps": 1_000,
-    "challengerBps": 4_000,
-    "requesterBps": 3_500,
     "floorStake": 100,
-    "bond": 50,
 }
+OPEN_TIME, FINDER_BPS, BOND = 120, 3_000, 10
 WEALTH = 10**9
 STAKED = 10**6
 PRICE = 1_000
@@ -51,7 +53,7 @@ def stakes(project, deployer, token):
 @pytest.fixture(scope="module")
 def court(project, deployer):
     """A court that decides what a test tells it to."""
-    return deployer.deploy(project.StubCourt, CLOCK)
+    return deployer.deploy(project.StubCourt)
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +62,15 @@ def randomness(project, deployer):
 
 
 @pytest.fixture(scope="module")
-def make_market(project, deployer, token, stakes, court, randomness):
-    """Deploys a market with other parameters."""
+def make_market(project, deployer, token, stakes, randomness):
+    """Deploys a market with other parameters. Unless told, its disputes are what comes next."""
 
     def make(**changes):
         given = {
             "token": token.address,
             "stakes": stakes.address,
-            "court": court.address,
             "randomness": randomness.address,
+            "disputes": address_of_creation(deployer.address, deployer.nonce + 1),
             **PARAMETERS,
             **changes,
         }
@@ -78,9 +80,21 @@ def make_market(project, deployer, token, stakes, court, randomness):
 
 
 @pytest.fixture(scope="module")
-def market(make_market, token, requester, challenger, outsider):
-    """The market, with people who have money and have allowed it to take it."""
+def pair(project, deployer, court, make_market):
+    """The market and its disputes."""
     market = make_market()
+    return market, deployer.deploy(project.Disputes, market, court, OPEN_TIME, FINDER_BPS, BOND)
+
+
+@pytest.fixture(scope="module")
+def disputes(pair):
+    return pair[1]
+
+
+@pytest.fixture(scope="module")
+def market(pair, token, requester, challenger, outsider):
+    """The market, with people who have money and have allowed it to take it."""
+    market, _ = pair
     for account in (requester, challenger, outsider):
         token.mint(account, WEALTH, sender=account)
         token.approve(market, WEALTH, sender=account)
@@ -89,13 +103,14 @@ def market(make_market, token, requester, challenger, outsider):
 
 @pytest.fixture(scope="module")
 def make_worker(token, stakes):
-    """Gives an account a stake, and names the market as its locker."""
+    """Gives an account a stake, and names its lockers."""
 
-    def make(account, market, amount=STAKED):
+    def make(account, *lockers, amount=STAKED):
         token.mint(account, amount, sender=account)
         token.approve(stakes, amount, sender=account)
         stakes.deposit(amount, sender=account)
-        stakes.approveLocker(market, True, sender=account)
+        for locker in lockers:
+            stakes.approveLocker(locker, True, sender=account)
         return account
 
     return make
@@ -152,6 +167,7 @@ def make_terms(now):
             "bidUntil": start + 1_000,
             "commitUntil": start + 5_000,
             "checks": 1,
+            "clock": CLOCK,
             **changes,
         }
 
@@ -217,26 +233,30 @@ def draw(market, chain, outsider, commit):
 
 
 @pytest.fixture
-def accuse(market, court, challenger, make_job):
-    """Opens a dispute; gives its number."""
+def accuse(disputes, make_worker, challenger):
+    """Files a sealed accusation of segment 0, unsealed at once; gives its number."""
 
-    def accuse(task, segment=0, sender=challenger, **in_job):
-        market.challenge(task, make_job(**in_job), segment, sender=sender)
-        return court.disputes() - 1
+    def accuse(task, sender=challenger, finding=b"\x0f" * 32):
+        make_worker(sender, disputes)
+        number = disputes.queue(task).filed
+        given = (task, 0, finding)
+        seal = disputes.sealOf(*given, sender, b"")
+        disputes.accuse(task, seal, sender=sender)
+        disputes.unseal(task, number, 0, finding, b"", sender=sender)
+        return number
 
     return accuse
 
 
 @pytest.fixture
-def convict(market, court, outsider, accuse):
-    """Condemns a task and has it punished; gives the transactions of verdict and punishment."""
+def try_next(disputes, court, outsider, make_job):
+    """Has the court hear the next one and decide; gives the transaction."""
 
-    def convict(task, *about, **in_job):
-        dispute = accuse(task, *about, **in_job)
-        verdict = court.decide(dispute, True, sender=outsider)
-        return verdict, market.punish(dispute, sender=outsider)
+    def try_next(task, guilty, **in_job):
+        disputes.start(task, make_job(**in_job), sender=outsider)
+        return court.decide(court.disputes() - 1, guilty, sender=outsider)
 
-    return convict
+    return try_next
 
 
 @pytest.fixture

@@ -272,7 +272,7 @@ class Game:
         self.wrong_step = wrong_step  # where only a report is wrong
         self.gas: list[tuple[str, int]] = []
         self.claim = theirs.claim(challenger.address)
-        receipt = client.open(self.claim, sender=challenger)
+        receipt = client.open(self.claim, CLOCK, sender=challenger)
         self.gas.append(("open", receipt.gas_used))
         self.id = court.disputes() - 1
 
@@ -479,6 +479,9 @@ class Game:
                 self.challenger_move(d)
 
 
+CLOCK = 3_600  # of every dispute
+
+
 class Checkers(Sequence[evm.Contract]):
     """Every kind's checker on a native EVM, deployed when it is first asked for."""
 
@@ -494,10 +497,10 @@ class Checkers(Sequence[evm.Contract]):
         return self._deployed[kind]
 
 
-def deploy_court(project: Any, deployer: Any, arity_bits: int, clock: int) -> tuple[Any, Any]:
+def deploy_court(project: Any, deployer: Any, arity_bits: int) -> tuple[Any, Any]:
     """A court with its checkers, and a client of it."""
     checkers = [deployer.deploy(getattr(project, name)) for name in CHECKERS]
-    court = deployer.deploy(project.Court, arity_bits, clock, checkers)
+    court = deployer.deploy(project.Court, arity_bits, checkers)
     return court, deployer.deploy(project.StubClient, court)
 
 

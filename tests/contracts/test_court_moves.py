@@ -10,7 +10,7 @@ from tests.contracts.court_fixtures import Game, Transcript
 from worker.commit import LEAF_BYTES, list_root, list_tree
 from worker.program import Program
 
-CLOCK = 3_600
+CLOCK = fx.CLOCK
 ARITY_BITS = 2
 NOTHING = b"\x00" * 32
 RULERS = {
@@ -33,7 +33,7 @@ RULERS = {
 
 @pytest.fixture(scope="module")
 def court_and_client(project, deployer):
-    return fx.deploy_court(project, deployer, ARITY_BITS, CLOCK)
+    return fx.deploy_court(project, deployer, ARITY_BITS)
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +157,28 @@ def test_an_unknown_dispute_has_no_moves(court, client, game, some_arguments, so
 def test_a_claim_without_steps_opens_nothing(court, client, honest, challenger, last):
     claim = {**honest.claim(challenger.address), "lastStep": last}
     with ape.reverts(court.EmptyClaim):
-        client.open(claim, sender=challenger)
+        client.open(claim, CLOCK, sender=challenger)
 
 
 def test_a_segment_of_equal_states_can_be_disputed(court, client, honest, challenger):
     """Inference changes no state: its reports are what can be wrong."""
     claim = honest.claim(challenger.address)
-    client.open({**claim, "lastState": claim["firstState"]}, sender=challenger)
+    client.open({**claim, "lastState": claim["firstState"]}, CLOCK, sender=challenger)
+
+
+def test_a_dispute_without_time_is_not_opened(court, client, honest, challenger):
+    """Nobody could answer in it."""
+    with ape.reverts(court.NoClock):
+        client.open(honest.claim(challenger.address), 0, sender=challenger)
+
+
+@pytest.mark.parametrize("clock", [1, 2**32 - 1])
+def test_each_dispute_has_the_clock_that_it_was_opened_with(
+    court, client, honest, challenger, clock
+):
+    client.open(honest.claim(challenger.address), clock, sender=challenger)
+    d = court.dispute(court.disputes() - 1)
+    assert (d.solverClock, d.challengerClock) == (clock, clock)
 
 
 def test_open_starts_the_solvers_clock(court, client, game, honest, solver, challenger, chain):
@@ -174,7 +189,7 @@ def test_open_starts_the_solvers_clock(court, client, game, honest, solver, chal
     assert (d.solverClock, d.challengerClock) == (CLOCK, CLOCK)
     assert (d.lo, d.hi) == (d.firstStep, d.lastStep) == (fx.FIRST, fx.LAST)
     (event,) = chain.blocks.head.transactions[-1].receipt.decode_logs(court.Opened)
-    assert (event.dispute, event.client) == (game.id, client.address)
+    assert (event.dispute, event.client, event.clock) == (game.id, client.address, CLOCK)
 
 
 def test_a_segment_of_one_step_begins_with_the_step(court, client, honest, solver, challenger):
@@ -483,11 +498,11 @@ def test_an_accused_state_is_descended_like_a_trace(game, court, solver, challen
 # --- parameters ---
 
 
-@pytest.mark.parametrize("arity_bits, clock", [(0, 1), (9, 1), (1, 0)])
-def test_a_court_without_fan_out_or_time_is_not_deployed(project, deployer, arity_bits, clock):
+@pytest.mark.parametrize("arity_bits", [0, 9])
+def test_a_court_without_fan_out_is_not_deployed(project, deployer, arity_bits):
     nobody = ["0x" + "00" * 20] * len(fx.CHECKERS)
     with ape.reverts(project.Court.BadParameters):
-        deployer.deploy(project.Court, arity_bits, clock, nobody)
+        deployer.deploy(project.Court, arity_bits, nobody)
 
 
 def test_a_court_has_a_fan_out_of_256_at_most(project, deployer):
@@ -496,13 +511,13 @@ def test_a_court_has_a_fan_out_of_256_at_most(project, deployer):
 
 
 def test_the_court_says_what_it_was_made_with(court):
-    assert (court.arityBits(), court.clock()) == (ARITY_BITS, CLOCK)
+    assert court.arityBits() == ARITY_BITS
     assert len({court.checker(kind) for kind in range(6)}) == 6
     with ape.reverts(court.UnknownKind, kind=6):
         court.checker(6)
 
 
 def test_every_contract_fits_the_size_limit(project):
-    for name in ("Court", *fx.CHECKERS):
+    for name in ("Court", "Disputes", *fx.CHECKERS):
         code = getattr(project, name).contract_type.get_runtime_bytecode()
         assert 0 < len(code) < 24_576, name

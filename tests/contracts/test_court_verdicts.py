@@ -17,14 +17,14 @@ from worker.program.codes import F32, I32, I64, Kind, Map, Reduce, Source
 from worker.program.program import Program
 from worker.program.records import Node
 
-CLOCK = 3_600
+CLOCK = fx.CLOCK
 STEP = 16  # where all cheats are
 NOTHING = bytes(32)
 
 
 @pytest.fixture(scope="module")
 def court_and_client(project, deployer):
-    return fx.deploy_court(project, deployer, 4, CLOCK)
+    return fx.deploy_court(project, deployer, 4)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,22 @@ import pyrevm
 from eth_utils import to_checksum_address
 
 from tests import evm
-from tests.contracts.conftest import BURNED, CLOCK, DRAW_DELAY, PARAMETERS, UNBONDING
+from tests.contracts.conftest import (
+    BOND,
+    BURNED,
+    CLOCK,
+    DRAW_DELAY,
+    FINDER_BPS,
+    OPEN_TIME,
+    PARAMETERS,
+    UNBONDING,
+)
 
 PANIC = bytes.fromhex("4e487b71")
 OPEN, ASSIGNED, COMMITTED, VERIFYING, SETTLED, CONDEMNED, EXPIRED, CANCELLED = range(1, 9)
 LIVE = (OPEN, ASSIGNED, COMMITTED, VERIFYING)
+SEALED, WAITING, RUNNING, CONVICTING, LOST, LAPSED, MOOT = range(1, 8)
+UNDECIDED = (SEALED, WAITING, RUNNING)
 
 
 class Task(NamedTuple):
@@ -23,7 +34,7 @@ class Task(NamedTuple):
     status: int
     segments: int
     committed: int
-    openDisputes: int  # noqa: N815
+    held: bool
     checks: int
     maxPrice: int  # noqa: N815
     verifierFee: int  # noqa: N815
@@ -39,6 +50,36 @@ class Task(NamedTuple):
     attested: bool
     job: bytes
     checked: int
+    clock: int
+
+
+class Accusation(NamedTuple):
+    """`IDisputes.Accusation`, in its order."""
+
+    accuser: str
+    filedAt: int  # noqa: N815
+    committed: int
+    segment: int
+    standing: int
+    privileged: bool
+    isDemand: bool  # noqa: N815
+    bond: int
+    finding: bytes
+
+
+class Queue(NamedTuple):
+    """`IDisputes.Queue`, in its order."""
+
+    filed: int
+    plain: int
+    undecided: int
+    head: int
+    privileged: int
+    running: int
+    convicting: int
+    dispute: int
+    convictedAt: int  # noqa: N815
+    punished: bool
 
 
 def address_of(name: str) -> str:
@@ -56,11 +97,13 @@ class World:
         self.number, self.time = 1_000, 1_700_000_000
         self.token = self._deploy(token)
         self.stakes = self._deploy("Stakes", self.token.address, UNBONDING)
-        self.court = self._deploy("StubCourt", CLOCK)
+        self.court = self._deploy("StubCourt")
         self.randomness = self._deploy("StubRandomness", DRAW_DELAY)
-        parts = (self.token, self.stakes, self.court, self.randomness)
-        parameters = (*(part.address for part in parts), *PARAMETERS.values())
-        self.market = self._deploy("Market", parameters)
+        parts = [part.address for part in (self.token, self.stakes, self.randomness)]
+        disputes = evm.address_after(self.evm, 1)
+        self.market = self._deploy("Market", (*parts, disputes, *PARAMETERS.values()))
+        known = (self.market.address, self.court.address)
+        self.disputes = self._deploy("Disputes", *known, OPEN_TIME, FINDER_BPS, BOND)
         for person in self.people:
             self.act(person, self.token, "mint", person, self.WEALTH)
             for spender in (self.stakes, self.market):
@@ -93,14 +136,19 @@ class World:
     def staked(self, person: str, amount: int) -> None:
         """A worker with this free stake."""
         self.act(person, self.stakes, "deposit", amount)
-        self.act(person, self.stakes, "approveLocker", self.market.address, True)
+        for locker in (self.market, self.disputes):
+            self.act(person, self.stakes, "approveLocker", locker.address, True)
+
+    def enlisted(self, person: str) -> None:
+        """A worker that has stake stands ready to verify."""
+        self.act(person, self.market, "enlist")
 
     def job(self, segments: int = 1, seed: int = 7) -> tuple[Any, ...]:
         return (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, 2, 1_000, seed, segments * 10, 10)
 
     def terms(self, price: int, fee: int, checks: int, bid: int, commit: int) -> tuple[int, ...]:
         start = self.time + 1
-        return (price, fee, start + bid, start + bid + commit, checks)
+        return (price, fee, start + bid, start + bid + commit, checks, CLOCK)
 
     def task(self, number: int) -> Task:
         task = Task(*self.market.call("task", number))
@@ -113,10 +161,19 @@ class World:
     def tasks(self) -> list[Task]:
         return [self.task(i) for i in range(self.market.call("tasks"))]
 
+    def accusation(self, task: int, number: int) -> Accusation:
+        return Accusation(*self.disputes.call("accusation", task, number))
+
+    def queue(self, task: int) -> Queue:
+        return Queue(*self.disputes.call("queue", task))
+
     def unpunished(self) -> set[int]:
         """The condemned tasks whose money nobody has moved yet."""
-        found = (self.market.call("challengeOf", i) for i in range(self.court.call("disputes")))
-        return {task for task, *_, upheld in found if upheld}
+        return {
+            number
+            for number, task in enumerate(self.tasks())
+            if task.status == CONDEMNED and not self.queue(number).punished
+        }
 
     def balance(self, holder: str) -> int:
         return self.token.call("balanceOf", holder)
@@ -124,13 +181,15 @@ class World:
     def credit(self, account: str) -> int:
         return self.market.call("credit", account)
 
-    def stake(self, person: str) -> tuple[int, int, int]:
-        """Free, locked by the market, unbonding."""
+    def stake(self, person: str) -> tuple[int, int, int, int]:
+        """Free, locked by the market, locked as bonds, unbonding."""
         return (
             self.stakes.call("free", person),
             self.stakes.call("locked", person, self.market.address),
+            self.stakes.call("locked", person, self.disputes.address),
             self.stakes.call("unbonding", person)[0],
         )
 
     def burned(self) -> int:
-        return self.balance(BURNED)
+        """What nobody has, sent off or not."""
+        return self.balance(BURNED) + self.stakes.call("burned")
