@@ -1,5 +1,5 @@
-"""A task that people accuse, on a native EVM: the rules of `IDisputes` as a game in which every call
-is a transaction a second after the last."""
+"""A task that people accuse, on a native EVM: the rules of `IDisputes` as a game in which every
+call is a transaction a second after the last."""
 
 from __future__ import annotations
 

@@ -190,8 +190,8 @@ def test_the_nth_bond_is_n_bonds_however_others_come_and_go(world):
 
 
 def test_k_delays_cost_the_square_and_all_but_a_bond_each_burns(world):
-    """Attacker: a queue of friends. Of b k (k + 1) / 2 the solver has b k, so of a coalition with it
-    b k (k - 1) / 2 is gone."""
+    """Attacker: a queue of friends. Of b k (k + 1) / 2 the solver has b k, so of a coalition with
+    it b k (k - 1) / 2 is gone."""
     k = 10
     for i in range(k):
         world.opened(world.accusers[i % 4], finding=JUNK)

@@ -184,8 +184,8 @@ def test_a_copier_of_an_unseal_that_still_waits_has_nothing(world):
 
 
 def test_a_copier_that_unseals_before_the_one_it_copied_has_nothing(world):
-    """Attacker: as before, and its own unsealing comes first as well. The verifier's dispute is heard
-    first, and the copier is what it is: filed behind whom it read."""
+    """Attacker: as before, and its own unsealing comes first as well. The verifier's dispute is
+    heard first, and the copier is what it is: filed behind whom it read."""
     own = world.accuse(world.verifier)
     copier = world.accuse(world.accusers[0])
     world.unseal(copier)
@@ -358,7 +358,8 @@ def test_what_was_never_accused_is_not_punished(world):
 
 
 def test_no_delay_changes_who_gets_what(world):
-    """Nobody, the solver included, gains by calling late or early, or by dismissing others first."""
+    """Nobody, the solver included, gains by calling late or early, or by dismissing others
+    first."""
     outcomes = []
     for late in (0, 10**7):
         world = Accused()

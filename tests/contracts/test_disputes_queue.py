@@ -157,8 +157,8 @@ def test_advancing_stops_at_whoever_is_undecided_and_at_the_end(world):
 
 
 def test_three_hundred_accusers(world):
-    """Attacker: 300 at once. The honest one among them, the last, has its turn and wins; each of the
-    others cost its owner a larger bond, and no call cost more gas than the first ones did."""
+    """Attacker: 300 at once. The honest one among them, the last, has its turn and wins; each of
+    the others cost its owner a larger bond, and no call cost more gas than the first ones did."""
     gas = []
 
     def spent(act):
@@ -218,7 +218,8 @@ def test_a_conviction_moves_no_stake_and_ends_filing_and_turns(world):
 
 
 def test_a_lost_dispute_acquits_nobody(world):
-    """Attacker: a friend of the cheat loses on purpose, and the honest one is heard all the same."""
+    """Attacker: a friend of the cheat loses on purpose, and the honest one is heard all the
+    same."""
     friend, honest = world.opened(world.accusers[0]), world.opened(world.accusers[1])
     world.start()
     world.decide(False)

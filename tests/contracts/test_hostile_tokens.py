@@ -1,9 +1,9 @@
-"""A hostile ERC-20 at every place where the market moves tokens: one that calls back, and one that
-keeps a fee.
+"""A hostile ERC-20 at every place where tokens move: one that calls back, one that takes a fee, one
+that moves for nobody.
 
-The token that calls back is itself the challenger and the drawn verifier, so that its calls come
-from someone with rights in the task. What is guarded is refused by the guard; what is not guarded
-moves no token, and finds the books already written.
+Tokens move in `post`, in `withdrawFor`, and where stake is deposited, withdrawn or swept. No
+verdict, no fine and no accusation touches them. The token that calls back is itself requester,
+accuser and drawn verifier, so that its calls come from someone with rights in the task.
 """
 
 from __future__ import annotations
@@ -11,250 +11,232 @@ from __future__ import annotations
 import pytest
 
 from tests import evm
-from tests.contracts.conftest import DRAW_DELAY, FEE, PARAMETERS, PRICE
+from tests.contracts.conftest import BOND, BURNED, DRAW_DELAY, FEE, OPEN_TIME, PRICE
 from tests.contracts.world import CONDEMNED, LIVE, World
 
-BOND, STAKE = PARAMETERS["bond"], 1_500
 WORK = (b"\x05" * 32, b"\x06" * 32)
+FOUND = b"\x0f" * 32
 REENTRANT = bytes.fromhex("3ee5aeb5")  # ReentrancyGuardReentrantCall()
 
 
 class Hostile(World):
-    """A task under verification whose token has an interest in it; two disputes are open."""
+    """A task under verification whose token has an interest in it; two accusations wait, another
+    has been lost, and a task that nobody wanted has left the requester with credit."""
 
     def __init__(self, token: str = "ReentrantToken") -> None:
         super().__init__(3, token)
         self.requester, self.solver, self.stranger = self.people
         if token == "FeeToken":
             self.act(self.stranger, self.token, "setFee", 0)
-        self.staked(self.solver, 10_000)
         self.bad = self.token.address
+        for person in (self.solver, self.stranger):
+            self.staked(person, 10_000)
         self.act(self.stranger, self.token, "mint", self.bad, self.WEALTH)
         if token == "ReentrantToken":
             for spender in (self.stakes, self.market):
                 self.as_token(self.token, "approve", spender.address, self.WEALTH)
             self.as_token(self.stakes, "deposit", 10_000)
-            self.as_token(self.stakes, "approveLocker", self.market.address, True)
+            for locker in (self.market, self.disputes):
+                self.as_token(self.stakes, "approveLocker", locker.address, True)
             self.as_token(self.market, "enlist")
+        self.unwanted()
+        self.verified_task()
+        number = 0
+        for _ in range(2):  # the second bond burns one half
+            self.accuse(self.stranger, number)
+            number += 1
+        for _ in range(2):
+            self.start()
+            self.act(self.stranger, self.court, "decide", self.queue(1).dispute, False)
+        self.accuse(self.stranger, number)
 
     def as_token(self, contract: evm.Contract, name: str, *arguments: object) -> None:
         data = contract.encode(name, *arguments)
         self.act(self.stranger, self.token, "act", contract.address, data)
 
-    def verified_task(self, segments: int = 2) -> int:
-        job = self.job(segments)
-        task = self.market.call("tasks")
-        terms = self.terms(PRICE, FEE, segments, 1_000, 5_000)
-        self.act(self.requester, self.market, "post", job, terms)
-        self.act(self.solver, self.market, "bid", task, PRICE)
-        self.reach(self.task(task).bidUntil + 1)
-        self.act(self.stranger, self.market, "close", task)
-        self.act(self.solver, self.market, "commitSegments", task, 0, [WORK] * segments)
+    def unwanted(self) -> None:
+        self.act(
+            self.requester, self.market, "post", self.job(), self.terms(PRICE, FEE, 1, 60, 200)
+        )
+        self.reach(self.task(0).bidUntil + 1)
+        self.act(self.stranger, self.market, "close", 0)
+
+    def verified_task(self) -> None:
+        terms = self.terms(PRICE, FEE, 2, 1_000, 5_000)
+        self.act(self.requester, self.market, "post", self.job(2), terms)
+        self.act(self.solver, self.market, "bid", 1, PRICE)
+        self.reach(self.task(1).bidUntil + 1)
+        self.act(self.stranger, self.market, "close", 1)
+        self.act(self.solver, self.market, "commitSegments", 1, 0, [WORK] * 2)
         self.pass_time(blocks=DRAW_DELAY)
-        self.act(self.stranger, self.market, "draw", task)
-        return task
+        self.act(self.stranger, self.market, "draw", 1)
+
+    def accuse(self, who: str, number: int) -> None:
+        seal = self.disputes.call("sealOf", 1, 0, FOUND, who, FOUND)
+        self.act(who, self.disputes, "accuse", 1, seal)
+        self.act(who, self.disputes, "unseal", 1, number, 0, FOUND, FOUND)
+
+    def start(self) -> None:
+        self.act(self.stranger, self.disputes, "start", 1, self.job(2))
 
     def owed(self) -> int:
-        """What the market owes: escrow, bonds, credit."""
+        """What the market owes: escrow and credit."""
         tasks = self.tasks()
-        accounts = [*self.people, self.bad, "0x000000000000000000000000000000000000dead"]
         held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in self.unpunished()]
         escrow = sum(t.maxPrice + t.verifierFee for t in held)
-        bonds = BOND * sum(t.openDisputes for t in tasks)
-        return escrow + bonds + sum(self.credit(account) for account in accounts)
+        return escrow + sum(self.credit(account) for account in [*self.people, self.bad])
 
     def staked_by_all(self) -> int:
         return sum(sum(self.stake(person)) for person in [*self.people, self.bad])
 
     def books_balance(self) -> None:
         assert self.balance(self.market.address) == self.owed()
-        assert self.balance(self.stakes.address) == self.staked_by_all()
+        burned = self.stakes.call("burned")
+        assert self.balance(self.stakes.address) == self.staked_by_all() + burned
 
 
-def hostile() -> Hostile:
+@pytest.fixture
+def world():
     world = Hostile()
-    world.verified_task()
-    assert world.task(0).verifier.lower() == world.bad.lower()
-    for _ in range(2):
-        world.as_token(world.market, "challenge", 0, world.job(2), 1)
-    world.act(world.requester, world.market, "challenge", 0, world.job(2), 0)
-    world.act(world.stranger, world.court, "decide", 0, False)  # the solver has a bond as credit
+    assert world.task(1).verifier.lower() == world.bad.lower()
     return world
 
 
-OUTER = ("challenge", "demand", "punishment", "withdraw", "silent verifier")
-GUARDED = (
-    "post", "bid", "close", "draw", "challenge", "demand", "dismiss", "settle", "expire",
-    "withdrawFor", "decide", "onVerdict", "punish",
-)  # fmt: skip
-UNGUARDED = ("attest", "commitSegment", "enlist", "delist", "evict")
+OUTER = {
+    "post": lambda w: w.as_token(w.market, "post", w.job(), w.terms(PRICE, FEE, 1, 60, 200)),
+    "withdraw": lambda w: w.act(w.stranger, w.market, "withdrawFor", w.requester),
+    "sweep": lambda w: w.act(w.stranger, w.stakes, "sweep"),
+    "deposit": lambda w: w.as_token(w.stakes, "deposit", 7),
+}
 
 
 def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
-    job, market = world.job(2), world.market
-    if name == "decide":  # another verdict, within the first or within a payment
-        return world.court, world.court.encode("decide", 2, True)
-    arguments = {
-        "post": (job, world.terms(10, 0, 1, 1_000, 5_000)),
-        "bid": (0, 1),
-        "challenge": (0, job, 0),
-        "demand": (0, job, 0, 7),
-        "dismiss": (2,),
-        "punish": (1,),  # which within a punishment is the same once more
-        "withdrawFor": (world.solver,),
-        "onVerdict": (2, True),
-        "commitSegment": (0, 0, *WORK),
-        "enlist": (),
-        "delist": (),
-        "evict": (world.bad,),
-    }
-    return market, market.encode(name, *arguments.get(name, (0,)))
+    job = world.job(2)
+    terms = world.terms(10, 0, 1, 1_000, 5_000)
+    calls = [
+        (
+            world.market,
+            {
+                "post": (job, terms),
+                "bid": (1, 1),
+                "close": (1,),
+                "commitSegment": (1, 2, *WORK),
+                "commitSegments": (1, 2, [WORK]),
+                "draw": (1,),
+                "attest": (1,),
+                "settle": (1,),
+                "expire": (1,),
+                "withdrawFor": (world.requester,),
+                "hold": (1,),
+                "unhold": (1,),
+                "condemn": (1, 0),
+                "punish": (1, 0, [(world.bad, 1)]),
+            },
+        ),
+        (
+            world.disputes,
+            {
+                "accuse": (1, FOUND),
+                "demand": (1, 0, 7),
+                "start": (1, job),
+                "lapse": (1, 2),
+                "advance": (1, 9),
+                "dismiss": (1, 2),
+                "onVerdict": (2, True),
+            },
+        ),
+        (world.stakes, {"lock": (world.solver, 1), "slash": (world.solver, 1), "sweep": ()}),
+    ]
+    for contract, known in calls:
+        if name in known:
+            return contract, contract.encode(name, *known[name])
+    raise KeyError(name)
 
 
-def outer_call(world: Hostile, name: str) -> None:
-    if name == "challenge":
-        world.as_token(world.market, "challenge", 0, world.job(2), 0)
-    elif name == "demand":
-        world.as_token(world.market, "demand", 0, world.job(2), 0, 5)
-    elif name == "punishment":  # slashes, which pays the market; the verdict pays nobody
-        world.act(world.stranger, world.court, "decide", 1, True)
-        assert world.token.call("attempts") == 0
-        world.act(world.stranger, world.market, "punish", 1)
-    elif name == "withdraw":
-        world.act(world.stranger, world.market, "withdrawFor", world.solver)
-    else:  # a settlement, which slashes the verifier
-        for dispute in (1, 2):
-            world.act(world.stranger, world.court, "decide", dispute, False)
-        world.reach(world.task(0).windowEnds + 1)
-        world.act(world.stranger, world.market, "settle", 0)
+ALONE = ("post", "bid", "close", "draw", "settle", "expire", "withdrawFor")
+OTHERS = (
+    "commitSegment", "commitSegments", "attest", "hold", "unhold", "condemn", "punish", "accuse",
+    "demand", "start", "lapse", "advance", "dismiss", "onVerdict", "lock", "slash", "sweep",
+)  # fmt: skip
 
 
-def outcome(world: Hostile) -> tuple[object, ...]:
-    people = [*world.people, world.bad, "0x000000000000000000000000000000000000dead"]
-    credit = tuple(world.credit(person) for person in people)
-    stakes = tuple(world.stake(person) for person in people[:-1])
-    open_ = world.task(0).openDisputes
-    return world.task(0).status, open_, credit, stakes, world.balance(world.market.address)
-
-
-@pytest.fixture(scope="module")
-def undisturbed():
-    """What each operation does where nobody calls back."""
-    found = {}
-    for name in OUTER:
-        world = hostile()
-        outer_call(world, name)
-        found[name] = outcome(world)
-    return found
-
-
-@pytest.mark.parametrize("inner", GUARDED)
+@pytest.mark.parametrize("inner", [*ALONE, *OTHERS])
 @pytest.mark.parametrize("outer", OUTER)
-def test_a_token_that_calls_back_where_money_moves_is_refused(undisturbed, outer, inner):
-    """Protects every payment: while tokens move, no other function that moves any can be entered,
-    and the operation itself ends as if nobody had tried."""
-    world = hostile()
+def test_a_token_that_calls_back_finds_the_books_written(world, outer, inner):
+    """Protects every payment: while tokens move, nothing that moves the market's own can be
+    entered; and whatever else is entered finds the books written, so that they balance afterwards
+    and only whoever has a right to it has been paid."""
     contract, data = inner_call(world, inner)
+    worth = {p: sum(world.stake(p)) + world.credit(p) for p in (world.solver, world.stranger)}
     world.act(world.stranger, world.token, "arm", contract.address, data)
-    outer_call(world, outer)
+    OUTER[outer](world)
     assert world.token.call("attempts") == 1
-    assert not world.token.call("succeeded")
-    # before a settlement all verdicts have been given
-    given = (outer, inner) == ("silent verifier", "decide")
-    expected = world.court.error("Closed", 2) if given else REENTRANT
-    assert bytes(world.token.call("answer")) == expected
-    assert outcome(world) == undisturbed[outer]
-    world.books_balance()
-
-
-@pytest.mark.parametrize("inner", UNGUARDED)
-@pytest.mark.parametrize("outer", OUTER)
-def test_what_is_not_guarded_finds_the_books_already_written(undisturbed, outer, inner):
-    """Protects the order of checks, effects and transfers: whatever may be entered while tokens
-    move moves no stake and no credit, and the operation's own effects stay what they are."""
-    world = hostile()
-    contract, data = inner_call(world, inner)
-    world.act(world.stranger, world.token, "arm", contract.address, data)
-    outer_call(world, outer)
-    assert world.token.call("attempts") == 1
-    assert outcome(world) == undisturbed[outer]
-    over = outer in ("punishment", "silent verifier")
-    if inner == "attest":  # a verifier cannot vouch for what is being decided
-        assert world.token.call("succeeded") != over
-    if inner == "commitSegment":
+    if outer in ("post", "withdraw") and inner in ALONE:
+        assert bytes(world.token.call("answer")) == REENTRANT
+    if inner in ("hold", "unhold", "condemn", "punish", "onVerdict", "lock", "slash"):
         assert not world.token.call("succeeded")
+    for person, before in worth.items():
+        assert sum(world.stake(person)) + world.credit(person) == before
+    assert world.task(1).status != CONDEMNED
     world.books_balance()
 
 
-def test_a_verdict_within_a_punishment_is_refused_and_comes_later():
-    """Protects the other disputes of a task: the one that was tried in a callback is decided on its
-    own, and pays its challenger the bond."""
-    world = hostile()
-    contract, data = inner_call(world, "decide")
-    world.act(world.stranger, world.token, "arm", contract.address, data)
-    outer_call(world, "punishment")
-    assert world.task(0).status == CONDEMNED
-    before = world.credit(world.requester)
-    world.act(world.stranger, world.court, "decide", 2, True)
-    assert world.credit(world.requester) == before + BOND
+def test_a_token_is_asked_for_nothing_by_a_verdict_a_fine_or_an_accusation(world):
+    """Protects the game: no step from an accusation to the division of the stake touches the token,
+    so that none can be stopped by it, be it paused, or somebody blacklisted."""
+    world.act(world.stranger, world.token, "arm", world.market.address, b"")
+    world.start()
+    world.as_token(world.disputes, "accuse", 1, FOUND)
+    world.act(world.stranger, world.court, "decide", world.queue(1).dispute, True)
+    world.reach(world.queue(1).convictedAt + OPEN_TIME + 1)
+    world.act(world.stranger, world.disputes, "dismiss", 1, 3)
+    world.act(world.stranger, world.disputes, "punish", 1)
+    assert world.token.call("attempts") == 0
+    assert world.stake(world.solver)[1] == 0
     world.books_balance()
-
-
-def fee_switched_on() -> Hostile:
-    """A dispute is open when the token begins to take a fee."""
-    world = Hostile("FeeToken")
-    world.verified_task()
-    world.act(world.stranger, world.market, "challenge", 0, world.job(2), 0)
-    world.act(world.stranger, world.token, "setFee", 1)
-    return world
 
 
 class TestFee:
-    """A token whose issuer switches a fee on, in the middle of a task."""
+    """A token whose issuer switches a fee on, in the middle of a task; or one that is paused."""
 
     @pytest.fixture
     def world(self):
-        return fee_switched_on()
+        world = Hostile("FeeToken")
+        world.start()
+        world.act(world.stranger, world.token, "setFee", 1)
+        return world
 
-    @pytest.mark.parametrize("name", ["challenge", "demand", "post"])
-    def test_what_would_arrive_short_is_refused(self, world, name):
-        """Protects bonds and escrow: the market takes in what it writes down, or nothing."""
-        calls = {
-            "challenge": (0, world.job(2), 0),
-            "demand": (0, world.job(2), 0, 5),
-            "post": (world.job(2), world.terms(PRICE, FEE, 2, 1_000, 5_000)),
-        }
-        sent = PRICE + FEE if name == "post" else BOND
-        disputes = world.court.call("disputes")
+    def test_what_would_arrive_short_is_refused(self, world):
+        """Protects escrow and stakes: a contract takes in what it writes down, or nothing."""
         with pytest.raises(evm.Reverted) as refused:
-            world.act(world.stranger, world.market, name, *calls[name])
-        assert refused.value.data == world.market.error("WrongAmountReceived", sent - 1, sent)
-        assert world.court.call("disputes") == disputes
+            world.act(
+                world.stranger, world.market, "post", world.job(), world.terms(10, 0, 1, 60, 200)
+            )
+        assert refused.value.data == world.market.error("WrongAmountReceived", 9, 10)
+        with pytest.raises(evm.Reverted) as refused:
+            world.act(world.stranger, world.stakes, "deposit", 10)
+        assert refused.value.data == world.stakes.error("WrongAmountReceived", 9, 10)
         world.books_balance()
 
-    def test_a_token_that_does_not_move_stops_no_verdict(self, world):
-        """Protects the game: whoever can freeze a token cannot keep a cheat from being condemned,
-        and it is punished when tokens move again."""
+    @pytest.mark.parametrize("guilty", [False, True])
+    def test_a_token_that_moves_for_nobody_stops_nothing(self, world, guilty):
+        """Protects the game: whoever can freeze a token cannot keep a cheat from being condemned
+        and punished, nor an accuser from losing its bond; what is burned goes off when it moves
+        again."""
         world.act(world.stranger, world.token, "setFee", 2**256 - 1)
-        world.act(world.stranger, world.court, "decide", 0, True)
-        assert world.task(0).status == CONDEMNED
+        burned = world.stakes.call("burned")
+        world.act(world.stranger, world.court, "decide", world.queue(1).dispute, guilty)
+        if guilty:
+            assert world.task(1).status == CONDEMNED
+            world.reach(world.queue(1).convictedAt + OPEN_TIME + 1)
+            world.act(world.stranger, world.disputes, "punish", 1)
+            assert world.stake(world.solver)[1] == 0
+        else:
+            assert world.stakes.call("burned") == burned + 2 * BOND  # of the third bond
         with pytest.raises(evm.Reverted):
-            world.act(world.stranger, world.market, "punish", 0)
+            world.act(world.stranger, world.stakes, "sweep")
         world.books_balance()
         world.act(world.stranger, world.token, "setFee", 0)
-        world.act(world.stranger, world.market, "punish", 0)
-        assert world.stake(world.solver)[1] == 0
+        world.act(world.stranger, world.stakes, "sweep")
+        assert world.balance(BURNED) == world.burned() > burned
         world.books_balance()
-
-    def test_no_verdict_fails_and_only_what_moves_is_short(self, world):
-        """Protects the game: a dispute that was open is decided all the same. The stake arrives at
-        the market less the fee, and whoever withdraws receives less the fee: a token that may take
-        one is no token for a market, and no contract can pay what did not arrive."""
-        world.act(world.stranger, world.court, "decide", 0, True)
-        assert world.task(0).status == CONDEMNED
-        world.books_balance()
-        world.act(world.stranger, world.market, "punish", 0)
-        assert world.balance(world.market.address) == world.owed() - 1
-        credit, had = world.credit(world.stranger), world.balance(world.stranger)
-        world.act(world.stranger, world.market, "withdraw")
-        assert world.balance(world.stranger) == had + credit - 1

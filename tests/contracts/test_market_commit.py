@@ -4,7 +4,6 @@ import pytest
 
 from tests.contracts.conftest import (
     ASSIGNED,
-    BURNED,
     COMMITTED,
     DRAW_DELAY,
     EXPIRED,
@@ -116,14 +115,21 @@ def test_expire_refuses_other_statuses(market, outsider, request, refuses, at, s
         market.expire(task, sender=outsider)
 
 
-def test_expire_waits_for_disputes(market, court, outsider, solver, assign, accuse, refuses, at):
+def test_expire_waits_for_accusations(
+    market, outsider, solver, assign, accuse, try_next, refuses, at
+):
+    """And then for the time by which they have moved the deadline."""
     task = assign(steps=20)
     market.commitSegment(task, 0, ROOT, ROOT, sender=solver)
-    dispute = accuse(task, steps=20)
+    accuse(task)
     at(market.task(task).commitUntil + 1)
-    with refuses(market.DisputesOpen, count=1):
+    with refuses(market.IsHeld):
         market.expire(task, sender=outsider)
-    court.decide(dispute, False, sender=outsider)
+    try_next(task, False, steps=20)
+    end = market.task(task).commitUntil
+    with refuses(market.TooEarly, deadline=end):
+        market.expire(task, sender=outsider)
+    at(end + 1)
     market.expire(task, sender=outsider)
 
 
@@ -135,7 +141,7 @@ def test_expire(market, stakes, requester, solver, outsider, assign, at):
     assert market.Expired(task=task, solver=solver, penalty=135) in tx.events
     assert market.task(task).status == EXPIRED
     assert market.credit(requester) == PRICE + FEE
-    assert market.credit(BURNED) == 135
+    assert stakes.burned() == 135
     assert market.credit(solver) == 0
     assert stakes.free(solver) == STAKED - 135
     assert stakes.locked(solver, market) == 0
@@ -152,5 +158,5 @@ def test_who_is_late_loses_no_more_than_the_price(
     assert locked // 10 > 20
     tx = market.expire(task, sender=outsider)
     assert market.Expired(task=task, solver=solver, penalty=20) in tx.events
-    assert (market.credit(requester), market.credit(BURNED)) == (PRICE + FEE, 20)
+    assert (market.credit(requester), stakes.burned()) == (PRICE + FEE, 20)
     assert stakes.free(solver) == STAKED - 20

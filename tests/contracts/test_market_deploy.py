@@ -2,20 +2,23 @@
 
 import ape
 import pytest
+from eth_utils import keccak
 
-from tests.contracts.conftest import CLOCK, NOBODY, PARAMETERS, UNBONDING
+from tests import evm
+from tests.contracts.conftest import BOND, FINDER_BPS, NOBODY, OPEN_TIME, PARAMETERS
+from tests.contracts.world import World
 
 
 @pytest.mark.parametrize(
     "name, value",
     [
-        ("challengeWindow", 0),
         ("minBidTime", 0),
         ("minCommitTime", 0),
         ("marginBps", 9_999),
         ("latePenaltyBps", 10_001),
         ("floorStake", 0),
-        ("bond", 0),
+        ("minClock", 0),
+        ("disputes", NOBODY),
         ("token", NOBODY),
         ("randomness", NOBODY),
     ],
@@ -31,26 +34,81 @@ def test_refuses_stakes_in_another_token(project, deployer, make_market):
         make_market(token=other.address)
 
 
-def test_refuses_a_slash_that_only_moves_money(project, make_market):
-    """Where challenger and requester get the whole stake, slashing oneself costs nothing."""
-    with ape.reverts(project.Market.BadParameter, name=b"requesterBps".ljust(32, b"\0")):
-        make_market(challengerBps=5_000, requesterBps=5_000)
-    make_market(challengerBps=5_000, requesterBps=4_999)
+def test_refuses_bounds_of_the_clock_that_exclude_each_other(project, make_market):
+    with ape.reverts(project.Market.BadParameter, name=b"maxClock".ljust(32, b"\0")):
+        make_market(minClock=61, maxClock=60)
+    make_market(minClock=60, maxClock=60)
 
 
-def test_refuses_stake_that_leaves_before_disputes_end(project, make_market):
-    with ape.reverts(project.Market.BadParameter, name=b"unbondingDelay".ljust(32, b"\0")):
-        make_market(challengeWindow=UNBONDING - 2 * CLOCK)
-    make_market(challengeWindow=UNBONDING - 2 * CLOCK - 1)
+class Chain(World):
+    """Markets and disputes with other parameters, without people."""
+
+    def __init__(self, **changes):
+        self.changes = changes
+        super().__init__(0)
+
+    def _deploy(self, name, *given):
+        changes = self.changes
+        if name == "Market":
+            *addresses, disputes = given[0][:4]
+            values = {k: changes.get(k, v) for k, v in PARAMETERS.items()}
+            given = ((*addresses, changes.get("disputes", disputes), *values.values()),)
+        if name == "Disputes":
+            market, court, *rest = given
+            named = dict(zip(("openTime", "finderBps", "bond"), rest, strict=True))
+            rest = [changes.get(k, v) for k, v in named.items()]
+            given = (changes.get("market", market), changes.get("court", court), *rest)
+        return super()._deploy(name, *given)
 
 
-def test_tells_its_parameters(market, token, stakes, court, randomness):
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("openTime", {"openTime": 0}),
+        ("openTime", {"openTime": 149, "minClock": 600}),  # a quarter is 150
+        ("bond", {"bond": 0}),
+        ("finderBps", {"bond": 16}),  # 30 of 100 are two bonds of 15
+        ("finderBps", {"finderBps": 1_999}),
+        ("finderBps", {"finderBps": 10_000}),  # convicting oneself would cost nothing
+        ("court", {"court": NOBODY}),
+        ("market", {"disputes": "0x" + "11" * 20}),  # it obeys another
+        ("market", {"market": "0x" + "11" * 20}),  # none is there
+    ],
+)
+def test_disputes_refuse(name, changes):
+    with pytest.raises(RuntimeError) as refused:
+        Chain(**changes)
+    word = name.encode().ljust(32, b"\0")
+    selector = keccak(text="BadParameter(bytes32)")[:4]
+    assert evm._revert_data(refused.value) == selector + word
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"openTime": 150, "minClock": 600}, {"bond": 15}, {"finderBps": 2_000}, {"finderBps": 9_999}],
+)
+def test_disputes_at_the_bounds(changes):
+    Chain(**changes)
+
+
+def test_disputes_tell_what_they_were_made_with(disputes, market, court, stakes):
+    assert disputes.market() == market
+    assert market.disputes() == disputes
+    assert (disputes.court(), disputes.stakes()) == (court, stakes)
+    assert (disputes.openTime(), disputes.finderBps(), disputes.bond()) == (
+        OPEN_TIME,
+        FINDER_BPS,
+        BOND,
+    )
+
+
+def test_tells_its_parameters(market, token, stakes, disputes, randomness):
     told = market.parameters()
     for name, value in PARAMETERS.items():
         assert getattr(told, name) == value
     assert told.token == market.token() == token
     assert told.stakes == market.stakes() == stakes
-    assert told.court == market.court() == court
+    assert told.disputes == market.disputes() == disputes
     assert told.randomness == market.randomness() == randomness
 
 

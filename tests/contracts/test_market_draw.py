@@ -8,6 +8,7 @@ from eth_utils import keccak
 from tests import evm
 from tests.contracts.conftest import (
     ASSIGNED,
+    CLOCK,
     COMMITTED,
     NOBODY,
     PARAMETERS,
@@ -44,7 +45,7 @@ def test_draw(market, stakes, verifier, commit, chain, outsider, now):
     assert drawn.status == VERIFYING
     assert drawn.verifier == verifier
     assert drawn.verifierStake == 450  # 300 * 1.5
-    assert drawn.windowEnds == now() + PARAMETERS["challengeWindow"]
+    assert drawn.windowEnds == now() + CLOCK + 3 * CLOCK // 4  # of three checks
     assert drawn.checked.bit_count() == 3
     assert drawn.checked < 2**5
     assert tx.events[0] == market.Drawn(
@@ -135,12 +136,13 @@ def test_attest_refuses(market, verifier, outsider, commit, chain, refuses, at):
 
 
 def test_attest_to_the_last_second(market, verifier, draw, refuses, at):
-    first, second = draw(), draw()
+    first = draw()
     end = market.task(first).windowEnds
     at(end)
     tx = market.attest(first, sender=verifier)
     assert tx.events == [market.Attested(task=first, verifier=verifier)]
     assert market.task(first).attested
+    second = draw()
     end = market.task(second).windowEnds
     at(end + 1)
     with refuses(market.TooLate, deadline=end):

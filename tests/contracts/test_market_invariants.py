@@ -1,8 +1,8 @@
 """Random people do random things, for as long as they like: the money stays right.
 
-A game on a native EVM. Every person may be requester, solver, verifier and challenger, the court
+A game on a native EVM. Every person may be requester, solver, verifier and accuser, the court
 decides at random, and time jumps to the deadlines and past them. What is refused must be refused by
-name (a panic fails the test), and a verdict about an open challenge is never refused. When a game
+name (a panic fails the test), and the verdict of a running dispute is never refused. When a game
 is over, strangers end every task, and not one token may be left in a contract.
 """
 
@@ -21,23 +21,29 @@ from hypothesis.stateful import (
 )
 
 from tests import evm
-from tests.contracts.conftest import DRAW_DELAY, PARAMETERS, UNBONDING
+from tests.contracts.conftest import BOND, DRAW_DELAY, OPEN_TIME, UNBONDING
 from tests.contracts.world import (
     ASSIGNED,
     CANCELLED,
     COMMITTED,
     CONDEMNED,
+    CONVICTING,
     EXPIRED,
     LIVE,
+    LOST,
     OPEN,
+    RUNNING,
+    SEALED,
     SETTLED,
+    UNDECIDED,
     VERIFYING,
+    WAITING,
     World,
 )
 
 PEOPLE = 5
-BOND = PARAMETERS["bond"]
 WORK = (b"\x05" * 32, b"\x06" * 32)
+FINDINGS = [b"\x0f" * 32, b"\x66" * 32]
 GAMES = int(os.environ.get("ASSAY_GAMES", "40"))
 
 people = st.integers(0, PEOPLE - 1)
@@ -46,15 +52,13 @@ amounts = st.sampled_from([1, 99, 100, 450, 1_500, 6_000, 20_000])
 
 class Game(RuleBasedStateMachine):
     tasks = Bundle("tasks")
-    disputes = Bundle("disputes")
+    accusations = Bundle("accusations")  # (task, number)
 
     def __init__(self):
         super().__init__()
         self.world = World(PEOPLE)
         self.jobs = {}
-        self.open = {}  # dispute -> (task, segment, challenger)
-        self.upheld = {}  # the same, of those that condemned and nobody has punished
-        self.held = {}  # what everyone has in stake, by the last look
+        self.sealed = {}  # (task, number) -> what its seal was made of
 
     # --- what people do ------------------------------------------------------------------------
 
@@ -102,10 +106,10 @@ class Game(RuleBasedStateMachine):
     def take_stake(self, person):
         self.attempt(person, self.world.stakes, "withdraw")
 
-    @rule(person=people, approved=st.booleans())
-    def approve(self, person, approved):
-        market = self.world.market.address
-        self.attempt(person, self.world.stakes, "approveLocker", market, approved)
+    @rule(person=people, approved=st.booleans(), of_market=st.booleans())
+    def approve(self, person, approved, of_market):
+        locker = self.world.market if of_market else self.world.disputes
+        self.attempt(person, self.world.stakes, "approveLocker", locker.address, approved)
 
     @rule(person=people, worker=people, name=st.sampled_from(["enlist", "delist", "evict"]))
     def list_or_not(self, person, worker, name):
@@ -193,87 +197,158 @@ class Game(RuleBasedStateMachine):
         if who is not None:
             self.on_market(who, "attest", task)
 
-    @rule(target=disputes, task=tasks, person=people, segment=st.integers(0, 3))
-    def challenge(self, task, person, segment):
-        found = self.challenge_one(task, person, segment)
-        return multiple() if found is None else found
+    @rule(
+        target=accusations,
+        task=tasks,
+        person=people,
+        segment=st.integers(0, 3),
+        finding=st.sampled_from(FINDINGS),
+        unsealed=st.booleans(),
+    )
+    def accuse(self, task, person, segment, finding, unsealed):
+        number = self.file(task, person, segment, finding)
+        if number is None:
+            return multiple()
+        if unsealed:
+            self.unseal((task, number))
+        return task, number
 
     @rule(
-        target=disputes,
+        target=accusations,
         task=tasks,
-        crowd=st.lists(st.tuples(people, st.none() | st.booleans()), min_size=1, max_size=4),
-        steps=st.integers(0, 4),
+        segment=st.integers(0, 3),
+        acts=st.lists(st.sampled_from(["file", "start", "decide", "convict"]), max_size=8),
     )
-    def quarrel(self, task, crowd, steps):
-        """Several challenge at once; some are decided, some stay open (None)."""
-        self.proceed(task, crowd[0][0], steps)
-        committed = max(self.world.task(task).committed, 1)
-        found = [
-            (self.challenge_one(task, person, i % committed), guilty)
-            for i, (person, guilty) in enumerate(crowd)
-        ]
-        for dispute, guilty in found:
-            if dispute is not None and guilty is not None:
-                self.decide(dispute, guilty)
-        return multiple(*(dispute for dispute, _ in found if dispute is not None))
+    def quarrel(self, task, segment, acts):
+        """Everybody accuses by turns, while disputes start and are decided."""
+        filed = []
+        for i, act in enumerate(acts):
+            if act == "file":
+                number = self.file(task, i % PEOPLE, segment, FINDINGS[i % 2])
+                if number is not None:
+                    self.unseal((task, number))
+                    filed.append((task, number))
+            elif act == "start":
+                self.start_next(task, i % PEOPLE)
+            else:
+                self.decide(task, act == "convict")
+        return multiple(*filed)
 
-    def challenge_one(self, task, person, segment):
-        dispute = self.world.court.call("disputes")
-        if not self.on_market(person, "challenge", task, self.jobs[task], segment):
+    def file(self, task, person, segment, finding):
+        who, number = self.world.people[person], self.world.queue(task).filed
+        seal = self.world.disputes.call("sealOf", task, segment, finding, who, finding)
+        before = self.world.task(task)
+        bond, privileged = self.world.disputes.call("bondOf", task, who)
+        locked = self.world.stake(who)[2]
+        if not self.on_disputes(person, "accuse", task, seal):
+            assert self.world.task(task) == before
             return None
-        self.open[dispute] = (task, segment, self.world.people[person])
-        return dispute
+        assert self.world.stake(who)[2] == locked + bond
+        assert privileged == (who == before.verifier.lower() and bond == BOND) or not privileged
+        self.sealed[task, number] = (who, segment, finding)
+        return number
 
-    @rule(dispute=disputes, guilty=st.booleans())
-    def some_verdict(self, dispute, guilty):
-        self.decide(dispute, guilty)
+    def on_disputes(self, person, name, *arguments, may_lose=()):
+        before = self.all_stakes()
+        done = self.attempt(person, self.world.disputes, name, *arguments)
+        for worker, worth in self.all_stakes().items():
+            assert worth >= before[worker] or worker in may_lose, f"{name} took a stake"
+        return done
 
-    def decide(self, dispute, guilty):
-        if dispute not in self.open:
-            assert not self.attempt(0, self.world.court, "decide", dispute, guilty)
-            return
-        task, segment, challenger = self.open.pop(dispute)
-        found = self.world.task(task)
-        stakes = self.all_stakes()
-        credit = self.world.credit(challenger)
-        self.world.act(self.world.people[0], self.world.court, "decide", dispute, guilty)
+    def unseal(self, which):
+        (task, number), (who, segment, finding) = which, self.sealed[which]
+        about = self.world.accusation(task, number)
+        due = about.standing == SEALED and self.world.time + 1 <= about.filedAt + OPEN_TIME
+        due = due and segment < about.committed
+        person = self.person(who)
+        given = (task, number, segment, finding, finding)
+        assert self.on_disputes(person, "unseal", *given) == due
 
-        convicted = guilty and found.status != CONDEMNED
-        if convicted:
-            self.upheld[dispute] = (task, segment, challenger)
-        assert self.all_stakes() == stakes, "a verdict moves no stake"
-        assert (self.world.task(task).status == CONDEMNED) == (
-            convicted or found.status == CONDEMNED
+    @rule(which=accusations)
+    def some_unseal(self, which):
+        self.unseal(which)
+
+    @rule(task=tasks, person=people, segment=st.integers(0, 3), word=st.integers(0, 9))
+    def demand(self, task, person, segment, word):
+        self.on_disputes(person, "demand", task, segment, word)
+
+    @rule(which=accusations, person=people, over=st.sampled_from([0, 1]))
+    def lapse(self, which, person, over):
+        about = self.world.accusation(*which)
+        self.world.reach(about.filedAt + OPEN_TIME + over)
+        late = self.world.time + 1 > about.filedAt + OPEN_TIME
+        due = about.standing == SEALED and late and not self.world.queue(which[0]).convicting
+        loser = [about.accuser] if due else []
+        assert self.on_disputes(person, "lapse", *which, may_lose=loser) == due
+
+    @rule(which=accusations, person=people)
+    def dismiss(self, which, person):
+        about, queue = self.world.accusation(*which), self.world.queue(which[0])
+        late = self.world.time + 1 > about.filedAt + OPEN_TIME
+        due = about.standing == WAITING or (about.standing == SEALED and late)
+        slept = about.standing == SEALED and about.filedAt + OPEN_TIME < queue.convictedAt
+        done = self.on_disputes(
+            person, "dismiss", *which, may_lose=[about.accuser] if slept else []
         )
-        won = found.status == CONDEMNED  # what a conviction brings comes with the punishment
-        assert self.world.credit(challenger) == credit + (BOND if won else 0) or not guilty
+        assert done == (due and queue.convicting > 0)
 
-    @rule(dispute=disputes, person=people)
-    def some_punishment(self, dispute, person):
-        self.punish(dispute, person)
+    @rule(task=tasks, person=people)
+    def start_next(self, task, person):
+        queue = self.world.queue(task)
+        done = self.on_disputes(person, "start", task, self.jobs[task])
+        if queue.running or queue.convicting or not queue.undecided:
+            assert not done
 
-    def punish(self, dispute, person):
-        if dispute not in self.upheld:
-            assert not self.on_market(person, "punish", dispute)
+    @rule(task=tasks, most=st.integers(0, 3), person=people)
+    def advance(self, task, most, person):
+        assert self.on_disputes(person, "advance", task, most)
+
+    @rule(task=tasks, guilty=st.booleans())
+    def some_verdict(self, task, guilty):
+        self.decide(task, guilty)
+
+    def decide(self, task, guilty):
+        queue, found = self.world.queue(task), self.world.task(task)
+        if not queue.running:
             return
-        task, segment, challenger = self.upheld.pop(dispute)
-        found = self.world.task(task)
-        stakes, credit = self.all_stakes(), self.world.credit(challenger)
-        self.world.act(self.world.people[person], self.world.market, "punish", dispute)
-        vouched = found.attested and found.checked >> segment & 1
-        may_lose = {found.solver.lower()}
-        may_lose |= {found.verifier.lower()} if vouched else set()
-        for worker, before in stakes.items():
-            lost = before - sum(self.world.stake(worker))
-            assert (lost > 0) == (worker in may_lose)
-        assert self.world.credit(challenger) >= credit + BOND
+        number = queue.running - 1
+        about, stakes = self.world.accusation(task, number), self.all_stakes()
+        burned = self.world.burned()
+        self.world.act(self.world.people[0], self.world.court, "decide", queue.dispute, guilty)
+        after = self.world.accusation(task, number)
+        assert after.standing == (CONVICTING if guilty else LOST)
+        assert (self.world.task(task).status == CONDEMNED) == guilty
+        if guilty:
+            assert self.all_stakes() == stakes, "a conviction moves no stake"
+            return
+        stakes[about.accuser] -= about.bond
+        stakes[found.solver.lower()] += BOND
+        assert self.all_stakes() == stakes
+        assert self.world.burned() == burned + about.bond - BOND
 
-    @rule(dispute=disputes, person=people)
-    def dismiss(self, dispute, person):
-        moot = dispute in self.open and self.world.task(self.open[dispute][0]).status == CONDEMNED
-        assert self.on_market(person, "dismiss", dispute) == moot
-        if moot:
-            del self.open[dispute]
+    @rule(task=tasks, person=people, over=st.sampled_from([0, 1]))
+    def some_punishment(self, task, person, over):
+        self.punish(task, person, over)
+
+    def punish(self, task, person, over):
+        queue, found = self.world.queue(task), self.world.task(task)
+        if not queue.convicting or queue.punished:
+            assert not self.on_disputes(person, "punish", task)
+            return
+        self.world.reach(queue.convictedAt + OPEN_TIME + over)
+        due = self.world.time + 1 > queue.convictedAt + OPEN_TIME
+        convicting = self.world.accusation(task, queue.convicting - 1)
+        stakes, burned = self.all_stakes(), self.world.burned()
+        vouched = found.attested and found.checked >> convicting.segment & 1
+        may_lose = [found.solver.lower()] + ([found.verifier.lower()] if vouched else [])
+        assert self.on_disputes(person, "punish", task, may_lose=may_lose) == due
+        if due:
+            after = self.all_stakes()
+            assert after[found.solver.lower()] == stakes[found.solver.lower()] - found.solverStake
+            assert self.world.burned() - burned >= found.solverStake * 7 // 10
+            assert convicting.accuser in may_lose or (
+                after[convicting.accuser] >= stakes[convicting.accuser] + BOND
+            )
 
     @rule(task=tasks, person=people)
     def settle(self, task, person):
@@ -316,22 +391,19 @@ class Game(RuleBasedStateMachine):
     @invariant()
     def the_market_holds_what_it_owes(self):
         """Its balance is the escrow of live tasks and of condemned ones that nobody has punished,
-        the bonds of challenges that are open or condemned these, and credit."""
+        and credit."""
         tasks = self.world.tasks()
-        waiting = {task for task, _, _ in self.upheld.values()}
-        assert waiting == self.world.unpunished()
+        waiting = self.world.unpunished()
         held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in waiting]
         escrow = sum(t.maxPrice + t.verifierFee for t in held)
-        accounts = [*self.world.people, "0x000000000000000000000000000000000000dead"]
-        credit = sum(self.world.credit(account) for account in accounts)
-        has = self.world.balance(self.world.market.address)
-        bonds = BOND * (len(self.open) + len(self.upheld))
-        assert has == escrow + bonds + credit
+        credit = sum(self.world.credit(account) for account in self.world.people)
+        assert self.world.balance(self.world.market.address) == escrow + credit
 
     @invariant()
     def the_vault_holds_what_it_owes(self):
-        """Its balance is everyone's free, locked and unbonding stake."""
-        assert self.world.balance(self.world.stakes.address) == sum(self.all_stakes().values())
+        """Its balance is everyone's free, locked and unbonding stake, and what is burned."""
+        owed = sum(self.all_stakes().values()) + self.world.stakes.call("burned")
+        assert self.world.balance(self.world.stakes.address) == owed
 
     @invariant()
     def locks_belong_to_tasks(self):
@@ -348,26 +420,38 @@ class Game(RuleBasedStateMachine):
             assert self.world.stake(person)[1] == due[person]
 
     @invariant()
-    def disputes_are_counted(self):
-        """A task counts the challenges whose bond it holds: open ones, and the one that condemned
-        it until it is punished. A final task has none, unless it is Condemned."""
-        for number, task in enumerate(self.world.tasks()):
-            held = [*self.open.values(), *self.upheld.values()]
-            count = sum(about == number for about, _, _ in held)
-            assert task.openDisputes == count
-            if task.status in (SETTLED, EXPIRED, CANCELLED):
-                assert count == 0
+    def bonds_are_those_of_accusations(self):
+        """What is locked as bonds is the bonds of undecided accusations, and of the one that
+        convicted until its task is punished. A held task has an undecided one, and only such a
+        one; one at most runs, no undecided one is before the head, no final task is held."""
+        due = dict.fromkeys(self.world.people, 0)
+        for task, found in enumerate(self.world.tasks()):
+            queue = self.world.queue(task)
+            entries = [self.world.accusation(task, n) for n in range(queue.filed)]
+            undecided = [n for n, e in enumerate(entries) if e.standing in UNDECIDED]
+            assert queue.undecided == len(undecided)
+            for entry in entries:
+                convicting = entry.standing == CONVICTING and not queue.punished
+                if entry.standing in UNDECIDED or convicting:
+                    due[entry.accuser] += entry.bond
+            running = [n + 1 for n, e in enumerate(entries) if e.standing == RUNNING]
+            assert running == ([queue.running] if queue.running else [])
+            assert all(n >= queue.head or entries[n].privileged for n in undecided)
+            assert queue.plain == sum(not e.privileged for e in entries)
+            if found.status != CONDEMNED:
+                assert found.held == bool(undecided)
+            if found.status in (SETTLED, EXPIRED, CANCELLED):
+                assert not undecided
+        for person in self.world.people:
+            assert self.world.stake(person)[2] == due[person]
 
     # --- the end -------------------------------------------------------------------------------
 
     def teardown(self):
         """Strangers can end every task and every stake, and nothing is left in the contracts."""
         world, stranger = self.world, self.world.people[0]
-        for dispute in list(self.open):
-            self.open.pop(dispute)
-            world.act(stranger, world.court, "decide", dispute, False)
-        for dispute in list(self.upheld):
-            self.punish(dispute, 0)
+        for number in range(len(world.tasks())):
+            self.end_queue(number)
         for number, task in enumerate(world.tasks()):
             if task.status == OPEN:
                 world.reach(task.bidUntil + 1)
@@ -385,22 +469,43 @@ class Game(RuleBasedStateMachine):
                 world.act(stranger, world.market, "settle", number)
         assert all(task.status not in LIVE for task in world.tasks())
 
-        for account in [*world.people, "0x000000000000000000000000000000000000dead"]:
+        for account in world.people:
             if world.credit(account):
                 world.act(stranger, world.market, "withdrawFor", account)
         assert world.balance(world.market.address) == 0
 
         for person in world.people:
-            free, locked, _ = world.stake(person)
-            assert locked == 0
+            free, locked, bonds, _ = world.stake(person)
+            assert locked == bonds == 0
             if free:
                 world.act(person, world.stakes, "unbond", free)
         world.pass_time(seconds=UNBONDING)
         for person in world.people:
-            if world.stake(person)[2]:
+            if world.stake(person)[3]:
                 world.act(person, world.stakes, "withdraw")
+        if world.stakes.call("burned"):
+            world.act(stranger, world.stakes, "sweep")
         assert world.balance(world.stakes.address) == 0
         self.tokens_are_conserved()
+
+    def end_queue(self, task):
+        """Every accusation has its end, and a conviction its punishment, by strangers alone."""
+        world, stranger = self.world, self.world.people[0]
+        for number in range(world.queue(task).filed):
+            about, queue = world.accusation(task, number), world.queue(task)
+            if about.standing == SEALED:
+                world.reach(about.filedAt + OPEN_TIME + 1)
+                name = "dismiss" if queue.convicting else "lapse"
+                world.act(stranger, world.disputes, name, task, number)
+            elif about.standing == WAITING and queue.convicting:
+                world.act(stranger, world.disputes, "dismiss", task, number)
+        while world.queue(task).undecided:
+            if not world.queue(task).running:
+                world.act(stranger, world.disputes, "start", task, self.jobs[task])
+            self.decide(task, False)
+        queue = world.queue(task)
+        if queue.convicting and not queue.punished:
+            self.punish(task, 0, 1)
 
 
 TestGame = Game.TestCase

@@ -5,7 +5,7 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from tests.contracts.conftest import FEE, OPEN, PARAMETERS, PRICE, UNBONDING, WEALTH
+from tests.contracts.conftest import CLOCK, FEE, OPEN, PARAMETERS, PRICE, UNBONDING, WEALTH
 
 JOB_TYPE = "(bytes32,bytes32,bytes32,uint32,uint64,uint64,uint64,uint64)"
 
@@ -50,6 +50,21 @@ def test_refuses_amounts_that_do_not_fit(market, post, refuses, changes):
 def test_refuses_checks_that_cannot_be_made(market, post, refuses, checks):
     with refuses(market.ChecksOutOfRange, checks=checks, segments=3):
         post(steps=25, checks=checks)
+
+
+@pytest.mark.parametrize(
+    "clock", [0, PARAMETERS["minClock"] - 1, PARAMETERS["maxClock"] + 1, 2**24]
+)
+def test_refuses_a_clock_out_of_bounds(market, post, refuses, clock):
+    """Too short, nobody can answer; too long, a task is held for ever."""
+    bounds = {"least": PARAMETERS["minClock"], "most": PARAMETERS["maxClock"]}
+    with refuses(market.BadClock, clock=clock, **bounds):
+        post(clock=clock)
+
+
+@pytest.mark.parametrize("clock", [PARAMETERS["minClock"], PARAMETERS["maxClock"]])
+def test_takes_a_clock_at_the_bounds(market, post, clock):
+    assert market.task(post(clock=clock)).clock == clock
 
 
 def test_deadlines_to_the_second(market, post, refuses, now, at):
@@ -121,7 +136,8 @@ def test_post(market, token, requester, make_job, make_terms):
     assert (task.maxPrice, task.verifierFee) == (PRICE, FEE)
     assert (task.bidUntil, task.commitUntil) == (terms["bidUntil"], terms["commitUntil"])
     assert task.job == keccak(encode([JOB_TYPE], [tuple(job.values())]))
-    assert (task.committed, task.openDisputes, task.price, task.solverStake) == (0, 0, 0, 0)
+    assert (task.committed, task.price, task.solverStake) == (0, 0, 0)
+    assert (task.held, task.clock) == (False, CLOCK)
     assert market.tasks() == 1
     assert market.bids(0) == []
 

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.contracts.conftest import (
-    BURNED,
     COMMITTED,
     FEE,
     PRICE,
@@ -32,14 +31,14 @@ def test_settle_refuses_up_to_the_last_second(market, outsider, draw, refuses, a
         market.settle(task, sender=outsider)
 
 
-def test_settle_waits_for_every_dispute(market, court, outsider, draw, accuse, refuses, at):
+def test_settle_waits_for_every_accusation(market, outsider, draw, accuse, try_next, refuses, at):
     task = draw()
-    first, second = accuse(task), accuse(task)
+    accuse(task), accuse(task)
     at(market.task(task).windowEnds + 1)
-    for left, dispute in ((2, first), (1, second)):
-        with refuses(market.DisputesOpen, count=left):
+    for _ in range(2):
+        with refuses(market.IsHeld):
             market.settle(task, sender=outsider)
-        court.decide(dispute, False, sender=outsider)
+        try_next(task, False)
     market.settle(task, sender=outsider)
 
 
@@ -81,19 +80,21 @@ def test_settle_with_a_silent_verifier(
     assert market.credit(solver) == PRICE
     assert market.credit(requester) == fee
     assert market.credit(verifier) == 0
-    assert market.credit(BURNED) == penalty
+    assert stakes.burned() == penalty
     assert stakes.free(verifier) == STAKED - penalty
     assert stakes.locked(verifier, market) == 0
 
 
-def test_settle_where_nobody_was_drawn(market, requester, solver, verifier, outsider, draw, at):
+def test_settle_where_nobody_was_drawn(
+    market, stakes, requester, solver, verifier, outsider, draw, at
+):
     market.delist(sender=verifier)
     task = draw()
     at(market.task(task).windowEnds + 1)
     market.settle(task, sender=outsider)
     assert market.credit(solver) == PRICE
     assert market.credit(requester) == FEE
-    assert market.credit(BURNED) == 0
+    assert stakes.burned() == 0
 
 
 # --- withdraw ----------------------------------------------------------------------------------
@@ -102,8 +103,6 @@ def test_settle_where_nobody_was_drawn(market, requester, solver, verifier, outs
 def test_withdraw_refuses_when_nothing_is_owed(market, outsider, refuses):
     with refuses(market.NothingToWithdraw, account=outsider):
         market.withdraw(sender=outsider)
-    with refuses(market.NothingToWithdraw, account=BURNED):
-        market.withdrawFor(BURNED, sender=outsider)
 
 
 def test_withdraw_once(market, token, requester, outsider, post, at, refuses):

@@ -40,7 +40,9 @@ def test_deposit_refuses_a_fee_on_transfer(project, deployer, solver):
     assert token.balanceOf(solver) == 100
 
 
-@pytest.mark.parametrize("method", ["deposit", "withdraw", "unbond", "slash", "release", "lock"])
+@pytest.mark.parametrize(
+    "method", ["deposit", "withdraw", "unbond", "slash", "award", "release", "lock", "sweep"]
+)
 def test_a_token_that_calls_back_gets_nowhere(project, deployer, method):
     """The token itself is the worker and the locker, so only the guard can stop it."""
     token = deployer.deploy(project.ReentrantToken)
@@ -50,7 +52,9 @@ def test_a_token_that_calls_back_gets_nowhere(project, deployer, method):
         "deposit": stakes.deposit.encode_input(10),
         "withdraw": stakes.withdraw.encode_input(),
         "unbond": stakes.unbond.encode_input(10),
-        "slash": stakes.slash.encode_input(token, 10),
+        "slash": stakes.slash.encode_input(token, 5),
+        "award": stakes.award.encode_input(token, token, 5),
+        "sweep": stakes.sweep.encode_input(),
         "release": stakes.release.encode_input(token, 10),
         "lock": stakes.lock.encode_input(token, 10),
     }
@@ -60,6 +64,7 @@ def test_a_token_that_calls_back_gets_nowhere(project, deployer, method):
         calls["deposit"],
         calls["deposit"],
         calls["lock"],
+        calls["slash"],
         calls["unbond"],
     ]:
         token.approve(stakes, 1_000, sender=deployer)
@@ -67,9 +72,10 @@ def test_a_token_that_calls_back_gets_nowhere(project, deployer, method):
         token.act(stakes, call, sender=deployer)
 
     def claims():
-        return stakes.free(token) + stakes.locked(token, token) + stakes.unbonding(token).amount
+        own = stakes.free(token) + stakes.locked(token, token) + stakes.unbonding(token).amount
+        return own + stakes.burned()
 
-    for outer in ("withdraw", "slash", "deposit"):
+    for outer in ("withdraw", "sweep", "deposit"):
         token.arm(stakes, calls[method], sender=deployer)
         token.act(stakes, calls[outer], sender=deployer)
         assert token.attempts() == 1
@@ -137,3 +143,14 @@ def test_deposit(stakes, token, rich):
     assert token.balanceOf(stakes) == 1_000
     assert stakes.token() == token
     assert stakes.unbondingDelay() == UNBONDING
+
+
+def test_the_vault_takes_no_more_than_128_bits_in_all(stakes, token, solver, outsider):
+    """So that no sum of stakes overflows: an award that could fail would stop a verdict."""
+    for account in (solver, outsider):
+        token.mint(account, 2**128, sender=account)
+        token.approve(stakes, 2**128, sender=account)
+    stakes.deposit(2**128 - 11, sender=solver)
+    with ape.reverts(stakes.TooMuch, held=2**128, most=2**128 - 1):
+        stakes.deposit(11, sender=outsider)
+    stakes.deposit(10, sender=outsider)

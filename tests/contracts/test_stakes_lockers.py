@@ -3,7 +3,7 @@
 import ape
 import pytest
 
-from tests.contracts.conftest import STAKED
+from tests.contracts.conftest import BURNED, STAKED
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +40,21 @@ def test_lock_refuses_what_is_unbonding(stakes, locker, solver):
         stakes.lock(solver, 1, sender=locker)
 
 
-@pytest.mark.parametrize("method", ["release", "slash"])
+@pytest.mark.parametrize("method", ["release", "slash", "award"])
 def test_a_locker_cannot_touch_the_lock_of_another(stakes, locker, solver, outsider, method):
     stakes.lock(solver, 10, sender=locker)
     stakes.approveLocker(outsider, True, sender=solver)
     with ape.reverts(stakes.NotEnoughLocked, worker=solver, locker=outsider, locked=0, needed=1):
-        getattr(stakes, method)(solver, 1, sender=outsider)
+        to = [outsider] if method == "award" else []
+        getattr(stakes, method)(solver, *to, 1, sender=outsider)
 
 
-@pytest.mark.parametrize("method", ["release", "slash"])
-def test_a_locker_cannot_end_more_than_it_locked(stakes, locker, solver, method):
+@pytest.mark.parametrize("method", ["release", "slash", "award"])
+def test_a_locker_cannot_end_more_than_it_locked(stakes, locker, solver, outsider, method):
     stakes.lock(solver, 10, sender=locker)
     with ape.reverts(stakes.NotEnoughLocked, worker=solver, locker=locker, locked=10, needed=11):
-        getattr(stakes, method)(solver, 11, sender=locker)
+        to = [outsider] if method == "award" else []
+        getattr(stakes, method)(solver, *to, 11, sender=locker)
 
 
 def test_approval_taken_back_forbids_new_locks_and_frees_nothing(stakes, token, locker, solver):
@@ -66,7 +68,7 @@ def test_approval_taken_back_forbids_new_locks_and_frees_nothing(stakes, token, 
         stakes.unbond(STAKED, sender=solver)
     stakes.slash(solver, 4, sender=locker)
     stakes.release(solver, 6, sender=locker)
-    assert token.balanceOf(locker) == 4
+    assert stakes.burned() == 4
     assert stakes.free(solver) == STAKED - 4
 
 
@@ -82,10 +84,41 @@ def test_lock_release_slash(stakes, token, locker, solver):
     assert (stakes.free(solver), stakes.locked(solver, locker)) == (STAKED - 70, 70)
 
     tx = stakes.slash(solver, 70, sender=locker)
-    assert stakes.Slashed(worker=solver, locker=locker, amount=70) in tx.events
+    assert tx.events == [stakes.Slashed(worker=solver, locker=locker, amount=70)]
     assert (stakes.free(solver), stakes.locked(solver, locker)) == (STAKED - 70, 0)
-    assert token.balanceOf(locker) == 70
-    assert token.balanceOf(stakes) == STAKED - 70
+    assert stakes.burned() == 70
+    assert token.balanceOf(stakes) == STAKED
+
+
+def test_what_is_slashed_is_nobodys_and_anyone_sends_it_off(
+    stakes, token, locker, solver, outsider
+):
+    """No locker has it, nor the worker; it moves no token until somebody sweeps."""
+    with ape.reverts(stakes.NothingBurned):
+        stakes.sweep(sender=outsider)
+    stakes.lock(solver, 100, sender=locker)
+    stakes.slash(solver, 30, sender=locker)
+    stakes.slash(solver, 70, sender=locker)
+    assert token.balanceOf(locker) == token.balanceOf(BURNED) == 0
+    tx = stakes.sweep(sender=outsider)
+    assert stakes.Swept(amount=100) in tx.events
+    assert (token.balanceOf(BURNED), token.balanceOf(stakes)) == (100, STAKED - 100)
+    assert stakes.burned() == 0
+    with ape.reverts(stakes.NothingBurned):
+        stakes.sweep(sender=outsider)
+
+
+def test_an_award_is_anothers_free_stake(stakes, token, locker, solver, outsider):
+    """Who need not have had any: it unbonds and withdraws it as its own."""
+    stakes.lock(solver, 100, sender=locker)
+    tx = stakes.award(solver, outsider, 60, sender=locker)
+    assert tx.events == [stakes.Awarded(worker=solver, locker=locker, to=outsider, amount=60)]
+    assert (stakes.free(outsider), stakes.free(solver)) == (60, STAKED - 100)
+    assert stakes.locked(solver, locker) == 40
+    assert token.balanceOf(stakes) == STAKED
+    stakes.unbond(60, sender=outsider)
+    stakes.award(solver, solver, 40, sender=locker)  # to itself: a release
+    assert stakes.free(solver) == STAKED - 60
 
 
 def test_locks_of_two_lockers_are_apart(stakes, locker, solver, outsider):
