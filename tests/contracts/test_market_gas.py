@@ -5,8 +5,6 @@ import pytest
 from tests.contracts.conftest import DRAW_DELAY, FEE, PRICE
 
 LIFE = 700_000
-VERDICT = 70_000  # of which a test's court takes 21 k for the transaction, and more for itself
-PUNISHMENT = 250_000
 SEGMENT = 60_000
 
 
@@ -50,21 +48,6 @@ def test_a_task_of_one_segment(live):
     gas = live(1, one_by_one=True)
     print(gas, "life", sum(gas.values()) - gas["three withdrawals"])
     assert sum(gas.values()) - gas["three withdrawals"] <= LIFE
-
-
-def test_a_verdict_and_its_punishment(market, court, verifier, challenger, outsider, draw, accuse):
-    """Protects the last proof, whose transaction the verdict is in: whoever is to be paid, and if
-    another dispute has condemned the task already."""
-    task = draw()
-    market.attest(task, sender=verifier)
-    first, second = accuse(task), accuse(task, sender=outsider)
-    gas = {"verdict": court.decide(first, True, sender=outsider).gas_used}
-    gas["moot"] = court.decide(second, True, sender=outsider).gas_used
-    gas["punishment"] = market.punish(first, sender=challenger).gas_used
-    print(gas)
-    assert gas["verdict"] <= gas["moot"] <= VERDICT + 25_000
-    assert gas["verdict"] <= VERDICT
-    assert gas["punishment"] <= PUNISHMENT
 
 
 def test_each_segment_more(live):

@@ -59,6 +59,7 @@ class Game(RuleBasedStateMachine):
         self.world = World(PEOPLE)
         self.jobs = {}
         self.sealed = {}  # (task, number) -> what its seal was made of
+        self.decided = {}  # (task, number) -> accusations to which nothing happens any more
 
     # --- what people do ------------------------------------------------------------------------
 
@@ -419,6 +420,15 @@ class Game(RuleBasedStateMachine):
         for person in self.world.people:
             assert self.world.stake(person)[1] == due[person]
 
+    def entry(self, task, number):
+        """An accusation; a decided one is not asked for again."""
+        if (task, number) in self.decided:
+            return self.decided[task, number]
+        found = self.world.accusation(task, number)
+        if found.standing not in UNDECIDED:
+            self.decided[task, number] = found
+        return found
+
     @invariant()
     def bonds_are_those_of_accusations(self):
         """What is locked as bonds is the bonds of undecided accusations, and of the one that
@@ -427,7 +437,7 @@ class Game(RuleBasedStateMachine):
         due = dict.fromkeys(self.world.people, 0)
         for task, found in enumerate(self.world.tasks()):
             queue = self.world.queue(task)
-            entries = [self.world.accusation(task, n) for n in range(queue.filed)]
+            entries = [self.entry(task, n) for n in range(queue.filed)]
             undecided = [n for n, e in enumerate(entries) if e.standing in UNDECIDED]
             assert queue.undecided == len(undecided)
             for entry in entries:
