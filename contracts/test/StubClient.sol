@@ -23,8 +23,8 @@ contract StubClient is ICourtClient {
         _court.open(claim, clock);
     }
 
-    function demand(Claim calldata claim, uint256 word) external {
-        _court.demand(claim, word);
+    function demand(Claim calldata claim, uint256 word, uint32 clock) external {
+        _court.demand(claim, word, clock);
     }
 
     function dismiss(uint256 dispute) external {

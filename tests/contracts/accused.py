@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import evm
-from tests.contracts.conftest import FEE, OPEN_TIME, PARAMETERS, PRICE
+from tests.contracts.conftest import DRAW_DELAY, FEE, OPEN_TIME, PARAMETERS, PRICE
 from tests.contracts.world import World
 
 RICH = 10**6
@@ -52,7 +52,7 @@ class Accused(World):
             self.act(self.solver, self.market, "commitSegments", 0, first, [WORK] * count)
 
     def draw(self) -> None:
-        self.pass_time(blocks=PARAMETERS["drawDelay"])
+        self.pass_time(blocks=DRAW_DELAY)
         self.act(self.stranger, self.market, "draw", 0)
         assert self.task(0).verifier.lower() == self.verifier
 

@@ -24,7 +24,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def court_and_client(project, deployer):
-    return fx.deploy_court(project, deployer, 2, CLOCK)
+    return fx.deploy_court(project, deployer, 2)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def demand(court, client, honest, challenger):
 
     def demand(word, **changes):
         claim = {**honest.claim(challenger.address), **changes}
-        client.demand(claim, word, sender=challenger)
+        client.demand(claim, word, CLOCK, sender=challenger)
         return court.disputes() - 1
 
     return demand

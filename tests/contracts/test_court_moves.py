@@ -507,7 +507,7 @@ def test_a_court_without_fan_out_is_not_deployed(project, deployer, arity_bits):
 
 def test_a_court_has_a_fan_out_of_256_at_most(project, deployer):
     nobody = ["0x" + "00" * 20] * len(fx.CHECKERS)
-    assert deployer.deploy(project.Court, 8, 1, nobody).arityBits() == 8
+    assert deployer.deploy(project.Court, 8, nobody).arityBits() == 8
 
 
 def test_the_court_says_what_it_was_made_with(court):

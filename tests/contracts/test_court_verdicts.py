@@ -181,7 +181,7 @@ def test_a_descent_of_any_fan_out_convicts(
     project, deployer, honest, solver, challenger, arity_bits
 ):
     """Protects challengers: of many small moves, which begin and end within a tree, as of few."""
-    court, client = fx.deploy_court(project, deployer, arity_bits, CLOCK)
+    court, client = fx.deploy_court(project, deployer, arity_bits)
     cheat = honest.copy()
     cheat.traces[STEP][5] = fx.changed(cheat.traces[STEP][5], 4 * 1700, b"\x11\x22")
     game = Game(court, client, cheat, honest, solver, challenger, wrong_step=STEP)

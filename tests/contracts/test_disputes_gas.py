@@ -14,7 +14,6 @@ OPENING = 530_000
 MOST = {
     "accuse": 165_000,
     "unseal": 80_000,
-    "start": 130_000,
     "verdict": 70_000,
     "lost": 110_000,
     "lapse": 80_000,

@@ -11,7 +11,6 @@ from tests.contracts.conftest import (
     CLOCK,
     COMMITTED,
     NOBODY,
-    PARAMETERS,
     STAKED,
     VERIFYING,
 )
