@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tests import evm
-from tests.contracts.conftest import BOND, DRAW_DELAY, OPEN_TIME, UNBONDING
+from tests.contracts.conftest import BOND, BURNED, DRAW_DELAY, OPEN_TIME, UNBONDING
 from tests.contracts.world import (
     ASSIGNED,
     CANCELLED,
@@ -386,7 +386,7 @@ class Game(RuleBasedStateMachine):
         """What people and contracts hold and what is burned add up to what was minted."""
         world = self.world
         holders = [*world.people, world.stakes.address, world.market.address]
-        total = sum(world.balance(holder) for holder in holders) + world.burned()
+        total = sum(world.balance(holder) for holder in holders) + world.balance(BURNED)
         assert total == PEOPLE * world.WEALTH
 
     @invariant()
