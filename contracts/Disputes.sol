@@ -109,6 +109,8 @@ contract Disputes is IDisputes {
     // ------------------------------------------------------------------------------------- filing
 
     /// @inheritdoc IDisputes
+    // The market is ours and calls nobody back.
+    // slither-disable-next-line reentrancy-events
     function accuse(uint256 task, bytes32 seal) external returns (uint32 number) {
         bool privileged;
         uint128 locked;
@@ -118,6 +120,8 @@ contract Disputes is IDisputes {
     }
 
     /// @inheritdoc IDisputes
+    // As `accuse`.
+    // slither-disable-next-line reentrancy-events
     function demand(uint256 task, uint32 segment, uint256 word) external returns (uint32 number) {
         bool privileged;
         uint128 locked;
@@ -126,6 +130,8 @@ contract Disputes is IDisputes {
         IStakes(stakes).lock(msg.sender, locked);
     }
 
+    // Who may file is the market's to say, before anything is written; it calls nobody back.
+    // slither-disable-next-line reentrancy-benign,reentrancy-no-eth
     function _file(uint256 task, bool isDemand, uint32 segment, bytes32 finding)
         private
         returns (uint32 number, bool privileged, uint128 locked)
@@ -188,6 +194,8 @@ contract Disputes is IDisputes {
     // -------------------------------------------------------------------------------------- turns
 
     /// @inheritdoc IDisputes
+    // Market and court are ours and call nobody back; the court gives the number that the record needs.
+    // slither-disable-next-line reentrancy-benign,reentrancy-no-eth,reentrancy-events
     function start(uint256 task, Job calldata job) external returns (uint256 dispute) {
         Line storage line = _lines[task];
         if (line.convicting != 0) revert AlreadyCondemned(task);
@@ -242,6 +250,8 @@ contract Disputes is IDisputes {
         }
         if (entry.kind == Kind.Privileged || entry.kind == Kind.Further) --line.verifiers;
         _end(task, number, line, entry, Standing.Lost);
+        // The others of the parties are of no interest.
+        // slither-disable-next-line unused-return
         (address solver,,) = IMarket(market).parties(task);
         IStakes(stakes).award(entry.accuser, solver, bond);
         if (entry.times > 1) IStakes(stakes).slash(entry.accuser, _bondOf(entry) - bond);
@@ -277,6 +287,8 @@ contract Disputes is IDisputes {
         line.punished = true;
 
         Entry storage entry = _entries[task][line.convicting - 1];
+        // Nor is the solver here: the market knows it.
+        // slither-disable-next-line unused-return
         (, address verifier, uint256 stake) = IMarket(market).parties(task);
         uint256 rest = stake * finderBps / BPS - bond; // the constructor's check keeps it positive
         if (line.verifiers == 0) verifier = address(0);

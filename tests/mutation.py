@@ -43,6 +43,7 @@ TABLED = ("ExpLog", "Tanh", "Erf", "SinCos")
 RECORDS = ("Records", "Elements", "Merkle")
 COURT = ("Court", "Clock")
 COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
+ACCUSATIONS = ("filing", "queue", "finders")  # likewise, of Disputes
 # nor of bytes
 NOT_OF_GAS = "not (gas or dispute_costs or dot_costs or scatter_costs or size_limit)"
 SWAPS = {
@@ -526,6 +527,9 @@ def survives(mutant: Mutant) -> bool:
         return all(
             passes(tests, mutant, ["Court"], only, plugin="tests.native") for only in (near, "")
         )
+    if name == "Disputes":
+        tests = [f"tests/contracts/test_disputes_{what}.py" for what in ACCUSATIONS]
+        return passes(tests, mutant, [name])
     concerned = [name] if name.endswith("Checker") else CHECKERS
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name in ("Merkle", "Records"):  # of the records, how they are copied from calldata
@@ -561,7 +565,7 @@ def main(every: int, only: str) -> None:
     """Print the mutants that survive; exit with 1 where there are any."""
     paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS, "Clock")]
     paths += [f"contracts/court/{kind}.sol" for kind in CHECKERS]
-    paths.append("contracts/Court.sol")
+    paths += ["contracts/Court.sol", "contracts/Disputes.sol"]
     tried, equivalent, survivors = 0, 0, []
     for path in (p for p in paths if only in p):
         if not survives(Mutant(path, 1, "", "", (evm.ROOT / path).read_text())):
