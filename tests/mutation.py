@@ -4,7 +4,7 @@ python -m tests.mutation [--every N] [--only NAME]
 
 Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
 the specials and some random operands; of a checker its two files of tests, of the trees theirs, and
-of the court and its clocks their games.
+of the court and its clocks their games, of the accusations the rules that they play by.
 Those that are likeliest to notice come first. The optimizer is left out, which changes nothing but
 the gas and takes longer than all the rest, and so is a test about gas. A mutant that passes is a
 survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result, which
@@ -351,6 +351,7 @@ def compiled(contract: str, mutant: Mutant | None) -> evm.Artifact | None:
         "settings": {
             "optimizer": {"enabled": False},
             "evmVersion": config["evm_version"],
+            "remappings": config["import_remapping"],
             "outputSelection": {source: {contract: ["abi", "evm.bytecode.object"]}},
         },
     }
