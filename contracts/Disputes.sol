@@ -291,7 +291,7 @@ contract Disputes is IDisputes {
         (, address verifier, uint256 stake) = IMarket(market).parties(task);
         uint256 rest = stake * finderBps / BPS - bond; // the constructor's check keeps it positive
         if (line.verifiers == 0) verifier = address(0);
-        address finder = _finder(task, line.convicting - 1, entry);
+        address finder = _finder(task, line.convicting, entry);
         uint256 toVerifier;
         if (verifier != address(0)) toVerifier = finder == address(0) ? rest : rest / 2;
         uint256 toFinder = finder == address(0) ? 0 : rest - toVerifier;
@@ -391,12 +391,12 @@ contract Disputes is IDisputes {
     /// Besides the drawn verifier, who found what convicted. Of Kind.Open the one that convicted did: those
     /// before it in the queue are decided, and lost. Whoever filed after the drawn verifier that convicted may
     /// have read its finding, be it in a transaction that waited to be mined.
-    function _finder(uint256 task, uint32 number, Entry storage convicting) private view returns (address) {
+    function _finder(uint256 task, uint32 nextOfIt, Entry storage convicting) private view returns (address) {
         Kind kind = convicting.kind;
         if (kind == Kind.Open) return convicting.accuser;
         if (_isDemand(kind)) return address(0);
         uint32 next = _finders[_keyOf(task, convicting.segment, convicting.finding)];
-        if (next == 0 || next > number) return address(0);
+        if (next == 0 || next > nextOfIt) return address(0);
         Entry storage entry = _entries[task][next - 1];
         return entry.standing == Standing.Lost ? address(0) : entry.accuser;
     }

@@ -43,7 +43,7 @@ TABLED = ("ExpLog", "Tanh", "Erf", "SinCos")
 RECORDS = ("Records", "Elements", "Merkle")
 COURT = ("Court", "Clock")
 COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
-ACCUSATIONS = ("filing", "queue", "finders")  # likewise, of Disputes
+ACCUSATIONS = ("deploy", "filing", "queue", "finders")  # likewise, of Disputes
 # nor of bytes
 NOT_OF_GAS = "not (gas or dispute_costs or dot_costs or scatter_costs or size_limit)"
 SWAPS = {
@@ -195,6 +195,10 @@ EQUIVALENT = {
         "count >= most": "the limit is made the limit",
         "mload(0x41)": "further up in memory that nothing uses",
         "claim, 0x181": "more is copied than is read",
+    },
+    "Disputes": {
+        "Award[](4)": "one more award of nothing to nobody",
+        "next >= nextOfIt": "the one that convicted is not open, and so no finder",
     },
     "Clock": {
         "elapsed >= left": "of equals the difference is 0",

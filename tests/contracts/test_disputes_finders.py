@@ -223,6 +223,18 @@ def test_of_several_finders_the_first_filed_is_the_one(world):
     assert gains(world) == {"solver": -STAKE, "verifier": BOND + HALF, "a": REST - HALF}
 
 
+def test_of_two_neighbours_the_first_filed_is_the_finder(world):
+    filed = [world.accuse(who) for who in world.accusers[:2]]
+    world.opened(world.verifier)
+    for number in reversed(filed):
+        world.unseal(number)
+    world.convict()
+    world.punish()
+    for number in filed:
+        world.dismiss(number)
+    assert gains(world) == {"solver": -STAKE, "verifier": BOND + HALF, "a": REST - HALF}
+
+
 def test_a_finder_that_was_sealed_at_the_verdict_has_its_part(world):
     """The verifier goes first, before who filed earlier has unsealed: `punish` waits for it."""
     early = world.accuse(world.accusers[0])

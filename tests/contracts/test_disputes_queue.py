@@ -255,6 +255,9 @@ def test_a_conviction_gives_every_other_bond_back(world):
     for final in (late, slept, waits):
         with world.refuses(world.disputes, "WrongStanding", world.standing(final)):
             world.dismiss(final)
+    world.reach(until)
+    with world.refuses(world.disputes, "TooEarly", until):
+        world.dismiss(sealed)
     world.seal_over(sealed)
     world.dismiss(sealed)
     assert world.standing(sealed) == MOOT
