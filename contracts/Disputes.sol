@@ -94,7 +94,7 @@ contract Disputes is IDisputes {
         if (court_.code.length == 0) revert BadParameter("court");
         IMarket.Parameters memory p = IMarket(market_).parameters();
         // An accusation must be opened through an outage in which a clock of a dispute would not run out.
-        if (openTime_ == 0 || uint256(openTime_) * 4 < p.minClock) revert BadParameter("openTime");
+        if (uint256(openTime_) * 4 < p.minClock) revert BadParameter("openTime");
         if (bond_ == 0) revert BadParameter("bond");
         // Being convicted by a friend must cost something; and of the smallest stake, whoever convicts has
         // its `bond` and those that found at least as much.

@@ -32,6 +32,7 @@ def test_one_dispute_runs_at_a_time_and_the_others_have_no_clock(world):
     for who in world.accusers[:3]:
         world.opened(who)
     dispute = world.start()
+    assert (world.queue(0).running, world.queue(0).dispute) == (1, dispute)
     assert world.court.call("disputes") == 1
     with world.refuses(world.disputes, "DisputeRunning", dispute):
         world.start()
