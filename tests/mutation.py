@@ -199,7 +199,7 @@ EQUIVALENT = {
     "Disputes": {
         "Award[](4)": "one more award of nothing to nobody",
         "next >= nextOfIt": "the one that convicted is not open, and so no finder",
-        **{of: "none is unsealed twice" for of in ("number + 0 < next", "number + 1 <= next")},
+        **dict.fromkeys(("number + 0 < next", "number + 1 <= next"), "none is unsealed twice"),
         **{f"entry.times {of}": "burns nothing, for more gas" for of in (">= 1", "> 0")},
     },
     "Clock": {
