@@ -335,7 +335,9 @@ def longest(every: Sequence[Played]) -> dict[str, int]:
 
     trees = rounds(NODE_BITS) + rounds(LEAF_BITS)
     times = {
-        "market.challenge": 1,
+        "disputes.accuse": 1,
+        "disputes.unseal": 1,
+        "disputes.start": 1,
         "court.revealRoots": rounds(STEP_BITS),
         "court.descendSteps": rounds(STEP_BITS),
         "court.revealTrace": 1,
@@ -344,7 +346,7 @@ def longest(every: Sequence[Played]) -> dict[str, int]:
         "court.revealTensor": 1,
         "court.revealLeaf": 1,
         "court.proveElement": 1,
-        "market.punish": 1,
+        "disputes.punish": 1,
     }
     gas = {"solver": 0, "challenger": 0}
     for label, count in times.items():

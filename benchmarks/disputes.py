@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.node import NodeChain
 from tests.revm import Deployed, Sent, address_of
-from worker.chain.events import Challenged, Posted
+from worker.chain.events import Accused, Posted, Started
 from worker.chain.types import Claim, Job, Phase, Terms
 from worker.commit import report_salt, state_root, tensor_item
 from worker.dispute import ChallengerPlayer, SolverPlayer
@@ -27,7 +27,7 @@ CLOCK = 3_600  # seconds; no dispute here comes near it
 
 @dataclass
 class Played:
-    """One dispute, from the challenge to the verdict and, in a market, the punishment."""
+    """One dispute, from the accusation to the verdict and, in a market, the punishment."""
 
     node: str
     sent: list[Sent]
@@ -43,7 +43,7 @@ class Played:
     @property
     def rounds(self) -> int:
         """Answers of the challenger to what the solver shows; the last is the proof."""
-        # neither the challenge nor the punishment is one
+        # neither the accusation nor the punishment is one
         moves = [s for s in self.sent if s.label.startswith("court.") and s.label != "court.open"]
         return sum(s.sender != self.solver for s in moves)
 
@@ -117,7 +117,7 @@ def play(
     guilty: Node,
     paid: bool = True,
 ) -> Played:
-    """Commits the solver's segment 0, challenges it, and plays to the verdict.
+    """Commits the solver's segment 0, accuses it, and plays to the verdict.
 
     guilty: the node at which the solver cheats. Raises WrongPlace where another is convicted.
 
@@ -130,12 +130,17 @@ def play(
     clients = {role: system.clients(address) for role, address in accounts.items()}
     journal = journal_of(bytes.fromhex(accounts["solver"][2:]))
     last = solver.root(solver.steps.stop)
-    court, their_court = clients["solver"][1], clients["challenger"][1]
+    court, their_court = clients["solver"].court, clients["challenger"].court
     if paid:
         task = _committed(system, clients, accounts, job, last, journal.root)
         before = len(chain.sent)
-        opened = clients["challenger"][0].challenge(task, job, 0)
-        dispute = opened.one(Challenged).dispute
+        accuser_at = clients["challenger"].disputes
+        said = (task, 0, sha256(b"what it found").digest())
+        salt = sha256(b"its salt").digest()
+        seal = accuser_at.seal_of(*said, accounts["challenger"], salt)
+        place = accuser_at.accuse(task, seal).one(Accused).number
+        accuser_at.unseal(task, place, *said[1:], salt)
+        dispute = accuser_at.start(task, job).one(Started).dispute
     else:
         stub = chain.deploy("StubClient", system.court)
         claim = Claim(
@@ -164,7 +169,8 @@ def play(
     if (found := program.nodes[place]) is not guilty:
         raise WrongPlace(f"{guilty.name} was wrong, and {found.name} was convicted")
     if paid:
-        clients["challenger"][0].punish(dispute)
+        chain.mine(seconds=system.DISPUTES["openTime"] + 1)
+        clients["challenger"].disputes.punish(task)
     node = f"{guilty.name} {list(guilty.shape)}"
     return Played(node, chain.sent[before:], accounts["solver"], seconds)
 
@@ -178,17 +184,17 @@ def _committed(
     journal: bytes,
 ) -> int:
     """A task of which the solver has committed the first segment."""
-    for role, (_, _, stakes, token) in clients.items():
-        token.mint(accounts[role], 10**9)
-        token.approve(system.market, 10**9)
-        token.approve(system.stakes, 10**9)
-        if role == "solver":
-            stakes.deposit(10**6)
-            stakes.approve_locker(system.market)
+    for role, hand in clients.items():
+        hand.token.mint(accounts[role], 10**9)
+        hand.token.approve(system.market, 10**9)
+        hand.token.approve(system.stakes, 10**9)
+        hand.stakes.deposit(10**6)
+        hand.stakes.approve_locker(system.market)
+        hand.stakes.approve_locker(system.disputes)
     now = system.chain.time
-    terms = Terms(1_000, 300, now + 100, now + 10**6, job.segments)
-    task = int(clients["requester"][0].post(job, terms).one(Posted).task)
-    market = clients["solver"][0]
+    terms = Terms(1_000, 300, now + 100, now + 10**6, job.segments, CLOCK)
+    task = int(clients["requester"].market.post(job, terms).one(Posted).task)
+    market = clients["solver"].market
     market.bid(task, 1_000)
     system.chain.mine(seconds=101)
     market.close(task)

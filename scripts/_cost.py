@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from scripts._clock import Clock, bounds, window_of
 from worker.chain import Clients
 from worker.chain.amounts import parse, shown
 from worker.jobs.estimate import Estimate, duration
@@ -71,6 +72,9 @@ class Cost:
                     f"{least}; write that or more"
                 )
 
+        if market.clock is not None:
+            bounds(clients, market.clock, f"market.clock = {market.clock}")
+
     def check_balance(self, clients: Clients, market: MarketSection, payer: str) -> None:
         """Raises where the payer has less than goes in escrow, before anything is spent."""
         has = clients.token.balance_of(payer)
@@ -99,23 +103,27 @@ class Cost:
         ]
 
 
-def until_settled(clients: Clients, market: MarketSection) -> str:
+def until_settled(market: MarketSection, segments: int, clock: int) -> str:
     """How long a task takes on the chain, beside the computing itself."""
-    window = clients.market.parameters().challenge_window
+    window = window_of(clock, market.checks or segments)
     return (
-        f"bids are taken for {duration(market.bid_seconds)}, and after the last segment anyone may "
-        f"object for {duration(window)}: it settles {duration(market.bid_seconds + window)} later "
-        "than the computing alone would take"
+        f"bids are taken for {duration(market.bid_seconds)}, and after the draw anyone may accuse "
+        f"for {duration(window)}: it settles {duration(market.bid_seconds + window)} later than "
+        "the computing alone would take"
     )
 
 
-def show(found: Estimate, cost: Cost | None, market: MarketSection, why: str) -> None:
+def show(
+    found: Estimate, cost: Cost | None, clock: Clock | None, market: MarketSection, why: str
+) -> None:
     """The estimate as tables. cost: None where there is no market; `why` says so."""
     console = Console()
     table = Table(show_header=False, title="One step, and the whole job", box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     rows = [*found.rows(), *(cost.rows(found) if cost else [("price", f"unknown: {why}")])]
+    if clock is not None:
+        rows += [("clock", f"{clock.seconds} s for each side in a dispute"), ("", clock.said)]
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -6,26 +6,38 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from worker.chain import ZERO_ADDRESS, Event, Task
+from worker.chain import ZERO_ADDRESS, Event, Standing, Task
 from worker.chain.events import (
+    Accused,
     Assigned,
     Attested,
     BidPlaced,
     Cancelled,
-    Challenged,
-    ChallengeEnded,
     Condemned,
+    DataDemanded,
     DrawArmed,
     Drawn,
+    Ended,
     Expired,
+    FindersPaid,
+    Held,
     Posted,
     Punished,
     SegmentCommitted,
     Settled,
+    Started,
+    Unheld,
+    Unsealed,
     VerifierPenalised,
 )
 
 Amount = Callable[[int], str]  # the token's smallest units, as people read them
+ENDS = {
+    Standing.CONVICTING: "is upheld",
+    Standing.LOST: "is lost: of its bond the solver has the smallest one, and the rest burns",
+    Standing.LAPSED: "was not unsealed in time: its bond burns",
+    Standing.MOOT: "is moot, as another was upheld: its bond goes back",
+}
 TOLD: dict[type[Event], Callable[[Any, Amount], str]] = {
     Posted: lambda e, a: (
         f"{e.requester} posts {e.job.steps} steps in {e.job.segments} segments for at most "
@@ -41,30 +53,41 @@ TOLD: dict[type[Event], Callable[[Any, Amount], str]] = {
     ),
     DrawArmed: lambda e, a: f"word {e.draw_word} draws the verifier",
     Drawn: lambda e, a: (
-        f"nobody could be drawn; challenges until {clock(e.window_ends)}"
+        f"nobody could be drawn; accusations until {clock(e.window_ends)}"
         if e.verifier == ZERO_ADDRESS
         else f"{e.verifier} is drawn to recompute segments {_segments(e.checked)}, until "
         f"{clock(e.window_ends)}"
     ),
     Attested: lambda e, a: f"{e.verifier} attests that they are right",
-    Challenged: lambda e, a: (
-        f"{e.challenger} says that segment {e.segment} is wrong, with a bond of {a(e.bond)}: "
-        f"dispute {e.dispute}"
+    Accused: lambda e, a: (
+        f"{e.accuser} files accusation {e.number}, sealed, with a bond of {a(e.bond)}{_turn(e)}"
     ),
-    ChallengeEnded: lambda e, a: (
-        f"dispute {e.dispute} is moot; its bond goes back"
-        if e.moot
-        else f"dispute {e.dispute} is {'won' if e.solver_guilty else 'lost'} by the challenger"
+    DataDemanded: lambda e, a: (
+        f"{e.accuser} files accusation {e.number}, with a bond of {a(e.bond)}{_turn(e)}: a leaf of "
+        f"the state after segment {e.segment} is to be shown"
     ),
-    Condemned: lambda e, a: f"dispute {e.dispute} condemns it",
+    Unsealed: lambda e, a: f"accusation {e.number} is unsealed: segment {e.segment} is wrong",
+    Started: lambda e, a: f"accusation {e.number} is heard: dispute {e.dispute}",
+    Ended: lambda e, a: f"accusation {e.number} {ENDS[e.standing]}",
+    Held: lambda e, a: "it is held: it neither settles nor expires until every accusation is over",
+    Unheld: lambda e, a: "it is held no longer",
+    Condemned: lambda e, a: f"it is condemned, for segment {e.segment}",
     Punished: lambda e, a: (
-        f"{a(e.slashed)} of {e.solver}'s stake are slashed: {a(e.to_challenger)} to the "
-        f"challenger, {a(e.to_requester)} to the requester, {a(e.burned)} burned"
+        f"of {e.solver}'s stake {a(e.awarded)} go to who found it, and {a(e.burned)} burn"
+    ),
+    FindersPaid: lambda e, a: (
+        f"{e.convictor} has {a(e.to_convictor)} for the dispute"
+        + (f", the verifier {e.verifier} {a(e.to_verifier)}" if e.to_verifier else "")
+        + (f", the finder {e.finder} {a(e.to_finder)}" if e.to_finder else "")
     ),
     VerifierPenalised: lambda e, a: f"{e.verifier} is fined {a(e.slashed)}",
     Settled: lambda e, a: f"settled: {e.solver} is paid {a(e.price)}",
     Expired: lambda e, a: f"{e.solver} is too late and is fined {a(e.penalty)}",
 }
+
+
+def _turn(event: Accused | DataDemanded) -> str:
+    return ", as the drawn verifier: it is heard next" if event.privileged else ""
 
 
 def life(events: Sequence[Event], task: Task, amount: Amount) -> Iterator[str]:

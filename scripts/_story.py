@@ -19,7 +19,7 @@ from web3.types import TxReceipt
 from scripts.deploy import deploy
 from scripts.post import prepare
 from worker.chain import Clients, Deployment, Status, connect
-from worker.chain.events import CourtEvent, ElementTried, Posted, Punished
+from worker.chain.events import CourtEvent, ElementTried, FindersPaid, Posted, Punished
 from worker.examples.digits import digits
 from worker.jobs import TrainingJob
 from worker.program import Kind, Program
@@ -31,6 +31,7 @@ PEOPLE = ("deployer", "requester", "alice", "bob", "mallory")
 PRICES = {"alice": 0.8, "bob": 0.9, "mallory": 0.5}  # of the maximum price
 UNIT = 10**18
 WEALTH, STAKE, MAX_PRICE, FEE = 10_000 * UNIT, 2_000 * UNIT, 100 * UNIT, 20 * UNIT
+CLOCK = 3_600
 BID_SECONDS = 3_600  # the chain's clock runs on while a slow machine publishes the job
 
 
@@ -63,8 +64,7 @@ class Stage:
         mine.token.ensure_allowance(mine.stakes.address, STAKE)
         mine.stakes.deposit(STAKE)
         mine.stakes.approve_locker(mine.market.address)
-        # for bonds, should it come to a dispute
-        mine.token.approve(mine.market.address, WEALTH)
+        mine.stakes.approve_locker(mine.disputes.address)  # for bonds, should it come to a dispute
         mine.market.enlist()
 
     def desk(self, name: str, computation_of: ComputationOf | None = None) -> Desk:
@@ -74,6 +74,7 @@ class Stage:
             account=mine.address,
             secret=name.encode().ljust(32, b"."),
             market=mine.market,
+            disputes=mine.disputes,
             court=mine.court,
             stakes=mine.stakes,
             store=self.store,
@@ -107,6 +108,7 @@ class Stage:
             name: c.token.balance_of(c.address)
             + c.stakes.free(c.address)
             + c.stakes.locked(c.address, c.market.address)
+            + c.stakes.locked(c.address, c.disputes.address)
             for name, c in self.clients.items()
         }
 
@@ -178,6 +180,7 @@ def run_task(
         verifier_fee=FEE,
         bid_seconds=BID_SECONDS,
         commit_seconds=3_600,
+        clock=CLOCK,
         program=program,
     )
     requester.token.ensure_allowance(market.address, MAX_PRICE + FEE)
@@ -216,21 +219,23 @@ def run_task(
     with stage.bars("checking"):
         for verifier in verifiers:
             verifier.tick()
-    task = market.task(number)
-    if task.open_disputes:
-        wrong = market.challenges(number)[0].segment
+    accused = requester.disputes.queue(number).filed > 0
+    if accused:
+        bond = requester.disputes.accusation(number, 0).bond
         stage.say(
-            f"[b]{stage.name_of(task.verifier)}[/b] gets another result for segment {wrong} "
-            "and opens a dispute, with a bond"
+            f"[b]{stage.name_of(task.verifier)}[/b] gets another result for one of them and files "
+            f"an accusation, sealed, with a bond of {bond / UNIT:g} tokens of its stake; mined, it "
+            "is unsealed and heard"
         )
     play(*solvers, *verifiers)
-    dispute = tell_dispute(stage, program, number) if market.challenges(number) else {}
     task = market.task(number)
     if task.attested:
         stage.say(f"[b]{stage.name_of(task.verifier)}[/b] attests: its own results are the same")
-    stage.wait(max(0, task.window_ends - requester.now()) + 1)
+    over = max(task.window_ends, requester.now() + requester.disputes.open_time())
+    stage.wait(over - requester.now() + 1)
     for name in stage.clients:
         play(Keeper(stage.desk(name)))
+    dispute = tell_dispute(stage, program, number) if accused else {}
     task = market.task(number)
     after = stage.wealth()
     return Outcome(
@@ -258,19 +263,21 @@ def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
     """What the court was shown, from its events."""
     mine = stage.clients["requester"]
     task = mine.market.task(number)
-    number_of = mine.market.challenges(number)[0].dispute
+    number_of = mine.disputes.queue(number).dispute
     events = mine.court.events(number_of)
     turns = [type(e).__name__ for e in events]
     tried = next(e for e in events if isinstance(e, ElementTried))
     punished = next(e for e in mine.market.task_events(number) if isinstance(e, Punished))
+    paid = next(e for e in mine.disputes.task_events(number) if isinstance(e, FindersPaid))
     stage.say(
         f"the court recomputes element {tried.element} of node {tried.node}: "
         f"{shown(tried.recomputed)}, not {shown(tried.committed)}: "
         f"[b]{stage.name_of(task.solver)}[/b] is guilty"
     )
     stage.say(
-        f"{punished.slashed / UNIT:g} tokens are slashed, the requester has its escrow back, "
-        f"[b]{stage.name_of(task.verifier)}[/b] its bond and a reward"
+        f"of {task.solver_stake / UNIT:g} tokens of stake {punished.burned / UNIT:g} burn and "
+        f"{punished.awarded / UNIT:g} go to [b]{stage.name_of(paid.convictor)}[/b], which found it "
+        "and has its bond back; the requester has its escrow back"
     )
     return {
         "dispute": number_of,
@@ -282,9 +289,8 @@ def tell_dispute(stage: Stage, program: Program, number: int) -> dict[str, Any]:
         "element": tried.element,
         "committed": shown(tried.committed),
         "recomputed": shown(tried.recomputed),
-        "slashed": punished.slashed,
-        "to_challenger": punished.to_challenger,
-        "to_requester": punished.to_requester,
+        "slashed": task.solver_stake,
+        "to_finders": punished.awarded,
         "burned": punished.burned,
     }
 
@@ -383,7 +389,7 @@ def show_tables(console: Console, outcomes: Sequence[Outcome], gas: dict[str, li
             "recomputed",
         ):
             table.add_row(key, str(dispute[key]))
-        for key in ("slashed", "to_challenger", "to_requester", "burned"):
+        for key in ("slashed", "to_finders", "burned"):
             table.add_row(key.replace("_", " "), f"{dispute[key] / UNIT:,.2f} tokens")
         console.print(table)
 

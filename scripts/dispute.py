@@ -160,11 +160,15 @@ def show(
     events = clients.court.events(number)
     if as_json:
         moves = [{"event": type(e).__name__, **asdict(e)} for e in events]
-        found = {"dispute": number, **asdict(dispute), "moves": moves}
+        task, place = clients.disputes.accusation_of(number)
+        where = {"task": task, "accusation": place}
+        found = {"dispute": number, **where, **asdict(dispute), "moves": moves}
         click.echo(json.dumps(found, indent=2, default=jsonable))
         return
-    challenge = clients.market.challenge_of(number)
-    click.echo(f"Dispute {number}, about segment {challenge.segment} of task {challenge.task}")
+    task, place = clients.disputes.accusation_of(number)
+    accusation = clients.disputes.accusation(task, place)
+    said = f"about segment {accusation.segment} of task {task}, by accusation {place} in its queue"
+    click.echo(f"Dispute {number}, {said}: {accusation.standing.name.lower()}")
     for line in [*story(events), stands(dispute, clients.now())]:
         click.echo(line)
     if url is not None:

@@ -14,6 +14,7 @@ from ape.api import AccountAPI, ProviderAPI
 from ape.cli import account_option
 from rich.console import Console
 
+from scripts._clock import Clock, derived
 from scripts._cost import Cost, show, until_settled
 from scripts._shared import (
     ROOT,
@@ -29,7 +30,7 @@ from scripts._shared import (
 from worker.chain import Clients, Job, Terms
 from worker.jobs import JobDefinition
 from worker.jobs.entry import EntryError, EntryPoint
-from worker.jobs.estimate import estimate
+from worker.jobs.estimate import Estimate, estimate
 from worker.jobs.jobfile import KINDS, JobFile, JobFileError, MarketSection
 from worker.jobs.trial import first_step
 from worker.program import Program, layers
@@ -48,12 +49,14 @@ def prepare(
     verifier_fee: int,
     bid_seconds: int,
     commit_seconds: int,
+    clock: int,
     checks: int | None = None,
     program: Program | None = None,
 ) -> tuple[Job, Terms]:
     """Captures the job, publishes what it names, and says what to put on chain.
 
-    checks: segments that the drawn verifier recomputes; all of them where it is not given.
+    clock: seconds that each side has in a dispute. checks: segments that the drawn verifier
+    recomputes; all of them where it is not given.
     program: the job's, where it is captured already.
     """
     program = program or definition.capture()
@@ -66,6 +69,7 @@ def prepare(
         bid_until=now + bid_seconds,
         commit_until=now + bid_seconds + commit_seconds,
         checks=job.segments if checks is None else checks,
+        clock=clock,
     )
     return job, terms
 
@@ -99,6 +103,13 @@ def load_job(
     return definition, market
 
 
+def _clock(clients: Clients, market: MarketSection, found: Estimate, program: Program) -> Clock:
+    """The job's own, or what a dispute takes."""
+    if market.clock is not None:
+        return Clock(market.clock, "as the job says")
+    return derived(clients, found, program)
+
+
 @click.command(cls=ChainCommand)
 @click.argument("entry", required=False)
 @account_option(prompt=None)
@@ -114,6 +125,7 @@ def load_job(
 @click.option("--checks", type=int, help="Segments to recompute. Default: all of them.")
 @click.option("--bid-seconds", type=int, help="Default: the file's, or 60.")
 @click.option("--commit-seconds", type=int, help="Default: the file's, or 3600.")
+@click.option("--clock", type=int, help="Seconds each side has in a dispute. Default: derived.")
 @click.option("--store", "store_url", default=str(ROOT / ".assay" / "store"), show_default=True)
 @deployment_option
 @json_option
@@ -147,7 +159,7 @@ def cli(
             program = definition.capture()
         with one_message(f"{where}: the job does not work", debug):
             found = estimate(definition, program)
-        cost, why = None, ""
+        cost, clock, why = None, None, ""
         try:
             clients = clients_at(provider, registry)
         except click.ClickException as error:  # no market is needed to check a job
@@ -155,11 +167,13 @@ def cli(
         else:
             Cost.check_terms(clients, market)
             cost = Cost.of(clients, market, segments)
+            clock = _clock(clients, market, found, program)
         if as_json:
             money = {**asdict(cost), "escrow": cost.escrow} if cost else {"no_market": why}
-            click.echo(json.dumps({**found.document(), **money}))
+            told = {"clock": clock.seconds} if clock else {}
+            click.echo(json.dumps({**found.document(), **money, **told}))
             return
-        show(found, cost, market, why)
+        show(found, cost, clock, market, why)
         return
     clients = clients_at(provider, registry)
     payer = account or default_payer(provider)
@@ -169,7 +183,11 @@ def cli(
     with one_message(f"{where}: the job cannot be captured", debug, layers.latest):
         program = definition.capture()
     with one_message(f"{where}: the job does not work", debug):
-        first_step(definition, program)
+        if market.clock is None:
+            seconds = derived(clients, estimate(definition, program), program).seconds
+        else:
+            first_step(definition, program)
+            seconds = market.clock
     try:
         job, terms = prepare(
             clients,
@@ -179,6 +197,7 @@ def cli(
             verifier_fee=cost.fee,
             bid_seconds=market.bid_seconds,
             commit_seconds=market.commit_seconds,
+            clock=seconds,
             checks=market.checks,
             program=program,
         )
@@ -200,8 +219,10 @@ def cli(
         return
     Console().print(
         f"task {number}: {job.steps} steps in {job.segments} segments for at most "
-        f"{market.price:g} tokens; program {job.program.hex()}"
+        f"{market.price:g} tokens, {seconds} s for each side in a dispute; program "
+        f"{job.program.hex()}"
     )
-    click.echo(until_settled(clients, market) + f". See: ape run status --task {number}")
+    took = until_settled(market, job.segments, seconds)
+    click.echo(f"{took}. See: ape run status --task {number}")
     if missing := alone(clients):
         click.echo(missing)

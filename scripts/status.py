@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from scripts._shared import (
     jsonable,
     tasks_of,
 )
-from worker.chain import ZERO_ADDRESS, Clients, Status, Task
+from worker.chain import ZERO_ADDRESS, Accusation, Clients, Queue, Status, Task
 from worker.cli import shown
 
 NEWEST = 30  # tasks that are shown where nothing else is said
@@ -40,22 +40,46 @@ def row_of(task: Task, number: int, now: int) -> dict[str, Any]:
 
 
 def describe(clients: Clients, number: int) -> dict[str, Any]:
-    """A task as it stands, with its bids and challenges."""
-    market = clients.market
+    """A task as it stands, with its bids and accusations."""
+    market, queue = clients.market, clients.disputes.queue(number)
     return {
         **row_of(market.task(number), number, clients.now()),
         "bids": [asdict(bid) for bid in market.bids(number)],
-        "challenges": [
-            {"dispute": c.dispute, "segment": c.segment, "challenger": c.challenger}
-            for c in market.challenges(number)
+        "queue": asdict(queue),
+        "accusations": [
+            {"number": n, **asdict(a), "standing": a.standing.name.lower()}
+            for n, a in enumerate(accusations_of(clients, number, queue))
         ],
     }
 
 
+def accusations_of(clients: Clients, number: int, queue: Queue) -> list[Accusation]:
+    return [clients.disputes.accusation(number, n) for n in range(queue.filed)]
+
+
+def waiting(
+    queue: dict[str, Any], accusations: Sequence[dict[str, Any]], amount: Callable[[int], str]
+) -> Iterator[str]:
+    """A task's queue, in words: who waits, with which bond, and what runs."""
+    if not queue["filed"]:
+        return
+    open_ = [a for a in accusations if a["standing"] in ("sealed", "waiting", "running")]
+    bonds = amount(sum(a["bond"] for a in open_))
+    yield (
+        f"accusations: {queue['filed']} filed, {len(open_)} not decided, with bonds of {bonds}"
+        + (f"; dispute {queue['dispute']} runs" if queue["running"] else "")
+    )
+    for a in open_:
+        first = ", the drawn verifier's: heard next" if a["privileged"] else ""
+        about = "" if a["standing"] == "sealed" else f" of segment {a['segment']}"
+        by = f"{amount(a['bond'])} by {a['accuser']}{first}"
+        yield f"  {a['number']}: {a['standing']}{about}, {by}"
+
+
 def waits_for(task: Task, now: int) -> str:
     """Who has to do what next."""
-    if task.open_disputes:
-        return f"{task.open_disputes} open dispute{'s' * (task.open_disputes > 1)}"
+    if task.held:
+        return "its accusations"
     match task.status:
         case Status.OPEN:
             return f"bids{left(task.bid_until, now)}" if now <= task.bid_until else "close"
@@ -68,7 +92,7 @@ def waits_for(task: Task, now: int) -> str:
             return "settle"
         case Status.VERIFYING:
             nobody = task.attested or task.verifier == ZERO_ADDRESS
-            return f"{'challenges' if nobody else 'attestation'}{left(task.window_ends, now)}"
+            return f"{'accusations' if nobody else 'attestation'}{left(task.window_ends, now)}"
     return ""
 
 
@@ -145,6 +169,9 @@ def show_one(clients: Clients, task: int, as_json: bool) -> None:
 
     for bid in found["bids"]:
         console.print(f"bid: {amount(bid['price'])} by {bid['worker']}", highlight=False)
-    events = clients.market.task_events(task)
+    for line in waiting(found["queue"], found["accusations"], amount):
+        console.print(line, highlight=False)
+    parts = [*clients.market.task_events(task), *clients.disputes.task_events(task)]
+    events = sorted(parts, key=lambda event: event.place)
     for line in life(events, clients.market.task(task), amount):
         console.print(line, highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from web3.exceptions import BlockNotFound, ContractLogicError
 
 from scripts._contracts import CHECKERS
 from tests import evm
-from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
 from worker.chain.errors import decode_revert
 
 GENESIS_TIME = 1_700_000_000
@@ -195,9 +195,21 @@ class RevmSender:
             raise decode_revert(bytes.fromhex(str(error.data)[2:]), label) from None
 
 
+@dataclass(frozen=True)
+class Hand:
+    """An account's clients of all contracts."""
+
+    market: Market
+    disputes: Disputes
+    court: Court
+    stakes: Stakes
+    token: Token
+
+
 class Deployed:
     """All contracts on one chain, and clients of them for any account."""
 
+    CLOCK = 3_600  # of tasks that are posted without another
     PARAMETERS: ClassVar = {
         "minBidTime": 60,
         "minCommitTime": 60,
@@ -240,11 +252,13 @@ class Deployed:
             self.disputes: "Disputes",
         }
 
-    def clients(self, account: str) -> tuple[Market, Court, Stakes, Token]:
-        sender: Any = RevmSender(self.chain, account)
+    def clients(self, account: str, sender: Any = None) -> Hand:
+        """sender: one of the account's own kind, if it has one."""
+        sender = sender or RevmSender(self.chain, account)
         w3: Any = self.chain
-        return (
+        return Hand(
             Market(w3, self.market, sender, self.names, 0),
+            Disputes(w3, self.disputes, sender, self.names, 0),
             Court(w3, self.court, sender, self.names, 0),
             Stakes(w3, self.stakes, sender, self.names, 0),
             Token(w3, self.token, sender, self.names, 0),

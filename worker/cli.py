@@ -197,7 +197,9 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
         "stake_locked": shown(stakes.locked(me, market.address), decimals),
         "stake_unbonding": shown(unbonding, decimals),
         "withdrawable_from": available_at,
+        "stake_in_bonds": shown(stakes.locked(me, clients.disputes.address), decimals),
         "market_may_lock": stakes.is_locker(me, market.address),
+        "disputes_may_lock": stakes.is_locker(me, clients.disputes.address),
         "enlisted": market.is_enlisted(me),
         "owed": shown(market.credit(me), decimals),
         "tasks": market.tasks(),
@@ -235,7 +237,8 @@ def advice(found: dict[str, Any]) -> Iterator[str]:
         return
     if found["native_balance"] == "0":
         yield "The account cannot pay for gas: send it some of the chain's own coin."
-    if found["stake_free"] == "0" or not found["market_may_lock"] or not found["enlisted"]:
+    lockers = found["market_may_lock"] and found["disputes_may_lock"]
+    if found["stake_free"] == "0" or not lockers or not found["enlisted"]:
         yield "Not ready to work yet: python -m worker stake AMOUNT"
 
 
@@ -275,8 +278,9 @@ def units(text: str, decimals: int) -> int:
 def stake(path: Path, amount: str) -> None:
     """Deposit AMOUNT (whole tokens) as stake, and offer this account to the market.
 
-    Approves the token for exactly AMOUNT, deposits it, lets the market lock it, and enlists as a
-    verifier. What is done already is left out, so it may be run again after an error; but each run
+    Approves the token for exactly AMOUNT, deposits it, lets the market lock it for work and the
+    disputes for bonds, and enlists as a verifier. What is done already is left out, so it may be
+    run again after an error; but each run
     deposits AMOUNT.
     """
     with acting(path) as (_, clients):
@@ -290,8 +294,9 @@ def stake(path: Path, amount: str) -> None:
             )
         done(clients.token.ensure_allowance(stakes.address, wanted))
         done(stakes.deposit(wanted))
-        if not stakes.is_locker(me, market.address):
-            done(stakes.approve_locker(market.address))
+        for locker in (market.address, clients.disputes.address):
+            if not stakes.is_locker(me, locker):
+                done(stakes.approve_locker(locker))
         if not market.is_enlisted(me):
             done(market.enlist())
 

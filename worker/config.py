@@ -54,6 +54,7 @@ class ChainConfig:
     timeout_seconds: float = 180.0  # for a transaction to be mined
     # servers of drand's rounds, where the market draws by them; they need not be trusted
     drand: tuple[str, ...] = field(default=(), repr=False)
+    move_seconds: float = 12.0  # what one takes, at least: reckoned for each move of a dispute
 
     def __post_init__(self) -> None:
         if not re.match(r"^https?://[^\s/]+", self.rpc) or shown_url(self.rpc) == UNREADABLE:
@@ -75,6 +76,8 @@ class ChainConfig:
             raise _refuse(
                 "chain.timeout_seconds", self.timeout_seconds, "must be above 0", "try 180"
             )
+        if not 0 <= self.move_seconds < float("inf"):
+            raise _refuse("chain.move_seconds", self.move_seconds, "must be at least 0", "try 12")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +365,7 @@ deployment = "deployments/local.json"    # written by: ape run deploy
 confirmations = 0                        # blocks above a change that is acted on, but in disputes
 poll_seconds = 5.0                       # between two looks at the chain
 timeout_seconds = 180.0                  # for a transaction to be mined
+move_seconds = 12.0                      # what one takes, at least: reckoned before a bid
 # drand = ["https://api.drand.sh"]       # where the market draws by drand: servers of its rounds
 
 [data]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -11,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.games.world import BURNED, ROLES, WEALTH, World, small_training
+from tests.games.world import ROLES, WEALTH, World, small_training
 from tests.revm import RevmSender
-from worker.chain.contracts import Court, Market, Stakes
 from worker.chain.errors import ContractError
-from worker.chain.events import Challenged
-from worker.chain.types import Phase, Status, Task
+from worker.chain.events import Accused, Started
+from worker.chain.types import Phase, Standing, Status, Task
 from worker.commit import LEAF_BYTES, TensorCommitment, Tree, state_root
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
 from worker.dispute.commitments import CommittedList
@@ -26,6 +26,7 @@ from worker.roles import Desk, Keeper, Role, Solver, load_state
 from worker.roles.answers import Answers
 from worker.roles.base import ComputationOf
 from worker.roles.disputes import Case
+from worker.roles.seals import salt_of, seal_of
 from worker.roles.states import States
 from worker.store import StoreError
 
@@ -51,8 +52,30 @@ def a_node(name: str) -> int:
     return max(i for i, n in enumerate(program.nodes) if n.name == name)
 
 
+NOTHING = b"nothing that anyone computed".ljust(32)  # what an accuser says it found
+
+
+def accuse(desk: Desk, number: int, segment: int, finding: bytes = NOTHING) -> int:
+    """Files an accusation and shows what it says: its number in the task."""
+    seal = seal_of(desk, number, segment, finding)
+    place = desk.disputes.accuse(number, seal).one(Accused).number
+    desk.disputes.unseal(number, place, segment, finding, salt_of(desk, number, segment))
+    return place
+
+
+def hear(desk: Desk, number: int) -> int:
+    """Has the court hear the next accusation of a task: the dispute's number."""
+    return desk.disputes.start(number, desk.job(number)).one(Started).dispute
+
+
+def accused(desk: Desk, number: int, segment: int) -> int:
+    """Accuses a segment, and has that heard at once: the dispute's number."""
+    accuse(desk, number, segment)
+    return hear(desk, number)
+
+
 class Liar:
-    """Challenges a segment, and believes in another computation than its solver's to the end.
+    """Accuses a segment, and believes in another computation than its solver's to the end.
 
     gone: phases in which it makes no move any more.
     """
@@ -69,13 +92,16 @@ class Liar:
     ) -> None:
         self.desk, self.segment, self.believed = desk, segment, believed
         self.report_step, self.gone = report_step, gone
+        self.place: int | None = None
         self.dispute: int | None = None
         self.refused: str | None = None  # the name of what the court or its own reason said
         self._player: ChallengerPlayer | None = None
 
     def tick(self) -> bool:
-        if self.dispute is None:
+        if self.place is None:
             return self._open()
+        if self.dispute is None:
+            return self._hear()
         d = self.desk.court.dispute(self.dispute)
         if self.refused or not d.phase.is_running or d.solver_to_move or d.phase in self.gone:
             return False
@@ -100,8 +126,21 @@ class Liar:
         )
         if self.segment >= task.committed or not timely or task.solver == self.desk.account:
             return False
-        receipt = market.challenge(0, self.desk.job(0), self.segment)
-        self.dispute = receipt.one(Challenged).dispute
+        self.place = accuse(self.desk, 0, self.segment)
+        return True
+
+    def _hear(self) -> bool:
+        """Waits for its turn, which anyone may call."""
+        queue = self.desk.disputes.queue(0)
+        assert self.place is not None
+        standing = self.desk.disputes.accusation(0, self.place).standing
+        if not queue.running and standing == Standing.WAITING:
+            with suppress(ContractError):
+                self.desk.disputes.start(0, self.desk.job(0))
+                queue = self.desk.disputes.queue(0)
+        if queue.running - 1 != self.place:
+            return False
+        self.dispute = queue.dispute
         return True
 
     def _prepare(self) -> ChallengerPlayer:
@@ -195,12 +234,10 @@ class DyingSender(RevmSender):
 
 def dying_desk(world: World, role: str, **changes: Any) -> Desk:
     """A new process's desk, which its first transaction kills."""
-    desk, system = world.desk(role, **changes), world.system
-    sender: Any = DyingSender(world.chain, desk.account)
-    shared = (sender, system.names, 0)
-    desk.market = Market(desk.w3, system.market, *shared)
-    desk.court = Court(desk.w3, system.court, *shared)
-    desk.stakes = Stakes(desk.w3, system.stakes, *shared)
+    desk = world.desk(role, **changes)
+    hand = world.system.clients(desk.account, DyingSender(world.chain, desk.account))
+    desk.market, desk.disputes, desk.court = hand.market, hand.disputes, hand.court
+    desk.stakes = hand.stakes
     return desk
 
 
@@ -230,22 +267,24 @@ def settle_all(world: World) -> dict[str, int]:
     for _ in range(3):
         world.finish()
     outsider = world.desks["outsider"]
-    if outsider.market.credit(BURNED):
-        outsider.market.withdraw_for(BURNED)
+    if outsider.stakes.burned():
+        outsider.stakes.sweep()
     for number in range(outsider.market.tasks()):
         task = outsider.market.task(number)
         assert task.status.is_over, f"task {number} is {task.status.name} for ever"
-        for challenge in outsider.market.challenges(number):
-            assert not outsider.market.challenge_of(challenge.dispute).open
-            assert outsider.court.dispute(challenge.dispute).phase == Phase.CLOSED
+        queue = outsider.disputes.queue(number)
+        assert not queue.waits, f"task {number} waits for accusations for ever"
+    assert all(
+        outsider.court.dispute(n).phase == Phase.CLOSED for n in range(outsider.court.disputes())
+    )
     clients = {role: world.system.clients(world.people[role]) for role in ROLES}
-    leaving = [stakes for *_, stakes, _ in clients.values() if stakes.free(stakes._sender.address)]
-    for stakes in leaving:
-        stakes.unbond(stakes.free(stakes._sender.address))
+    leaving = [(role, c.stakes) for role, c in clients.items() if c.stakes.free(world.people[role])]
+    for role, stakes in leaving:
+        stakes.unbond(stakes.free(world.people[role]))
     world.chain.mine(seconds=31 * DAY)
-    for stakes in leaving:
+    for _, stakes in leaving:
         stakes.withdraw()
-    token = clients["outsider"][3]
+    token = clients["outsider"].token
     assert token.balance_of(world.system.market) == 0, "no token is stuck in the market"
     assert token.balance_of(world.system.stakes) == 0, "no token is stuck in the stakes"
     assert world.all_tokens() == WEALTH * len(ROLES), "tokens are conserved"

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.games.players import at_max_price, decoded
-from tests.games.world import FEE, PRICE, World
+from tests.games.world import FEE, PRICE, World, small_training
 from worker.chain.events import Posted
 from worker.chain.types import Status, Terms
 from worker.config import JobsConfig, PricingConfig
-from worker.jobs import Measured, NativeComputation, measure, replays
+from worker.jobs import Measured, NativeComputation, measure, moves, replays
 from worker.program import Program
-from worker.roles import Keeper, Solver, Verifier, WorkPrice, bids
+from worker.roles import Keeper, Solver, Verifier, WorkPrice, admission
 from worker.roles.pricing import GAS_BID, GAS_SEGMENT, GAS_TASK
 from worker.roles.promises import Promise, shortage
 
@@ -29,14 +29,14 @@ def decode_once(monkeypatch):
 def post(world, job, seconds, bid_seconds=100):
     """A task that is to be committed `seconds` after its bidding."""
     until = world.chain.time + bid_seconds
-    terms = Terms(PRICE, FEE, until, until + seconds, job.segments)
+    terms = Terms(PRICE, FEE, until, until + seconds, job.segments, world.system.CLOCK)
     return world.desks["requester"].market.post(job, terms).one(Posted).task
 
 
 def timed(monkeypatch, step, **others):
     """Every step takes so many seconds here."""
-    speed = Measured(**{"first": 0.0, "interpreted": 0.0, "hashing": 0.0, **others, "step": step})
-    monkeypatch.setattr(bids, "measure", lambda *about: speed)
+    speed = Measured(**{"first": 0.0, "traced": 0.0, "hashing": 0.0, **others, "step": step})
+    monkeypatch.setattr(admission, "measure", lambda *about: speed)
 
 
 def bidders(world, number):
@@ -76,9 +76,11 @@ def test_what_is_promised_counts_before_more_is(monkeypatch):
 
 def test_a_check_that_was_drawn_is_promised_too(monkeypatch):
     """Protects a verifier's stake: who must recompute something first has less time to sell."""
-    world = World(parameters={"challengeWindow": 400})
+    world = World()
     desk = world.desks["verifier"]
+    world.system.CLOCK = 300  # accusations are taken for 525 s
     world.commit(world.job(), world.desks["solver"])
+    world.system.CLOCK = 3_600
     assert world.task(0).verifier == desk.account
     timed(monkeypatch, 15.0)
     number = post(world, replace(world.job(), seed=8), 320)
@@ -89,16 +91,66 @@ def test_a_check_that_was_drawn_is_promised_too(monkeypatch):
 
 
 def test_a_segment_that_no_dispute_leaves_time_for_gets_no_bid(monkeypatch, caplog):
-    """Protects an honest solver from the court's clock: its answers must fit into half of it."""
+    """Protects an honest solver from a dispute's clock: its answers, and the step that is under way
+    when it is asked, must fit into a quarter of it."""
     world = World()
-    timed(monkeypatch, world.system.CLOCK / 2 / 4)
+    timed(monkeypatch, world.system.CLOCK / 4 / 5)
     number = post(world, world.job(), 10**6)
     solver = Solver(world.desks["solver"], at_max_price)
     assert solver.bids.tick() and bidders(world, number)
-    timed(monkeypatch, world.system.CLOCK / 2 / 4, interpreted=1.0)
+    timed(monkeypatch, world.system.CLOCK / 4 / 5, traced=1.0)
     desk = world.desks["verifier"]
     assert not Solver(desk, at_max_price).bids.tick()
-    assert "the court's clock is 3600 s, of which half must do" in caplog.text
+    assert "take 903 s here, and the clock is 3600 s, of which a quarter must do" in caplog.text
+    timed(monkeypatch, 0.0)
+    most = 3_600 / 4 / moves(small_training()[0], 4, 5)
+    slow = Solver(world.desk("outsider", move_seconds=lambda: most + 1), at_max_price)
+    assert (
+        slow.bids.admission.duty(
+            number, world.task(number), slow.bids.admission.speed(number, world.task(number))
+        ).seconds
+        > 900
+    )
+
+
+def test_every_task_may_be_disputed_at_once(monkeypatch, caplog):
+    """Protects an honest solver that has several tasks: the answers in all of them together must
+    fit, and a task that leaves no time for the others' is waited with."""
+    world = World()
+    timed(monkeypatch, world.system.CLOCK / 4 / 5 / 2)
+    caplog.set_level("INFO")
+    numbers = [post(world, replace(world.job(), seed=seed), 10**6) for seed in range(3)]
+    solver = Solver(world.desks["solver"], at_max_price)
+    while solver.bids.tick():
+        pass
+    me = solver.desk.account
+    assert [bidders(world, n) for n in numbers] == [[me], [me], []]
+    assert "too much is promised for now" in caplog.text
+    assert "take 1.35e+03 s here" in caplog.text and "of which a quarter must do" in caplog.text
+
+
+def test_a_bond_is_kept_for_each_check_that_was_drawn():
+    """Protects a verifier's reward: stake that it may need for an accusation is not staked on a
+    task of its own."""
+    world = World()
+    world.commit(world.job(), world.desks["solver"])
+    desk = world.desks["verifier"]
+    number = post(world, replace(world.job(), seed=8), 10**6)
+    needed = desk.market.solver_stake(PRICE, 3, 3)
+    desk.stakes.unbond(desk.stakes.free(desk.account) - needed - desk.disputes.bond() + 1)
+    both = Solver(desk, at_max_price)
+    assert not both.bids.tick()
+    Verifier(desk).checks.tick()
+    assert world.task(0).attested and both.bids.tick() and bidders(world, number)
+
+
+def test_no_dispute_has_more_moves_than_are_reckoned_with():
+    """Protects clocks: the longest games that are played need no more moves of either side."""
+    program, *_ = small_training()
+    assert moves(program, 4, 5) == 1 + 2 + 1 + 3
+    assert moves(program, 1, 5) == 0 + 2 + 1 + 3
+    assert moves(program, 10**6, 5) == 4 + 2 + 1 + 3
+    assert moves(program, 4, 1) == 2 + 8 + 2 + 3
 
 
 def test_who_keeps_few_states_replays_more_often():
@@ -255,6 +307,7 @@ def test_steps_are_timed_and_none_too_many():
     state = desk.store.get_tensors("state", world.job().state)
     asked: list[int] = []
     found = measure(computation, state, lambda: asked.append(1))
-    assert 0 < found.step <= found.first * 10 and 0 < found.hashing < 1 and len(asked) <= 2
+    assert 0 < found.step <= found.first * 10 and 0 < found.hashing < 1 < found.traced + 1
+    assert len(asked) <= 2 + len(computation.program.nodes) + 1
     assert found.work(10, 2) == found.first + 10 * found.step + 2 * found.hashing
     assert world.task(number).status == Status.OPEN

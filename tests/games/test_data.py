@@ -11,6 +11,7 @@ from tests.games.players import (
     Quitter,
     at_max_price,
     decoded,
+    hear,
     settle_all,
     time_out,
     verdicts,
@@ -18,7 +19,7 @@ from tests.games.players import (
 from tests.games.test_disappearing import BOND, assigned
 from tests.games.world import FEE, PRICE, World, small_training
 from worker.chain.errors import ContractError
-from worker.chain.events import Challenged, DataShown
+from worker.chain.events import DataShown
 from worker.chain.types import Opening, Phase, Status
 from worker.commit import commit_tensor, state_root
 from worker.jobs import Computation
@@ -63,14 +64,15 @@ def test_a_solver_that_withholds_a_state_for_good_is_condemned(world):
     solver = Quitter(world.desks["solver"], {Phase.DATA})
     number = withheld(world, solver)
     verifier = Verifier(world.desks["verifier"])
-    for _ in range(PATIENCE + 5):
+    for _ in range(PATIENCE + 7):
         verifier.tick(), solver.tick()
-    assert world.task(number).open_disputes == 1, "one demand for one state, however often it looks"
+    filed = len(solver.desk.accusations(number))
+    assert filed == 1, "one demand for one state, however often it looks"
     time_out(world)
     assert world.task(number).status == Status.CONDEMNED
     assert verdicts(world) == ["time"]
     gains = settle_all(world)
-    assert gains["solver"] < -PRICE and gains["verifier"] > 0 and gains["requester"] > 0
+    assert gains["solver"] < -PRICE and gains["verifier"] == BOND and gains["requester"] == 0
 
 
 def test_a_solver_that_shows_the_leaf_has_the_bond(world):
@@ -79,12 +81,12 @@ def test_a_solver_that_shows_the_leaf_has_the_bond(world):
     solver = Solver(world.desks["solver"], at_max_price)
     number = withheld(world, solver)
     verifier = Verifier(world.desks["verifier"])
-    for _ in range(PATIENCE + 5):
+    for _ in range(PATIENCE + 7):
         verifier.tick(), solver.tick()
     court, market = world.desks["outsider"].court, world.desks["outsider"].market
     assert verdicts(world)[0] == "data"
     shown = [e for e in court.events(0) if isinstance(e, DataShown)]
-    segment = market.challenge_of(0).segment
+    segment = world.desks["outsider"].disputes.accusation(number, 0).segment
     program, *_ = small_training()
     state = honest_states(world, world.job())[segment]
     assert state_root(state) == market.segment(number, segment).state
@@ -108,12 +110,11 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     tensors = [commit_tensor(t) for t in state]
     large = next(i for i, t in enumerate(tensors) if t.tree.size > 1)
     word = large + states * leaf
-    opened = desk.market.demand(number, desk.job(number), 1, word)
-    dispute = opened.one(Challenged).dispute
-    (challenge,) = solver.desk.challenges(number)
-    player = solver.answers._player(
-        Case(number, task, challenge, solver.desk.court.dispute(dispute))
-    )
+    desk.disputes.demand(number, 1, word)
+    dispute = hear(desk, number)
+    (accusation,) = solver.desk.accusations(number)
+    asked = solver.desk.court.dispute(dispute)
+    player = solver.answers._player(Case(number, task, accusation, dispute, asked))
     court = world.desks["solver"].court
     given: list[Opening] = []
     honest = court.show_data
@@ -163,16 +164,17 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
 
 
 def test_a_demand_nobody_needed_costs_its_bond(world):
-    """Demanding what anyone can fetch gains nothing: it pays the solver a bond for each leaf."""
+    """Demanding what anyone can fetch gains nothing: it pays the solver a bond for each leaf, and
+    each one more than the last."""
     solver = Solver(world.desks["solver"], at_max_price)
     number = assigned(world, solver)
     griefer = world.desks["outsider"]
     for word in (0, 2**256 - 1, 12345):
-        griefer.market.demand(number, griefer.job(number), 2, word)
+        griefer.disputes.demand(number, 2, word)
     world.play(solver, Verifier(world.desks["verifier"]), Keeper(world.desks["requester"]))
     assert settle_all(world) == {
         "requester": -PRICE - FEE,
         "solver": PRICE + 3 * BOND,
         "verifier": FEE,
-        "outsider": -3 * BOND,
+        "outsider": -6 * BOND,
     }

@@ -31,7 +31,7 @@ from worker.roles.answers import Answers
 from worker.roles.states import States
 from worker.simulation import WrongElement, WrongReport, WrongState
 
-BOND = 50
+BOND = 10
 STEP = 5
 
 
@@ -83,7 +83,7 @@ def test_a_cheat_that_disappears_loses_on_time(world, phase, cheat):
     assert verdicts(world) == ["time"]
     gains = settle_all(world)
     assert gains["solver"] < -PRICE
-    assert gains["requester"] > 0 and gains["verifier"] > 0
+    assert gains["requester"] == 0 < gains["verifier"]
 
 
 def assigned(world, solver: Solver, checks: int | None = None) -> int:
@@ -147,7 +147,7 @@ def test_a_solver_that_stops_half_way_is_expired_after_its_dispute(world):
     gains = settle_all(world)
     # it left both: the dispute's clock condemns it before the deadline could expire it
     assert world.task(number).status == Status.CONDEMNED
-    assert gains["solver"] < 0 < gains["requester"]
+    assert gains["solver"] < 0 == gains["requester"]
 
 
 def test_a_withheld_state_is_neither_attested_nor_accused(world):
@@ -158,7 +158,7 @@ def test_a_withheld_state_is_neither_attested_nor_accused(world):
     shutil.rmtree(f"{world.folder.name}/state")
     world.play(solver, Verifier(world.desks["verifier"]))
     task = world.task(number)
-    assert task.status == Status.VERIFYING and not task.attested and not task.open_disputes
+    assert task.status == Status.VERIFYING and not task.attested and not task.held
     gains = settle_all(world)
     assert world.task(number).status == Status.SETTLED
     assert gains["solver"] == PRICE and -FEE <= gains["verifier"] < 0
@@ -206,7 +206,7 @@ def play_to_the_end(world, *roles) -> None:
         acted = [tick(role) for role in roles]
         if not any(acted):
             break
-    if world.task(0).open_disputes:
+    if world.task(0).held:
         time_out(world)
 
 

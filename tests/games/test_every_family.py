@@ -144,8 +144,8 @@ class Bench:
         self.system = Deployed(5)
         self.solver, self.challenger = address_of("solver"), address_of("challenger")
         self.client = self.system.chain.deploy("QuietClient")
-        self.court = self.system.clients(self.solver)[1]
-        self.their_court = self.system.clients(self.challenger)[1]
+        self.court = self.system.clients(self.solver).court
+        self.their_court = self.system.clients(self.challenger).court
 
     def corrupted(self, rng: random.Random, node: int) -> tuple[int, Transcript] | None:
         """A random element of the node, and the transcript in which it is wrong; None where nothing
@@ -173,7 +173,7 @@ class Bench:
             own.root(STEP), own.last_root, journal.root,
         )  # fmt: skip
         number = self.court.disputes()
-        opening = self.court.encode_call("open", claim)
+        opening = self.court.encode_call("open", claim, self.system.CLOCK)
         self.system.chain.send(
             self.challenger, self.client, told(self.system.court, opening), "open"
         )

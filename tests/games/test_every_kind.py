@@ -10,9 +10,10 @@ from functools import cache
 import pytest
 import torch
 
+from tests.games.players import accused
 from tests.games.world import ROLES, WEALTH, World, small_training
 from worker.chain.errors import ContractError
-from worker.chain.events import Challenged, ElementTried
+from worker.chain.events import ElementTried
 from worker.chain.types import Phase, Status
 from worker.dispute import ChallengerPlayer
 from worker.jobs import Computation, Replay
@@ -102,7 +103,7 @@ def test_an_honest_solver_accused_at_every_kind_of_node_keeps_its_stake(name):
     liar = world.desks["outsider"]
     job = world.job()
     segment = STEP // job.segment_steps
-    dispute = liar.market.challenge(number, job, segment).one(Challenged).dispute
+    dispute = accused(liar, number, segment)
     program, _, data = small_training()
     first = load_state(world.store, program, liar.market.segment(number, segment - 1).state)
     believed = WrongElement(job, program, data, step=STEP, node=node, element=element, bit=bit)
@@ -123,9 +124,9 @@ def test_an_honest_solver_accused_at_every_kind_of_node_keeps_its_stake(name):
     world.play(Verifier(world.desks["verifier"]), solver)
     world.chain.mine(seconds=world.system.CLOCK + 1)
     world.play(Keeper(world.desks["requester"]))
-    assert not liar.market.challenge_of(dispute).open
+    assert not liar.disputes.queue(number).undecided
     world.finish()
     assert world.task(number).status == Status.SETTLED
     assert world.wealth("solver") > WEALTH, "paid, and given the liar's bond"
-    assert world.wealth("outsider") == WEALTH - world.system.PARAMETERS["bond"]
+    assert world.wealth("outsider") == WEALTH - world.system.DISPUTES["bond"]
     assert world.all_tokens() == WEALTH * len(ROLES), "tokens are conserved"

@@ -109,11 +109,11 @@ def test_a_verifier_that_checks_sees_its_dispute_through():
     number, _ = world.commit(world.job(), cheat.desk)
 
     class Endless(Computation):
-        def run_segment(self, segment, state, progress=None):
+        def run_segment(self, segment, state, progress=None, points=()):
             """Of the right task: the last step again and again."""
             while self.job.seed == 9 and world.task(number).status != Status.CONDEMNED:
                 progress(1)
-            return super().run_segment(segment, state, progress)
+            return super().run_segment(segment, state, progress, points)
 
     desk = world.desk("verifier", computation_of=Endless)
     verifier = Verifier(desk)

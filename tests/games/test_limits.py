@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.disputes import one_step
-from tests.games.players import settle_all, time_out, verdicts
+from tests.games.players import accused, settle_all, time_out, verdicts
 from tests.games.world import PRICE, World
 from tests.revm import RevmChain, Sent
 from worker.chain.errors import ContractError
-from worker.chain.events import Challenged
 from worker.chain.types import Job, Phase, Status
 from worker.commit import list_tree, tensor_item
 from worker.program import Input, Kind, Map, Node, Program, Reduce, Source
@@ -143,7 +142,7 @@ def test_a_step_of_as_many_reports_as_there_may_be_is_answered_for():
     number, solver = world.commit(job, world.desks["solver"])
     desk, (program, *_) = world.desks["outsider"], reporting()
     court = desk.court
-    dispute = desk.market.challenge(number, job, 0).one(Challenged).dispute
+    dispute = accused(desk, number, 0)
     world.play(solver)
     court.accuse_reports(dispute, program.header)
     last, sum_item = MAX_OUTPUTS - 2, tensor_item(torch.full((4,), 2.0))

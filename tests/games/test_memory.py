@@ -51,7 +51,7 @@ def test_a_thousand_tasks_leave_nothing_behind(monkeypatch):
     """Protects a host that runs for months: after each hundred tasks a solver, a verifier and a
     keeper hold what they held after the first hundred."""
     monkeypatch.setattr(Program, "from_bytes", staticmethod(decoded))
-    world = World(parameters={"challengeWindow": 60})
+    world = World()
     state = Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (0,))
     batch = Node(Kind.SOURCE, Source.BATCH, F32, (4,), (), (0, 1, 4))
     total = Node(Kind.MAP, Map.ADD, F32, (4,), (Input(0, F32, (4,), ONE), Input(1, F32, (4,), ONE)))
@@ -64,13 +64,13 @@ def test_a_thousand_tasks_leave_nothing_behind(monkeypatch):
     after: list[dict[type, int]] = []
     remembered: list[int] = []
     for number in range(TASKS):
-        assert world.post(replace(job, seed=number)) == number
+        assert world.post(replace(job, seed=number), clock=60) == number
         assert solver.bids.tick()
         world.chain.mine(seconds=101)
         assert keeper.tick() and solver.segments.tick()
         world.chain.mine(blocks=3)
         assert keeper.tick() and verifier.checks.tick()
-        world.chain.mine(seconds=61)
+        world.chain.mine(seconds=76)
         assert keeper.tick()
         if number % 10 == 9:
             del world.chain.logs[:-200]  # of which all have been read

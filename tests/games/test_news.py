@@ -95,7 +95,7 @@ def test_what_goes_wrong_is_told_with_what_it_costs():
 
 def stakes(world, role):
     """Stake that is locked."""
-    _, _, held, _ = world.system.clients(world.people[role])
+    held = world.system.clients(world.people[role]).stakes
     return held.locked(world.people[role], world.system.market)
 
 
@@ -125,12 +125,12 @@ def test_a_verifier_that_is_killed_checks_no_segment_twice(tmp_path):
     checked: list[int] = []
 
     class Counted(Computation):
-        def run_segment(self, segment, state, progress=None):
+        def run_segment(self, segment, state, progress=None, points=()):
             if len(checked) == 2 and 2 not in died:
                 died.append(2)
                 raise KeyboardInterrupt
             checked.append(segment)
-            return super().run_segment(segment, state, progress)
+            return super().run_segment(segment, state, progress, points)
 
     died: list[int] = []
 

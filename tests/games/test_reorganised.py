@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.games.players import Liar, at_max_price, decoded, honest_roots, settle_all, time_out
+from tests.games.players import (
+    Liar,
+    accused,
+    at_max_price,
+    decoded,
+    honest_roots,
+    settle_all,
+    time_out,
+)
 from tests.games.test_restart import CHEATS
 from tests.games.world import FEE, PRICE, World
 from worker.chain.types import Status
@@ -16,7 +24,7 @@ from worker.program import Program
 from worker.roles import Keeper, Solver, TaskFailed, Verifier
 from worker.roles.base import Renumbered
 
-BOND = 50
+BOND = 10
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +77,7 @@ def test_a_task_that_takes_anothers_number_is_computed_for_itself():
     assert roots(world) == honest_roots(world, second)
     world.chain.mine(blocks=3)
     world.play(keeper, solver, verifier)
-    assert world.task(number).attested and not world.task(number).open_disputes
+    assert world.task(number).attested and not world.task(number).held
     gains = settle_all(world)
     assert (gains["solver"], gains["verifier"]) == (PRICE, FEE)
 
@@ -141,7 +149,7 @@ def test_a_verifier_attests_to_nothing_that_was_committed_since_it_looked():
     assert not verifier.checks.tick()
     assert not pending and not world.task(number).attested
     assert verifier.checks.tick()
-    assert world.task(number).open_disputes == 1, "it looked again, and accused"
+    assert world.task(number).held, "it looked again, and accused"
 
 
 def test_a_dispute_that_takes_anothers_number_is_answered_for_itself():
@@ -169,20 +177,24 @@ def test_no_move_is_made_in_a_dispute_that_was_renumbered_while_it_was_computed(
     solver = Solver(world.desks["solver"], at_max_price)
     before = world.moment()
     liar = Liar(world.desks["outsider"], 1, CHEATS["element"]())
-    assert liar.tick()
+    assert liar.tick() and liar.tick()
     asked = world.desks["outsider"].court.dispute(0)
     made = SolverPlayer.move
 
     def slow(player, dispute):
         if dispute.claim == asked.claim:
             world.back_to(before)
-            assert Liar(world.desks["outsider"], 0, CHEATS["element"]()).tick()
+            accused(world.desks["outsider"], 0, 0)
         return made(player, dispute)
 
     monkeypatch.setattr(SolverPlayer, "move", slow)
     sent = len(world.chain.sent)
     assert not solver.answers.tick()
-    assert [s.label for s in world.chain.sent[sent:]] == ["market.challenge"]
+    assert [s.label for s in world.chain.sent[sent:]] == [
+        "disputes.accuse",
+        "disputes.unseal",
+        "disputes.start",
+    ]
     assert solver.answers.tick(), "the question that is there now is answered"
 
 

@@ -28,7 +28,7 @@ from worker.roles import Keeper, Solver, TaskFailed, Verifier
 from worker.simulation import WrongElement, WrongReport, WrongState
 from worker.store import Store
 
-BOND = 50
+BOND = 10
 CHEATS = {
     "element": lambda: WrongElement.at(step=5, node=a_node("DOT"), element=17, bit=3),
     "state": lambda: WrongState.at(step=7, tensor=2, element=1),
@@ -150,7 +150,6 @@ def test_a_verifier_that_dies_after_every_move_still_wins(cheat):
     world.play(solver, verifier)
     assert world.task(0).status == Status.CONDEMNED
     assert verdicts(world) == [cheat]
-    assert not world.desks["outsider"].market.challenge_of(0).upheld, "nobody punished it"
     assert verifier.deaths >= 3 and solver.deaths >= 2
     assert settle_all(world)["verifier"] > 0
 
@@ -159,14 +158,13 @@ def test_a_volunteer_that_dies_after_every_move_still_wins():
     """The same for a passer-by, and it opens one dispute only, however often it starts again."""
     world = World()
     world.desks["verifier"].market.delist()
-    world.desks["outsider"].token = world.system.clients(world.people["outsider"])[3]
     world.commit(world.job(), world.desk("solver", computation_of=CHEATS["element"]()))
     solver = Solver(world.desk("solver", computation_of=CHEATS["element"]()), at_max_price)
     volunteer = Mortal(lambda: Verifier(dying_desk(world, "outsider"), volunteer=True))
     world.play(solver, volunteer)
     assert world.task(0).status == Status.CONDEMNED
     assert world.desks["outsider"].court.disputes() == 1
-    assert not world.desks["outsider"].market.challenge_of(0).upheld, "nobody punished it"
+    assert len(world.desks["outsider"].accusations(0)) == 1
     assert settle_all(world)["outsider"] > 0
 
 

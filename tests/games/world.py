@@ -80,34 +80,42 @@ class World:
         self.people = {role: address_of(role) for role in ROLES}
         self.desks = {role: self.desk(role) for role in ROLES}
         for role, address in self.people.items():
-            market, _, stakes, token = self.system.clients(address)
-            token.mint(address, WEALTH * unit)
-            token.approve(self.system.market, WEALTH * unit)
-            token.approve(self.system.stakes, WEALTH * unit)
+            hand = self.system.clients(address)
+            hand.token.mint(address, WEALTH * unit)
+            hand.token.approve(self.system.market, WEALTH * unit)
+            hand.token.approve(self.system.stakes, WEALTH * unit)
+            hand.stakes.deposit(STAKED * unit)
+            hand.stakes.approve_locker(self.system.disputes)
             if role in ("solver", "verifier"):
-                stakes.deposit(STAKED * unit)
-                stakes.approve_locker(self.system.market)
+                hand.stakes.approve_locker(self.system.market)
             if role == "verifier":
-                market.enlist()
+                hand.market.enlist()
 
     def desk(self, role: str, **changes: Any) -> Desk:
         address = self.people[role]
-        market, court, stakes, _ = self.system.clients(address)
-        w3: Any = self.chain
-        return Desk(
-            w3, address, address.encode()[:32], market, court, stakes, self.store, **changes
-        )
+        hand = self.system.clients(address)
+        given: dict[str, Any] = {
+            "w3": self.chain,
+            "account": address,
+            "secret": address.encode()[:32],
+            "market": hand.market,
+            "disputes": hand.disputes,
+            "court": hand.court,
+            "stakes": hand.stakes,
+            "store": self.store,
+        }
+        return Desk(**{**given, **changes})
 
     def job(self, steps: int = 10, segment_steps: int = 4) -> Job:
         program, state, data = small_training()
         root, data_root, state_root = put_job(self.store, program, data, state)
         return Job(root, state_root, data_root, len(data), len(data[0]), 7, steps, segment_steps)
 
-    def post(self, job: Job, checks: int | None = None) -> int:
+    def post(self, job: Job, checks: int | None = None, clock: int | None = None) -> int:
         """A task that asks for every segment to be checked, unless told otherwise."""
         now = self.chain.time
         count = job.segments if checks is None else checks
-        terms = Terms(PRICE, FEE, now + 100, now + 100_000, count)
+        terms = Terms(PRICE, FEE, now + 100, now + 100_000, count, clock or self.system.CLOCK)
         return self.desks["requester"].market.post(job, terms).one(Posted).task
 
     def task(self, number: int):  # type: ignore[no-untyped-def]
@@ -154,18 +162,20 @@ class World:
         raise AssertionError(f"still moving after {rounds} rounds")
 
     def finish(self) -> None:
-        """Time passes all deadlines; everyone takes what is theirs."""
-        self.chain.mine(seconds=10 * 86_400)
-        for desk in self.desks.values():
-            self.play(Keeper(desk))
+        """Time passes all deadlines, again where something then waits for another; everyone takes
+        what is theirs."""
+        for _ in range(4):
+            self.chain.mine(seconds=10 * 86_400)
+            for desk in self.desks.values():
+                self.play(Keeper(desk))
 
     def wealth(self, role: str) -> int:
         """Tokens and free stake of a role."""
-        _, _, stakes, token = self.system.clients(self.people[role])
-        return token.balance_of(self.people[role]) + stakes.free(self.people[role])
+        me, hand = self.people[role], self.system.clients(self.people[role])
+        return hand.token.balance_of(me) + hand.stakes.free(me)
 
     def all_tokens(self) -> int:
         """Every token, wherever it is."""
-        *_, token = self.system.clients(self.people["outsider"])
+        token = self.system.clients(self.people["outsider"]).token
         holders = [*self.people.values(), self.system.market, self.system.stakes, BURNED]
         return sum(token.balance_of(h) for h in holders)

@@ -6,7 +6,7 @@ endpoint and on an in-process `EthereumTesterProvider`.
 
 from worker.chain.board import Board
 from worker.chain.contract import Receipt
-from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
 from worker.chain.deployment import Clients, Deployment, connect
 from worker.chain.errors import (
     ChainError,
@@ -30,15 +30,17 @@ from worker.chain.scan import Follower, read_events
 from worker.chain.sender import Sender
 from worker.chain.types import (
     ZERO_ADDRESS,
+    Accusation,
     Bid,
-    Challenge,
     Claim,
     Dispute,
     Job,
     Opening,
     Parameters,
     Phase,
+    Queue,
     Segment,
+    Standing,
     Status,
     Struct,
     Task,
@@ -48,16 +50,17 @@ from worker.chain.types import (
 
 __all__ = [
     "ZERO_ADDRESS",
+    "Accusation",
     "Bid",
     "Board",
     "ChainError",
-    "Challenge",
     "Claim",
     "Clients",
     "ContractError",
     "Court",
     "Deployment",
     "Dispute",
+    "Disputes",
     "DryRun",
     "Event",
     "Failed",
@@ -71,6 +74,7 @@ __all__ = [
     "Phase",
     "Place",
     "Probe",
+    "Queue",
     "Randomness",
     "Receipt",
     "Refused",
@@ -79,6 +83,7 @@ __all__ = [
     "Sent",
     "Stakes",
     "Stale",
+    "Standing",
     "Status",
     "Stopping",
     "Struct",

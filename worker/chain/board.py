@@ -9,20 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from web3 import Web3
 
 from worker.chain.contract import Contract
-from worker.chain.contracts import Court, Market
-from worker.chain.errors import ChainError
-from worker.chain.events import Challenged, Demanded
+from worker.chain.contracts import Court, Disputes, Market
+from worker.chain.errors import ChainError, ContractError
 from worker.chain.files import read_json, write_json
 from worker.chain.ledger import Card, Ledger, State
-from worker.chain.reads import Head, heads
-from worker.chain.types import Bid, Challenge, Dispute, Job, Task
+from worker.chain.reads import Head, heads, read_all
+from worker.chain.types import Accusation, Bid, Dispute, Job, Queue, Task
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,7 +31,7 @@ OLD = 5.0  # seconds after which nothing more is read of the block: nodes forget
 
 
 class Board:
-    """Open tasks with their jobs, bids and challenges, and disputes. Any thread may ask.
+    """Open tasks with their jobs, bids and accusations, and disputes. Any thread may ask.
 
     `refresh` brings it to the chain's tip, and is one call where no block was mined. After a
     reorganisation what the lost blocks were about is read again. Between two refreshes answers do
@@ -40,16 +39,17 @@ class Board:
     any more, as it is over, is read from the chain each time.
 
     account: whose own transactions need no confirmations. confirmations: blocks that must stand
-    above a task's last change before `open_tasks` shows it; one in dispute is shown at once, as a
-    clock runs. fresh_seconds: for how long the tip counts as looked at, unless `own_block` (the
-    block of the last own transaction) is ahead of it. saved: a file that spares a restart the tasks
-    that were over.
+    above a task's last change before `open_tasks` shows it; one that is accused is shown at once,
+    as a clock runs. fresh_seconds: for how long the tip counts as looked at, unless `own_block`
+    (the block of the last own transaction) is ahead of it. saved: a file that spares a restart the
+    tasks that were over.
     """
 
     def __init__(
         self,
         w3: Web3,
         market: Market,
+        disputes: Disputes,
         court: Court,
         *,
         account: str = "",
@@ -61,8 +61,8 @@ class Board:
     ) -> None:
         if confirmations < 0:
             raise ValueError(f"{confirmations=} must not be negative")
-        self._w3, self._market, self._court = w3, market, court
-        self._ledger = Ledger(w3, market, court, account, confirmations)
+        self._w3, self._market, self._disputes, self._court = w3, market, disputes, court
+        self._ledger = Ledger(w3, market, disputes, court, account, confirmations)
         self._confirmations = confirmations
         self._fresh_seconds, self._own_block = fresh_seconds, own_block
         self._saved, self._clock = saved, clock
@@ -74,7 +74,8 @@ class Board:
     # --- tasks -----------------------------------------------------------------------------------
 
     def open_tasks(self, *, young: bool = False) -> list[tuple[int, Task]]:
-        """Tasks that are not over, or in dispute, and old enough to be acted on; oldest first.
+        """Tasks that are not over, or whose accusations are not, and old enough to be acted on;
+        oldest first.
 
         young: those too whose last change is not `confirmations` deep.
         """
@@ -84,7 +85,7 @@ class Board:
             return [
                 (number, card.task)
                 for number, card in sorted(state.cards.items())
-                if young or card.changed <= ripe or card.task.open_disputes
+                if young or card.changed <= ripe or card.queue.waits
             ]
 
     def task(self, number: int) -> Task:
@@ -103,12 +104,16 @@ class Board:
         card = self._learnt(number)
         return card.job if card and card.job else self._market.job(number)
 
-    def challenges(self, number: int) -> list[Challenged]:
-        """Every challenge of a task, in order, open or not."""
+    def queue(self, number: int) -> Queue:
+        """How a task's accusations stand."""
+        with self._lock:
+            card = self._known().cards.get(number)
+        return card.queue if card else self._disputes.queue(number)
+
+    def opened(self, number: int, dispute: int) -> int:
+        """The block in which a dispute of a task was opened, or an earlier one."""
         card = self._learnt(number)
-        if card is None or card.challenges is None:
-            return self._market.challenges(number)
-        return list(card.challenges)
+        return ((card and card.starts) or {}).get(dispute, self._disputes.first_block)
 
     def _learnt(self, number: int) -> Card | None:
         with self._lock:
@@ -120,26 +125,41 @@ class Board:
 
     # --- disputes and money ----------------------------------------------------------------------
 
-    def dispute(self, dispute: int) -> Dispute:
-        return Dispute.from_abi(self._read("dispute", dispute, self._court, "dispute", dispute))
+    def accusations(self, number: int) -> list[Accusation]:
+        """Every accusation of a task by its number, decided or not."""
+        wanted = [("accusation", number, n) for n in range(self.queue(number).filed)]
+        found = self._read_all(wanted, self._disputes, "accusation", [w[1:] for w in wanted])
+        return [Accusation.from_abi(values) for values in found]
 
-    def challenge_of(self, dispute: int) -> Challenge:
-        values = self._read("challenge", dispute, self._market, "challengeOf", dispute)
-        return Challenge.from_abi(values)
-
-    def is_demand(self, dispute: int) -> bool:
-        """Whether data is demanded in it."""
+    def stands(self, number: int, place: int) -> bool:
+        """Whether an accusation was there as it is now `confirmations` blocks ago."""
+        if not self._confirmations:
+            return True
+        reading = self._disputes.reading("accusation", number, place)
         with self._lock:
-            state = self._known()
-            if dispute in state.disputes:
-                return dispute in state.demands
-        return any(isinstance(event, Demanded) for event in self._court.events(dispute))
+            block = self._known().head.number - self._confirmations
+        try:
+            then = Accusation.from_abi(reading.read(self._w3, block))
+        except ContractError:
+            return False
+        return then == self.accusations(number)[place]
+
+    def dispute(self, dispute: int) -> Dispute:
+        wanted = [("dispute", dispute, 0)]
+        return Dispute.from_abi(self._read_all(wanted, self._court, "dispute", [(dispute,)])[0])
 
     def credit(self, account: str) -> int:
         """What the market owes an account, in the token's smallest units."""
-        return cast(int, self._read("credit", int(account, 16), self._market, "credit", account))
+        wanted = [("credit", int(account, 16), 0)]
+        return cast(int, self._read_all(wanted, self._market, "credit", [(account,)])[0])
 
-    def _read(self, what: str, key: int, contract: Contract, function: str, argument: Any) -> Any:
+    def _read_all(
+        self,
+        keys: Sequence[tuple[str, int, int]],
+        contract: Contract,
+        function: str,
+        arguments: Sequence[tuple[Any, ...]],
+    ) -> list[Any]:
         """As of the board's block, and once until an event is about it.
 
         Of that block and no later one: a node that lags behind would else give an older answer,
@@ -149,13 +169,27 @@ class Board:
             if self._clock() - self._looked > OLD:
                 self.refresh()
             state = self._known()
-            if (what, key) in state.memo:
-                return state.memo[what, key]
-        value = contract.reading(function, argument).read(self._w3, state.head.number)
+            found = {key: state.memo[key] for key in keys if key in state.memo}
+        asked = [(k, a) for k, a in zip(keys, arguments, strict=True) if k not in found]
+        readings = [contract.reading(function, *a) for _, a in asked]
+        for (key, _), value in zip(
+            asked, read_all(self._w3, readings, state.head.number), strict=True
+        ):
+            if isinstance(value, ContractError):
+                raise value
+            found[key] = value
         with self._lock:
-            if self._state is state and (what == "credit" or key in state.disputes):
-                state.memo[what, key] = value
-        return value
+            if self._state is state:
+                kept = {key: found[key] for key, _ in asked if self._is_kept(state, key)}
+                state.memo.update(kept)
+        return [found[key] for key in keys]
+
+    def _is_kept(self, state: State, key: tuple[str, int, int]) -> bool:
+        """Whether events tell when it is out of date, and when it may be forgotten."""
+        what, number, _ = key
+        if what == "accusation":
+            return number in state.cards
+        return what == "credit" or any(number in (c.starts or ()) for c in state.cards.values())
 
     # --- the tip ---------------------------------------------------------------------------------
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eth_abi import encode
 from eth_abi.exceptions import DecodingError
+from eth_utils import keccak
 from web3 import Web3
 
 from worker.chain.contract import Contract, Receipt
 from worker.chain.errors import ChainError
 from worker.chain.events import (
-    Challenged,
     CourtEvent,
     Decided,
+    DisputesEvent,
     Event,
     Opened,
     Posted,
@@ -20,13 +22,14 @@ from worker.chain.events import (
 )
 from worker.chain.signer import simulate
 from worker.chain.types import (
+    Accusation,
     Bid,
-    Challenge,
     Claim,
     Dispute,
     Job,
     Opening,
     Parameters,
+    Queue,
     Segment,
     Task,
     Terms,
@@ -130,6 +133,14 @@ class Stakes(Contract):
     def withdraw(self) -> Receipt:
         return self._write("withdraw")
 
+    def burned(self) -> int:
+        """What was slashed and has not been swept yet."""
+        return self._read("burned")
+
+    def sweep(self) -> Receipt:
+        """Sends off what is burned."""
+        return self._write("sweep")
+
 
 class Market(Contract):
     """Tasks, by their numbers; `IMarket` says what each call does. Amounts are in the token's
@@ -160,26 +171,11 @@ class Market(Contract):
     def attest(self, task: int) -> Receipt:
         return self._write("attest", task)
 
-    def challenge(self, task: int, job: ToAbi, segment: int) -> Receipt:
-        """The dispute's number is `receipt.one(Challenged).dispute`."""
-        return self._write("challenge", task, job, segment)
-
-    def demand(self, task: int, job: ToAbi, segment: int, word: int) -> Receipt:
-        """The demand's number is `receipt.one(Challenged).dispute`, as of a challenge."""
-        return self._write("demand", task, job, segment, word)
-
     def settle(self, task: int) -> Receipt:
         return self._write("settle", task)
 
     def expire(self, task: int) -> Receipt:
         return self._write("expire", task)
-
-    def punish(self, dispute: int) -> Receipt:
-        """Pays out what a verdict of guilt has decided."""
-        return self._write("punish", dispute)
-
-    def dismiss(self, dispute: int) -> Receipt:
-        return self._write("dismiss", dispute)
 
     def enlist(self) -> Receipt:
         return self._write("enlist")
@@ -208,9 +204,6 @@ class Market(Contract):
 
     def segment(self, task: int, segment: int) -> Segment:
         return Segment.from_abi(self._read("segment", task, segment))
-
-    def challenge_of(self, dispute: int) -> Challenge:
-        return Challenge.from_abi(self._read("challengeOf", dispute))
 
     def credit(self, account: str) -> int:
         return self._read("credit", account)
@@ -242,10 +235,6 @@ class Market(Contract):
     def job(self, task: int) -> Job:
         return self.posted(task).job
 
-    def challenges(self, task: int) -> list[Challenged]:
-        """Every challenge of a task, in order, open or not."""
-        return [e for e in self._events(Challenged, task) if isinstance(e, Challenged)]
-
     def commitments(self, task: int) -> list[SegmentCommitted]:
         """The segments committed so far, in order."""
         return [e for e in self._events(SegmentCommitted, task) if isinstance(e, SegmentCommitted)]
@@ -254,6 +243,76 @@ class Market(Contract):
         """The task's whole story, in order, but for the credits to accounts."""
         # Other events have an address first, which is no small number.
         return [e for e in self._events(None, task) if getattr(e, "task", None) == task]
+
+
+class Disputes(Contract):
+    """Accusations, by their tasks and their numbers in them; `IDisputes` says what calls do."""
+
+    name = "Disputes"
+
+    def accuse(self, task: int, seal: bytes) -> Receipt:
+        """The accusation's number is `receipt.one(Accused).number`."""
+        return self._write("accuse", task, seal)
+
+    def unseal(self, task: int, number: int, segment: int, finding: bytes, salt: bytes) -> Receipt:
+        return self._write("unseal", task, number, segment, finding, salt)
+
+    def demand(self, task: int, segment: int, word: int) -> Receipt:
+        """The demand's number is `receipt.one(DataDemanded).number`."""
+        return self._write("demand", task, segment, word)
+
+    def start(self, task: int, job: ToAbi) -> Receipt:
+        """The dispute's number is `receipt.one(Started).dispute`."""
+        return self._write("start", task, job)
+
+    def lapse(self, task: int, number: int) -> Receipt:
+        return self._write("lapse", task, number)
+
+    def advance(self, task: int, most: int) -> Receipt:
+        return self._write("advance", task, most)
+
+    def dismiss(self, task: int, number: int) -> Receipt:
+        return self._write("dismiss", task, number)
+
+    def punish(self, task: int) -> Receipt:
+        """Pays out what a verdict of guilt has decided."""
+        return self._write("punish", task)
+
+    def accusation(self, task: int, number: int) -> Accusation:
+        return Accusation.from_abi(self._read("accusation", task, number))
+
+    def queue(self, task: int) -> Queue:
+        return Queue.from_abi(self._read("queue", task))
+
+    def accusation_of(self, dispute: int) -> tuple[int, int]:
+        """Task and number of a dispute."""
+        task, number = self._read("accusationOf", dispute)
+        return task, number
+
+    def bond_of(self, task: int, accuser: str) -> tuple[int, bool]:
+        """What this account's next accusation would lock, and whether it would be privileged."""
+        amount, privileged = self._read("bondOf", task, accuser)
+        return amount, privileged
+
+    def seal_of(self, task: int, segment: int, finding: bytes, accuser: str, salt: bytes) -> bytes:
+        """What `accuse` takes; reckoned here."""
+        types = ("address", "uint256", "uint32", "bytes32", "address", "bytes32")
+        return keccak(encode(types, (self.address, task, segment, finding, accuser, salt)))
+
+    def open_time(self) -> int:
+        """Seconds from filing in which an accusation is unsealed."""
+        return self._read_once("openTime")
+
+    def bond(self) -> int:
+        """The smallest."""
+        return self._read_once("bond")
+
+    def finder_bps(self) -> int:
+        return self._read_once("finderBps")
+
+    def task_events(self, task: int) -> list[DisputesEvent]:
+        """All that became of a task's accusations, in order."""
+        return [e for e in self._events(None, task) if isinstance(e, DisputesEvent)]
 
 
 class Court(Contract):
@@ -345,10 +404,6 @@ class Court(Contract):
 
     def arity_bits(self) -> int:
         return self._read_once("arityBits")
-
-    def clock(self) -> int:
-        """Seconds each side has for the whole dispute."""
-        return self._read_once("clock")
 
     def checker(self, kind: int) -> str:
         """Who recomputes elements of this kind of node."""

@@ -14,7 +14,7 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from worker.chain.board import Board
-from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
 from worker.chain.errors import WrongDeployment
 from worker.chain.files import read_json, write_json
 from worker.chain.scan import Follower
@@ -94,6 +94,7 @@ class Clients:
     deployment: Deployment
     sender: Sender
     market: Market
+    disputes: Disputes
     court: Court
     stakes: Stakes
     token: Token
@@ -113,6 +114,7 @@ class Clients:
         return Board(
             self.w3,
             self.market,
+            self.disputes,
             self.court,
             account=self.address,
             confirmations=confirmations,
@@ -122,8 +124,8 @@ class Clients:
         )
 
     def follow(self, cursor: Path | None = None, *, confirmations: int = 0) -> Follower:
-        """Follows every event of the market, the court and the stakes."""
-        contracts = (self.market, self.court, self.stakes)
+        """Follows every event of the market, of accusations, the court and the stakes."""
+        contracts = (self.market, self.disputes, self.court, self.stakes)
         return Follower(
             self.w3,
             {contract.address: contract.name for contract in contracts},
@@ -163,6 +165,7 @@ def connect(
     )
     names = {
         deployment.market: "Market",
+        deployment.disputes: "Disputes",
         deployment.court: "Court",
         deployment.stakes: "Stakes",
         deployment.token: "Token",
@@ -173,6 +176,7 @@ def connect(
         deployment=deployment,
         sender=sender,
         market=Market(w3, deployment.market, sender, **shared),
+        disputes=Disputes(w3, deployment.disputes, sender, **shared),
         court=Court(w3, deployment.court, sender, **shared),
         stakes=Stakes(w3, deployment.stakes, sender, **shared),
         token=Token(w3, deployment.token, sender, **shared),

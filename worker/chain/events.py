@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
-from worker.chain.types import Claim, Job, Phase, Terms
+from worker.chain.types import Claim, Job, Phase, Standing, Terms
 
 
 @dataclass(frozen=True, order=True)
@@ -96,20 +96,14 @@ class Attested(MarketEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Challenged(MarketEvent):
+class Held(MarketEvent):
     task: int
-    segment: int
-    challenger: str
-    dispute: int
-    bond: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChallengeEnded(MarketEvent):
+class Unheld(MarketEvent):
     task: int
-    dispute: int
-    solver_guilty: bool
-    moot: bool
+    commit_until: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +116,14 @@ class Settled(MarketEvent):
 @dataclass(frozen=True, kw_only=True)
 class Condemned(MarketEvent):
     task: int
-    dispute: int
+    segment: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Punished(MarketEvent):
     task: int
     solver: str
-    slashed: int
-    to_challenger: int
-    to_requester: int
+    awarded: int
     burned: int
 
 
@@ -180,6 +172,69 @@ class CreditWithdrawn(MarketEvent):
     amount: int
 
 
+# --- accusations ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputesEvent(Event):
+    contract = "Disputes"
+    task: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accused(DisputesEvent):
+    number: int
+    accuser: str
+    privileged: bool
+    bond: int
+    seal: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDemanded(DisputesEvent):
+    """Disputes' `Demanded`: an accusation that demands a leaf of a state."""
+
+    solidity_name = "Demanded"
+    number: int
+    accuser: str
+    privileged: bool
+    bond: int
+    segment: int
+    word: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsealed(DisputesEvent):
+    number: int
+    segment: int
+    finding: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(DisputesEvent):
+    number: int
+    dispute: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended(DisputesEvent):
+    number: int
+    standing: Standing
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindersPaid(DisputesEvent):
+    """Disputes' `Punished`: who has what of the finders' part of a condemned solver's stake."""
+
+    solidity_name = "Punished"
+    convictor: str
+    to_convictor: int
+    verifier: str
+    to_verifier: int
+    finder: str
+    to_finder: int
+
+
 # --- the court ---------------------------------------------------------------------------------
 
 
@@ -193,6 +248,7 @@ class CourtEvent(Event):
 class Opened(CourtEvent):
     client: str
     claim: Claim
+    clock: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +384,19 @@ class Slashed(StakesEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Awarded(StakesEvent):
+    locker: str
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept(Event):
+    contract = "Stakes"
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnbondingStarted(StakesEvent):
     amount: int
     available_at: int
@@ -359,8 +428,10 @@ class Approval(Event):
 
 _ALL: tuple[type[Event], ...] = (
     *MarketEvent.__subclasses__(),
+    *DisputesEvent.__subclasses__(),
     *CourtEvent.__subclasses__(),
     *StakesEvent.__subclasses__(),
+    Swept,
     Transfer,
     Approval,
 )

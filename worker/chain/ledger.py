@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from web3 import Web3
 
-from worker.chain.contracts import Court, Market
+from worker.chain.contracts import Court, Disputes, Market
 from worker.chain.decoding import topic_of
 from worker.chain.errors import ContractError
 from worker.chain.events import (
+    Accused,
     Attested,
     BidPlaced,
-    Challenged,
     CourtEvent,
     Credited,
     CreditWithdrawn,
-    Demanded,
+    DataDemanded,
+    DisputesEvent,
     Event,
     MarketEvent,
     Posted,
     SegmentCommitted,
+    Started,
 )
 from worker.chain.reads import Head, heads, read_all
 from worker.chain.scan import OVERLAP, TRAIL, read_events
-from worker.chain.types import Bid, Job, Status, Task
+from worker.chain.types import Bid, Job, Queue, Status, Task
 
 log = logging.getLogger(__name__)
+
+
+NO_QUEUE = Queue(0, 0, 0, 0, 0, 0, 0, 0, 0, False)  # of a task that nobody ever accused
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,15 @@ class Card:
     """One task that is not over. None: not read yet, since it was posted before we looked."""
 
     task: Task
+    queue: Queue = NO_QUEUE
     job: Job | None = None
-    challenges: tuple[Challenged, ...] | None = None
+    starts: Mapping[int, int] | None = None  # the block in which each of its disputes was opened
     bids: tuple[Bid, ...] | None = None
     changed: int = 0  # the block of the last event that was not our own
 
     @property
     def is_learnt(self) -> bool:
-        return self.job is not None and self.challenges is not None
+        return self.job is not None and self.starts is not None
 
 
 @dataclass(frozen=True)
@@ -67,15 +73,13 @@ class Step:
 
 @dataclass
 class State:
-    """memo: what was read when it was asked for, until an event is about it. demands: disputes in
-    which data is demanded, of those in `disputes` (their tasks, by their numbers)."""
+    """memo: what was read when it was asked for, until an event is about it: of a dispute, of an
+    account's credit, of an accusation of a task."""
 
     head: Head
     count: int = 0  # tasks that were ever posted
     cards: dict[int, Card] = field(default_factory=dict)
-    disputes: dict[int, int] = field(default_factory=dict)
-    demands: set[int] = field(default_factory=set)
-    memo: dict[tuple[str, int], Any] = field(default_factory=dict)
+    memo: dict[tuple[str, int, int], Any] = field(default_factory=dict)
     trail: deque[Step] = field(default_factory=lambda: deque(maxlen=TRAIL))
 
     def copy(self, head: Head) -> State:
@@ -83,32 +87,32 @@ class State:
             head,
             self.count,
             dict(self.cards),
-            dict(self.disputes),
-            set(self.demands),
             dict(self.memo),
             deque(self.trail, maxlen=TRAIL),
         )
 
     def drop(self, task: int) -> None:
-        """Forgets a task and its disputes."""
+        """Forgets a task, with its accusations and its disputes."""
         card = self.cards.pop(task, None)
-        for challenge in (card and card.challenges) or ():
-            self.disputes.pop(challenge.dispute, None)
-            self.demands.discard(challenge.dispute)
-            self.forget(challenge.dispute)
-
-    def forget(self, dispute: int) -> None:
-        for what in ("dispute", "challenge", "demand"):
-            self.memo.pop((what, dispute), None)
+        for dispute in (card and card.starts) or ():
+            self.memo.pop(("dispute", dispute, 0), None)
+        for number in range(card.queue.filed if card else 0):
+            self.memo.pop(("accusation", task, number), None)
 
 
 class Ledger:
     """Makes one state out of another. account: whose own transactions need no confirmations."""
 
     def __init__(
-        self, w3: Web3, market: Market, court: Court, account: str, confirmations: int
+        self,
+        w3: Web3,
+        market: Market,
+        disputes: Disputes,
+        court: Court,
+        account: str,
+        confirmations: int,
     ) -> None:
-        self._w3, self._market, self._court = w3, market, court
+        self._w3, self._market, self._disputes, self._court = w3, market, disputes, court
         self._account, self._confirmations = account.lower(), confirmations
 
     def load(self, tip: Head, known: Iterable[int] = (), count: int = 0) -> State:
@@ -154,23 +158,18 @@ class Ledger:
     def learn(self, state: State) -> None:
         """The past of all tasks that lack theirs, in one reading of the logs."""
         lacking = {n for n, card in state.cards.items() if not card.is_learnt}
-        kinds = ["0x" + topic_of(kind).hex() for kind in (Posted, Challenged, Demanded)]
+        kinds = ["0x" + topic_of(kind).hex() for kind in (Posted, Started)]
         found = list(self._events(self._market.first_block, state.head.number, [kinds]))
-        demanded = {e.dispute for e in found if isinstance(e, Demanded)}
         jobs = {e.task: e.job for e in found if isinstance(e, Posted)}
-        challenges: dict[int, list[Challenged]] = {n: [] for n in lacking}
+        starts: dict[int, dict[int, int]] = {n: {} for n in lacking}
         for event in found:
-            if isinstance(event, Challenged) and event.task in lacking:
-                challenges[event.task].append(event)
+            if isinstance(event, Started) and event.task in lacking:
+                starts[event.task][event.dispute] = event.place.block
         for n in lacking:
             card, job = state.cards[n], jobs.get(n)
             if job is None or job.hash() != card.task.job:
                 continue  # the chain has forked since: the next refresh sees it
-            state.cards[n] = replace(card, job=job, challenges=tuple(challenges[n]))
-            for challenge in challenges[n]:
-                state.disputes[challenge.dispute] = n
-                if challenge.dispute in demanded:
-                    state.demands.add(challenge.dispute)
+            state.cards[n] = replace(card, job=job, starts=starts[n])
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -194,7 +193,8 @@ class Ledger:
         return lost
 
     def _events(self, first: int, last: int, topics: Sequence[Any] | None = None) -> list[Event]:
-        contracts = {self._market.address: "Market", self._court.address: "Court"}
+        parts = (self._market, self._disputes, self._court)
+        contracts = {part.address: part.name for part in parts}
         return list(read_events(self._w3, contracts, first, last, topics))
 
     def _count(self, tip: Head) -> int:
@@ -204,16 +204,22 @@ class Ledger:
         """The tasks of these numbers, as they are at the tip; those that are over are dropped."""
         market, biddable = self._market, []
         found = read_all(self._w3, [market.reading("task", n) for n in numbers], tip.number)
-        for number, values in zip(numbers, found, strict=True):
-            task = None if isinstance(values, ContractError) else Task.from_abi(values)
-            if task is None or (task.status.is_over and not task.open_disputes):
+        tasks = {
+            n: Task.from_abi(values)
+            for n, values in zip(numbers, found, strict=True)
+            if not isinstance(values, ContractError)
+        }
+        queues = self._queues([n for n in numbers if n in tasks and _is_accusable(tasks[n])], tip)
+        for number in numbers:
+            task, queue = tasks.get(number), queues.get(number, NO_QUEUE)
+            if task is None or (task.status.is_over and not queue.waits):
                 state.drop(number)
                 continue
             before = state.cards.get(number)
             if before is not None and before.task.job == task.job:
-                state.cards[number] = replace(before, task=task, bids=None)
+                state.cards[number] = replace(before, task=task, queue=queue, bids=None)
             else:
-                state.cards[number] = Card(task)
+                state.cards[number] = Card(task, queue)
             if task.status == Status.OPEN:
                 biddable.append(number)
         readings = [market.reading("bids", n) for n in biddable]
@@ -223,30 +229,33 @@ class Ledger:
                 placed = tuple(Bid.from_abi(bid) for bid in values)
                 state.cards[number] = replace(state.cards[number], bids=placed)
 
+    def _queues(self, numbers: Sequence[int], tip: Head) -> dict[int, Queue]:
+        readings = [self._disputes.reading("queue", n) for n in numbers]
+        found = read_all(self._w3, readings, tip.number)
+        return {
+            n: Queue.from_abi(values)
+            for n, values in zip(numbers, found, strict=True)
+            if not isinstance(values, ContractError)
+        }
+
     def _note(self, state: State, events: Sequence[Event]) -> None:
         """What events say that no struct does; and what they make out of date."""
         for event in events:
             if isinstance(event, CourtEvent):
-                state.forget(event.dispute)
-                if isinstance(event, Demanded):
-                    state.demands.add(event.dispute)
+                state.memo.pop(("dispute", event.dispute, 0), None)
             elif isinstance(event, Credited | CreditWithdrawn):
-                state.memo.pop(("credit", int(event.account, 16)), None)
+                state.memo.pop(("credit", int(event.account, 16), 0), None)
+            elif isinstance(event, DisputesEvent) and hasattr(event, "number"):
+                state.memo.pop(("accusation", event.task, event.number), None)
             card = state.cards.get(getattr(event, "task", -1))
-            if card is not None and isinstance(event, MarketEvent):
+            if card is not None and isinstance(event, MarketEvent | DisputesEvent):
                 self._note_on(state, card, event)
-        # of disputes whose tasks are over, or whose past is not known yet
-        state.demands &= state.disputes.keys()
 
     def _note_on(self, state: State, card: Card, event: Any) -> None:
         if isinstance(event, Posted) and event.job.hash() == card.task.job:
-            card = replace(card, job=event.job, challenges=card.challenges or ())
-        if isinstance(event, Challenged) and card.challenges is not None:
-            if event not in card.challenges:
-                card = replace(card, challenges=(*card.challenges, event))
-            state.disputes[event.dispute] = event.task
-        for challenge in card.challenges or ():
-            state.forget(challenge.dispute)
+            card = replace(card, job=event.job, starts=card.starts or {})
+        if isinstance(event, Started) and card.starts is not None:
+            card = replace(card, starts={**card.starts, event.dispute: event.place.block})
         if not self._is_own(event, card.task):
             card = replace(card, changed=max(card.changed, event.place.block))
         state.cards[event.task] = card
@@ -261,13 +270,19 @@ class Ledger:
                 who = task.solver
             case Attested():
                 who = event.verifier
-            case Challenged():
-                who = event.challenger
+            case Accused() | DataDemanded():
+                who = event.accuser
             case _:
                 return False
         return who.lower() == self._account
 
 
 def _tasks(events: Iterable[Event]) -> frozenset[int]:
-    found = (getattr(e, "task", None) for e in events if isinstance(e, MarketEvent))
+    kinds = MarketEvent | DisputesEvent
+    found = (getattr(e, "task", None) for e in events if isinstance(e, kinds))
     return frozenset(n for n in found if n is not None)
+
+
+def _is_accusable(task: Task) -> bool:
+    """Somebody may have accused its solver, and not all of it may be over."""
+    return task.committed > 0 and (not task.status.is_over or task.status == Status.CONDEMNED)

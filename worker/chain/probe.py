@@ -78,7 +78,8 @@ def _needed(clients: Clients) -> dict[str, Callable[[], Any]]:
     address: Any = me
     itself: Any = {"from": me, "to": me, "data": "0x", "value": 0}
     tip, is_node = eth.block_number, isinstance(clients.w3.provider, Node)
-    contracts = {clients.market.address: "Market", clients.court.address: "Court"}
+    parts = (clients.market, clients.disputes, clients.court)
+    contracts = {part.address: part.name for part in parts}
 
     def logs(begin: int) -> Callable[[], Any]:
         end = min(tip, begin + SPAN - 1)

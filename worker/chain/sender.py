@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -83,6 +84,7 @@ class Sender:
         self.address = self._signer.address
         self.last_block = 0  # of the last receipt that has been seen
         self._outbox = Outbox(outbox, self.address)
+        self._took: deque[float] = deque(maxlen=16)  # seconds
 
     @property
     def is_dry(self) -> bool:
@@ -117,8 +119,17 @@ class Sender:
                 raise DryRun(label, self.address)
             entry = self._signer.sign(call, label)
             self._outbox.remember(entry)
+            began = time.monotonic()
             self._broadcast(entry)
-            return self._settle(entry)
+            receipt = self._settle(entry)
+            self._took.append(time.monotonic() - began)
+            return receipt
+
+    @property
+    def mean_seconds(self) -> float:
+        """What the last transactions took to be mined; 0 before the first."""
+        took = tuple(self._took)
+        return sum(took) / len(took) if took else 0.0
 
     def reconcile(self) -> TxReceipt | None:
         """Settles what an earlier call, or an earlier process, left in the outbox.

@@ -66,6 +66,23 @@ class Phase(IntEnum):
         return self not in (Phase.NONE, Phase.CLOSED)
 
 
+class Standing(IntEnum):
+    """Where an accusation stands (`IDisputes.Standing`)."""
+
+    NONE = 0
+    SEALED = 1
+    WAITING = 2
+    RUNNING = 3
+    CONVICTING = 4
+    LOST = 5
+    LAPSED = 6
+    MOOT = 7
+
+    @property
+    def is_decided(self) -> bool:
+        return self >= Standing.CONVICTING
+
+
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
@@ -194,6 +211,7 @@ class Terms(Struct):
     bid_until: int
     commit_until: int
     checks: int
+    clock: int
 
 
 @dataclass(frozen=True)
@@ -204,7 +222,7 @@ class Task(Struct):
     status: Status
     segments: int
     committed: int
-    open_disputes: int
+    held: bool
     checks: int
     max_price: int
     verifier_fee: int
@@ -220,6 +238,7 @@ class Task(Struct):
     attested: bool
     job: bytes
     checked: int
+    clock: int
 
     def is_checked(self, segment: int) -> bool:
         """The drawn verifier is to recompute this segment."""
@@ -240,9 +259,9 @@ class Task(Struct):
                 return "close"
             case Status.COMMITTED:
                 return "draw"
-            case Status.ASSIGNED if now > self.commit_until and not self.open_disputes:
+            case Status.ASSIGNED if now > self.commit_until and not self.held:
                 return "expire"
-            case Status.VERIFYING if now > self.window_ends and not self.open_disputes:
+            case Status.VERIFYING if now > self.window_ends and not self.held:
                 return "settle"
         return ""
 
@@ -260,15 +279,43 @@ class Segment(Struct):
 
 
 @dataclass(frozen=True)
-class Challenge(Struct):
-    """What a dispute is about, and the bond that it has cost."""
+class Accusation(Struct):
+    """An accusation as it stands; `IDisputes.Accusation` says what each field is."""
 
-    task: int
+    accuser: str
+    filed_at: int
+    committed: int
     segment: int
-    challenger: str
+    standing: Standing
+    privileged: bool
+    is_demand: bool
     bond: int
-    open: bool
-    upheld: bool  # it has condemned its task, and nobody has punished yet
+    finding: bytes
+
+    @property
+    def is_sealed(self) -> bool:
+        return self.standing == Standing.SEALED
+
+
+@dataclass(frozen=True)
+class Queue(Struct):
+    """A task's accusations, counted. A number that may be missing is one more than it says."""
+
+    filed: int
+    plain: int
+    undecided: int
+    head: int
+    privileged: int
+    running: int
+    convicting: int
+    dispute: int
+    convicted_at: int
+    punished: bool
+
+    @property
+    def waits(self) -> bool:
+        """Something of it is not over: an accusation, or the payment of who found a guilty one."""
+        return self.undecided > 0 or (self.convicting > 0 and not self.punished)
 
 
 @dataclass(frozen=True)
@@ -277,17 +324,15 @@ class Parameters(Struct):
 
     token: str
     stakes: str
-    court: str
     randomness: str
-    challenge_window: int
+    disputes: str
     min_bid_time: int
     min_commit_time: int
+    min_clock: int
+    max_clock: int
     margin_bps: int
     late_penalty_bps: int
-    challenger_bps: int
-    requester_bps: int
     floor_stake: int
-    bond: int
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Pure: no I/O, no clock, no chain. `docs/protocol.md` has the table of preimages;
 `lib/Merkle.sol` is the twin.
 """
 
-from worker.commit.journal import report_item, report_salt, reports_root
+from worker.commit.journal import finding, report_item, report_salt, reports_root
 from worker.commit.lists import list_leaf, list_root, list_tree
 from worker.commit.tensors import (
     DTYPE_CODES,
@@ -29,6 +29,7 @@ __all__ = [
     "commit_tensor",
     "depth",
     "element_bits",
+    "finding",
     "fold",
     "item_preimage",
     "leaf_bytes",

@@ -38,3 +38,11 @@ def report_salt(secret: bytes, task: bytes, step: int) -> bytes:
     `task` names chain, market and task; `secret` never leaves the worker.
     """
     return hmac.new(secret, b"assay journal" + task + step.to_bytes(8, "big"), sha256).digest()
+
+
+def finding(end: bytes, reports: Sequence[bytes]) -> bytes:
+    """sha256(state root | list root of report roots): what whoever has computed a segment knows.
+
+    end: root of the state at the segment's end. reports: `reports_root` of each of its steps.
+    """
+    return sha256(end + list_root(reports)).digest()

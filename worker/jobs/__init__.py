@@ -14,7 +14,7 @@ from worker.jobs.definition import TrainingJob, TrainingRecipe
 from worker.jobs.generation import GenerationJob, GenerationRecipe
 from worker.jobs.inference import InferenceJob, InferenceRecipe, changed, in_order, output_names
 from worker.jobs.journal import Entry, Journal
-from worker.jobs.measure import Differs, Measured, measure, replays
+from worker.jobs.measure import Differs, Measured, measure, moves, replays
 from worker.jobs.native import NativeComputation, same_bits
 from worker.jobs.rules import FieldError, JobDefinition
 from worker.jobs.sampling import permute, rows_of_step
@@ -46,6 +46,7 @@ __all__ = [
     "in_order",
     "interior",
     "measure",
+    "moves",
     "output_names",
     "permute",
     "replays",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from torch import Tensor
@@ -16,6 +18,8 @@ from worker.program.codes import DTYPES
 
 Progress = Callable[[int], None]  # told how many steps are done
 
+MARKING = 0.1  # of a segment's time may go to the roots of its interior states
+
 
 class JobMismatch(ValueError):
     """A job that names one thing and holds another; no worker accepts it."""
@@ -23,10 +27,14 @@ class JobMismatch(ValueError):
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a segment gives: the state at its end and every step's report."""
+    """What a segment gives: the state at its end and every step's report.
+
+    roots: of states on the way, by their steps, as far as they were asked for and cost little.
+    """
 
     state: list[Tensor]
     reports: list[list[Tensor]]
+    roots: dict[int, bytes] = field(default_factory=dict)
 
 
 class Computation:
@@ -44,8 +52,6 @@ class Computation:
 
     differs = False
     """Whether code that was made for this machine has other bits than the interpreter."""
-    interpreted_seconds = 0.0
-    """What a step took in the interpreter, where another way of running steps was tried."""
 
     def batch(self, step: int) -> list[Tensor]:
         """The rows of every data tensor that `step` sees."""
@@ -70,10 +76,34 @@ class Computation:
         return self.program.walk(state, batch, tamper, wanted, seed=seed, step=step)
 
     def run_segment(
-        self, segment: int, state: Sequence[Tensor], progress: Progress | None = None
+        self,
+        segment: int,
+        state: Sequence[Tensor],
+        progress: Progress | None = None,
+        points: Sequence[int] = (),
     ) -> SegmentResult:
-        """All steps of a segment, from the state at its start."""
-        return self.run_steps(self.job.segment_range(segment), state, progress)
+        """All steps of a segment, from the state at its start.
+
+        points: steps inside the segment, in order, whose states are committed to on the way, at no
+        more than MARKING of the time: where a state takes longer to hash than steps to compute,
+        only every so many of them.
+        """
+        steps = self.job.segment_range(segment)
+        current, reports, roots = list(state), [], dict[int, bytes]()
+        at, left = steps.start, list(points)
+        while True:
+            end = left.pop(0) if left else steps.stop
+            began = time.perf_counter()
+            told = _after(at - steps.start, progress)
+            result = self.run_steps(range(at, end), current, told)
+            ran = time.perf_counter()
+            reports += result.reports
+            if end == steps.stop:
+                return SegmentResult(result.state, reports, roots)
+            same = bool(roots) and untouched(current, result.state)
+            roots[end] = roots[at] if same else state_root(result.state)
+            every = math.ceil((time.perf_counter() - ran) / (MARKING * max(ran - began, 1e-9)))
+            at, current, left = end, result.state, left[max(0, every - 1) :]
 
     def run_steps(
         self, steps: range, state: Sequence[Tensor], progress: Progress | None = None
@@ -98,7 +128,7 @@ class Replay:
     as `most_bytes` holds, evenly spread: so a dispute that divides an interval again and again
     computes each step a small number of times, and whatever it asks for takes no more memory.
 
-    between: called after every step.
+    between: called after every step. roots: what is known of the segment's states already.
     """
 
     def __init__(
@@ -108,13 +138,14 @@ class Replay:
         first: Sequence[Tensor],
         most_bytes: int = 1 << 32,
         between: Callable[[], None] = lambda: None,
+        roots: Mapping[int, bytes] | None = None,
     ) -> None:
         self.computation, self.between = computation, between
         self.steps = computation.job.segment_range(segment)
         size = sum(t.numel() * t.element_size() for t in first)
         self._most = max(1, most_bytes // max(1, size))
         self._states: dict[int, list[Tensor]] = {self.steps.start: list(first)}
-        self._roots: dict[int, bytes] = {}
+        self._roots = dict(roots or {})
 
     def state(self, step: int) -> list[Tensor]:
         """S_step."""
@@ -154,6 +185,11 @@ class Replay:
     ) -> Iterator[tuple[int, Tensor]]:
         """Every node's number and output in `step`, or those of the wanted nodes."""
         return self.computation.walk(self.state(step), step, wanted)
+
+
+def _after(done: int, progress: Progress | None) -> Progress | None:
+    """Tells of steps that come after so many others."""
+    return None if progress is None else lambda more: progress(done + more)
 
 
 def untouched(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:

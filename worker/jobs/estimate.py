@@ -51,6 +51,11 @@ class Estimate:
         """Of the whole job on this machine, without commitments."""
         return self.step_seconds * self.job.steps
 
+    def dispute_seconds(self, slower: float) -> float:
+        """To compute a segment again and trace a step of it, on a machine so many times slower."""
+        steps = min(self.job.steps, self.job.segment_steps)
+        return slower * (steps * self.step_seconds + 3 * self.trial.interpreted_seconds)
+
     @property
     def published_bytes(self) -> int:
         """What the requester puts into the store: program, data set and first state."""

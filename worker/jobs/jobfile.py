@@ -95,6 +95,7 @@ class MarketSection:
     checks: int | None = None  # segments that the drawn verifier recomputes; all where not given
     bid_seconds: int = 60
     commit_seconds: int = 3600  # from the end of bidding
+    clock: int | None = None  # seconds each side has in a dispute; where not given, what it takes
 
     def __post_init__(self) -> None:
         for name in ("price", "fee"):
@@ -104,8 +105,9 @@ class MarketSection:
                 raise JobFileError.of(f"market.{name}", value, rule, "such as 100")
         for name in ("bid_seconds", "commit_seconds"):
             JobFileError.at_least(f"market.{name}", getattr(self, name), 1)
-        if self.checks is not None:
-            JobFileError.at_least("market.checks", self.checks, 1)
+        for name in ("checks", "clock"):
+            if getattr(self, name) is not None:
+                JobFileError.at_least(f"market.{name}", getattr(self, name), 1)
 
     def check(self, segments: int) -> None:
         """Raises JobFileError where more segments are to be checked than there are."""

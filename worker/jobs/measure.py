@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from worker.chain.types import Job
-from worker.commit import state_root
+from worker.commit import LEAF_BYTES, depth, state_root, tensor_item
+from worker.commit.tensors import element_bytes
 from worker.jobs.computation import Computation
+from worker.program import Program
 
 LONG_ENOUGH = 1.0  # seconds to spend on timing steps, beside the first
 MOST_STEPS = 16
@@ -26,17 +28,19 @@ class Measured:
 
     first: float  # the first step: interpreted, compiled, compared
     step: float  # each later one
-    interpreted: float  # a step in the interpreter, as a dispute traces it
+    traced: float  # a step interpreted, and all that it computes hashed
     hashing: float  # a state's root
 
     def work(self, steps: int, segments: int) -> float:
         """Of so many steps in so many segments, begun anew, with their commitments."""
         return self.first + steps * self.step + segments * self.hashing
 
-    def answers(self, steps: int, replays: int) -> float:
+    def answers(self, steps: int, replays: int, arity_bits: int) -> float:
         """Of one side of a dispute about a segment of so many steps, which is replayed so many
-        times: the states, their roots, and a step's trace, hashed and opened."""
-        return replays * steps * self.step + 64 * self.hashing + 3 * self.interpreted
+        times: the states, the roots of each division, and a step's trace, hashed and opened."""
+        rounds = max(1, -(-depth(steps) // arity_bits))
+        roots = rounds * min((1 << arity_bits) - 1, steps) + 2
+        return replays * steps * self.step + roots * self.hashing + 3 * self.traced
 
 
 def measure(
@@ -66,7 +70,16 @@ def measure(
     began = time.perf_counter()
     state_root(after)
     hashing = time.perf_counter() - began
-    return Measured(first, spent / steps, computation.interpreted_seconds or first, hashing)
+    traced = 0.0
+    nodes = computation.walk(state, 0)
+    while True:
+        between()  # whoever is more pressing goes first, and is not counted
+        began = time.perf_counter()
+        node = next(nodes, None)
+        if node is None:
+            return Measured(first, spent / steps, traced, hashing)
+        tensor_item(node[1])
+        traced += time.perf_counter() - began
 
 
 def replays(job: Job, state_bytes: int, kept_bytes: int, arity_bits: int) -> int:
@@ -77,3 +90,18 @@ def replays(job: Job, state_bytes: int, kept_bytes: int, arity_bits: int) -> int
     while left > 1 << arity_bits:
         rounds, left = rounds + 1, left >> arity_bits
     return rounds
+
+
+def moves(program: Program, steps: int, arity_bits: int) -> int:
+    """Transactions of one side in the longest dispute about a segment of so many steps, at most.
+
+    Both sides have as many: the solver opens the trace and a tensor besides, the challenger files,
+    unseals and proves.
+    """
+
+    def rounds(parts: int) -> int:
+        return -(-depth(parts) // arity_bits)
+
+    largest = max(node.count * element_bytes(node.dtype) for node in program.nodes)
+    lists = max(len(program.nodes), len(program.outputs))
+    return rounds(steps) + max(1, rounds(lists)) + rounds(-(-largest // LEAF_BYTES)) + 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 
 import torch
@@ -122,9 +121,7 @@ class NativeComputation(Computation):
 
     def _first(self, state: Sequence[Tensor], step: int) -> tuple[list[Tensor], list[Tensor]]:
         batch, seed = self.batch(step), self.job.seed
-        began = time.perf_counter()
         expected = self.program.interpret(state, batch, seed=seed, step=step)
-        self.interpreted_seconds = time.perf_counter() - began
         self._tried = True
         for device in dict.fromkeys((self.device, CPU)):
             if compiled(self.program, device) and self._is_right(state, step, device, expected):

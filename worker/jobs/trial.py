@@ -38,6 +38,7 @@ class Trial:
     step_seconds: float  # of the fastest step
     native: bool  # it ran as native code, not interpreted
     compile_seconds: float
+    interpreted_seconds: float  # of the first step, and of looking at its data
 
 
 def first_step(definition: JobDefinition, program: Program) -> tuple[Computation, Results]:
@@ -58,7 +59,9 @@ def first_step(definition: JobDefinition, program: Program) -> tuple[Computation
 def tried(definition: JobDefinition, program: Program) -> Trial:
     """The same, then some steps more, as native code where this host can. Raises what `first_step`
     raises."""
+    start = time.perf_counter()
     computation, expected = first_step(definition, program)
+    interpreted_seconds = time.perf_counter() - start
     first = definition.initial_state()
     start = time.perf_counter()
     native = compiled(program)
@@ -86,7 +89,7 @@ def tried(definition: JobDefinition, program: Program) -> Trial:
         start = time.perf_counter()
         advance(computation, first, 0)
         times.append(time.perf_counter() - start)
-    return Trial(reports, min(times), native, compile_seconds)
+    return Trial(reports, min(times), native, compile_seconds, interpreted_seconds)
 
 
 def _interpreted(computation: Computation, state: Sequence[Tensor], step: int) -> Results:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from worker.chain.events import Challenged
-from worker.chain.types import Dispute, Task
+from worker.chain.types import Accusation, Dispute, Task
 from worker.dispute import SolverPlayer
 from worker.jobs import Journal, Replay
 from worker.roles.artifacts import load_journal
@@ -22,7 +21,7 @@ class Answers(Side[SolverPlayer]):
         super().__init__(desk, "answers")
         self.states = states
 
-    def _is_mine(self, task: Task, challenge: Challenged) -> bool:
+    def _is_mine(self, task: Task, accusation: Accusation) -> bool:
         return task.solver == self.desk.account
 
     def _is_asked(self, dispute: Dispute) -> bool:
@@ -33,18 +32,12 @@ class Answers(Side[SolverPlayer]):
         return True
 
     def _made(self, case: Case) -> SolverPlayer:
-        number, task, segment, desk = case.number, case.task, case.challenge.segment, self.desk
-        replay = Replay(
-            desk.computation(number, task),
-            segment,
-            self.states.start(number, task, segment).state,
-            desk.limits.kept_bytes,
-            desk.turns.between,
-        )
+        number, task, segment, desk = case.number, case.task, case.segment, self.desk
+        replay = self._replay(case, self.states.start(number, task, segment))
         self.states.let_go()
         return SolverPlayer(
             Steady.moves(desk.court, case.dispute, desk.turns),
-            case.challenge.dispute,
+            case.id,
             replay,
             self._journal(number, task, segment, replay),
             desk.court.arity_bits(),

@@ -16,13 +16,12 @@ from web3 import Web3
 
 from worker.chain.board import Board
 from worker.chain.contract import Receipt
-from worker.chain.contracts import Court, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
-from worker.chain.events import Challenged
 from worker.chain.randomness import Randomness
-from worker.chain.types import Job, Task
+from worker.chain.types import Accusation, Job, Task
 from worker.config import JobsConfig
-from worker.jobs import Computation, ComputationOf, Progress
+from worker.jobs import Computation, ComputationOf, Measured, Progress
 from worker.logs import about
 from worker.outcomes import TaskFailed
 from worker.roles.artifacts import load_computation
@@ -34,6 +33,7 @@ from worker.store import Store, StoreError
 OnProgress = Callable[[int, int, int, int], None]
 
 SAID_EVERY = 30.0  # seconds between two lines about a segment that is computed
+PROGRAMS = 256  # whose speed is remembered
 LONGEST_REST = 30.0  # seconds that a failing task is left alone, well below a dispute's clock
 
 
@@ -65,11 +65,11 @@ class Memory(dict[tuple[Any, ...], Any]):
 class Desk:
     """One worker's account, its clients of the chain, and its store.
 
-    secret: 32 bytes known to this worker alone, from which the salts of its journals come; the same
-    after a restart. board: what the tasks are; one of its own where none is given. token: from
-    which a challenge's bond is paid; without it, the account must have approved the market. limits:
-    what a task may have this worker fetch and hold. folder: this worker's own, for what it need not
-    do twice. rest_seconds: for which a task that has failed is left alone, at first.
+    secret: 32 bytes known to this worker alone, from which the salts of its journals and its
+    accusations come; the same after a restart. board: what the tasks are; one of its own where none
+    is given. limits: what a task may have this worker fetch and hold. folder: this worker's own,
+    for what it need not do twice. rest_seconds: for which a task that has failed is left alone, at
+    first. move_seconds: what a move in a dispute takes, to be noticed, sent and mined.
 
     Roles on several threads share a desk. What they remember of tasks is keyed by the job's hash:
     after a reorganisation a task's number may be another task's.
@@ -79,15 +79,16 @@ class Desk:
     account: str
     secret: bytes
     market: Market
+    disputes: Disputes
     court: Court
     stakes: Stakes
     store: Store
     board: Board = None  # type: ignore[assignment]
-    token: Token | None = None
     computation_of: ComputationOf = Computation
     limits: JobsConfig = field(default_factory=JobsConfig)
     folder: Path | None = None
     rest_seconds: float = 0.0
+    move_seconds: Callable[[], float] = lambda: 0.0
     turns: Turns = field(default_factory=Turns)
     on_progress: OnProgress | None = None
     on_segment: Callable[[str], None] = lambda role: None
@@ -100,13 +101,16 @@ class Desk:
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         if self.board is None:
-            self.board = Board(self.w3, self.market, self.court, account=self.account)
+            self.board = Board(
+                self.w3, self.market, self.disputes, self.court, account=self.account
+            )
         self._chain = self.w3.eth.chain_id
         self._free = (-1, 0)  # stake, and the block when it was read
         self._live: set[bytes] = set()
         self._jobs: dict[bytes, Job] = {}
         self._memories: list[weakref.ref[Memory]] = []
         self._computations: Kept[bytes, Computation] = Kept(self.limits.max_data_bytes, _weight)
+        self.speeds: Kept[bytes, Measured] = Kept(PROGRAMS)
         self._failures: dict[tuple[str, int, bytes], tuple[int, float]] = {}
 
     @property
@@ -222,10 +226,10 @@ class Desk:
                 f"{task.job.hex()}): the chain was reorganised, and nothing is sent"
             )
 
-    def challenges(self, number: int) -> list[Challenged]:
-        """Every challenge of a task, in order, open or not."""
+    def accusations(self, number: int) -> list[Accusation]:
+        """Every accusation of a task by its number, decided or not."""
         self.board.refresh()
-        return self.board.challenges(number)
+        return self.board.accusations(number)
 
     def free_stake(self) -> int:
         """This worker's stake that nothing has locked; read once a block."""
@@ -234,15 +238,16 @@ class Desk:
             self._free = (self.board.block, self.stakes.free(self.account))
         return self._free[1]
 
-    def attempt(self, what: str, call: Callable[..., Receipt], *arguments: int) -> bool:
+    def attempt(self, what: str, call: Callable[..., Receipt], *arguments: Any) -> bool:
         """Does what anyone may do, so that somebody else may have been faster: the call is
         simulated first, and False says that it was refused."""
+        numbers = tuple(argument for argument in arguments if isinstance(argument, int))
         try:
             receipt = call(*arguments)
         except (ContractError, Failed) as error:
-            self.log.debug("%s %s was refused: %s", what, arguments, error)
+            self.log.debug("%s %s was refused: %s", what, numbers, error)
             return False
-        self.log.info("%s %s", what, arguments, extra={"gas": receipt.gas})
+        self.log.info("%s %s", what, numbers, extra={"gas": receipt.gas})
         return True
 
     def job(self, number: int, task: Task | None = None) -> Job:

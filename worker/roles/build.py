@@ -46,9 +46,9 @@ def build(
         account=clients.address,
         secret=secret,
         market=clients.market,
+        disputes=clients.disputes,
         court=clients.court,
         stakes=clients.stakes,
-        token=clients.token,
         store=store,
         board=clients.board(
             confirmations=config.chain.confirmations,
@@ -59,6 +59,9 @@ def build(
         limits=config.jobs,
         folder=config.data.folder,
         rest_seconds=config.chain.poll_seconds,
+        move_seconds=lambda: (
+            config.chain.poll_seconds + max(config.chain.move_seconds, clients.sender.mean_seconds)
+        ),
         turns=Turns(stop, metrics.beat),
         on_event=metrics.on_event,
         on_step=metrics.on_step,

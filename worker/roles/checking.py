@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from worker.chain.types import Segment
-from worker.commit import tensor_item
-from worker.jobs import Computation, Journal, Progress
+from worker.commit import finding, reports_root, tensor_item
+from worker.jobs import Computation, Journal, Progress, SegmentResult
 from worker.roles.checkpoint import Checkpoint
 
 
@@ -22,6 +21,7 @@ class Finding:
     segment: int
     state_is_wrong: bool
     report_step: int | None  # the first step whose report in the journal is wrong
+    found: str  # `commit.finding` of what is right, in hex: what an accusation seals
 
     @property
     def is_right(self) -> bool:
@@ -35,21 +35,21 @@ def check_segment(
     committed: Segment,
     journal: Journal | None,
     progress: Progress | None = None,
-) -> tuple[Finding, Checkpoint, list[list[Tensor]]]:
+    points: Sequence[int] = (),
+) -> tuple[Finding, Checkpoint, SegmentResult]:
     """Recomputes a segment from its first state: what is wrong in it, and what is right: the state
-    at its end, and its steps' reports.
+    at its end, and all that its steps gave.
 
     journal: the committed one, of its solver and of all the segment's steps; None where there is
-    none to compare the reports with.
+    none to compare the reports with. points: as `Computation.run_segment` takes them.
     """
     steps = computation.job.segment_range(segment)
     entries = journal.entries if journal is not None else ()
-    result = computation.run_segment(segment, start.state, progress)
+    result = computation.run_segment(segment, start.state, progress, points)
     end = start.after(result.state)
+    items = [tuple(tensor_item(t) for t in report) for report in result.reports]
     wrong = (
-        step
-        for step, report, entry in zip(steps, result.reports, entries, strict=False)
-        if tuple(tensor_item(t) for t in report) != entry.items
+        step for step, own, entry in zip(steps, items, entries, strict=False) if own != entry.items
     )
-    finding = Finding(segment, end.root != committed.state, next(wrong, None))
-    return finding, end, result.reports
+    found = finding(end.root, [reports_root(own) for own in items]).hex()
+    return Finding(segment, end.root != committed.state, next(wrong, None), found), end, result

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from worker.chain.events import Challenged
-from worker.chain.types import Segment, Status, Task
+from worker.chain.events import Accused, DataDemanded
+from worker.chain.types import Segment, Standing, Status, Task
 from worker.commit import report_salt
-from worker.jobs import Computation, JobMismatch, Journal
+from worker.jobs import Computation, Differs, JobMismatch, Journal
 from worker.program import MalformedProgram
+from worker.roles.admission import Admission
 from worker.roles.artifacts import load_journal, load_state, put_result
 from worker.roles.base import Desk, Renumbered
 from worker.roles.checking import Finding, check_segment
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.findings import Findings
+from worker.roles.promises import crowd
+from worker.roles.roots import Roots
+from worker.roles.seals import seal_of
 from worker.roles.sizes import journal_bytes
 from worker.roles.turns import Rank
 from worker.store import StoreError
@@ -41,12 +45,14 @@ class Checks:
     def __init__(self, desk: Desk, volunteer: bool = False) -> None:
         self.desk, self.volunteer = desk, volunteer
         self.name = "challenger" if volunteer else "verifier"
+        self.admission, self.roots = Admission(desk), Roots(desk)
         self.findings = Findings(desk)
         self._held: Checkpoint | None = None  # the last one found right
         self._mine = desk.memory()
         # looks in vain, for a segment's first state and for its journal
         self._looked = desk.memory()
         self._unread = desk.memory()
+        self._told = desk.memory()
 
     def tick(self) -> bool:
         did = self.desk.each_task(self._act, self.name, due=lambda task: task.window_ends)
@@ -61,11 +67,39 @@ class Checks:
         drawn = task.verifier == me and not task.attested
         if not drawn and not self.volunteer:
             return False
-        mine = (c.dispute for c in desk.challenges(number) if c.challenger == me)
-        if any(not self.is_demand(dispute) for dispute in mine):
+        if any(
+            a.accuser == me and not a.is_demand and a.standing != Standing.LAPSED
+            for a in desk.accusations(number)
+        ):
+            return False
+        if reason := self._unfit(number, task):
+            self._say(number, task, reason, drawn)
             return False
         self._mine[task.job,] = number
         return self._check(number, task, drawn)
+
+    def _unfit(self, number: int, task: Task) -> str:
+        """Why this machine could not see a dispute about the task through; empty where it could.
+
+        Of what it may have to accuse, only what it has accused counts beside this one: the others
+        are looked at one after another.
+        """
+        admission = self.admission
+        try:
+            duty = admission.duty(number, task, admission.speed(number, task))
+        except Differs as error:
+            return str(error)
+        except (StoreError, MalformedProgram, JobMismatch, ValueError):
+            return ""  # checking it says so, and does something about it
+        found = crowd([*admission.disputed(number), duty])
+        return str(found) if found else ""
+
+    def _say(self, number: int, task: Task, reason: str, drawn: bool) -> None:
+        """Once for each reason."""
+        if self._told.get((task.job, number)) != reason:
+            say = self.desk.log.error if drawn else self.desk.log.info
+            say("task %d is not checked here: %s", number, reason)
+        self._told[task.job, number] = reason
 
     # checking
 
@@ -74,14 +108,14 @@ class Checks:
         did, seen = False, {}
         for segment in segments:
             bound = seen[segment] = self.bound(number, task, segment)
-            known = self.findings.get(task, segment, bound.start, bound.committed)
+            known = self.known(number, task, segment, bound)
             did = did or known is None
             finding = known or self.finding(number, task, segment, bound)
             if finding is None:
                 # not checkable: neither attest nor accuse; a restart or a later tick tries again
                 return self._demand(number, task, segment)
             if not finding.is_right:
-                return self._accuse(number, task, segment, bound)
+                return self._accuse(number, task, segment, finding, bound)
         if drawn:
             self._check_still(number, task, seen)
             self.desk.market.attest(number)
@@ -109,9 +143,13 @@ class Checks:
             start = market.segment(number, segment - 1).state
         return Bound(start, market.segment(number, segment))
 
+    def known(self, number: int, task: Task, segment: int, bound: Bound) -> Finding | None:
+        """What is wrong in a segment, where it has been computed."""
+        return self.findings.get(task, segment, bound.start, bound.committed)
+
     def finding(self, number: int, task: Task, segment: int, bound: Bound) -> Finding | None:
         """What is wrong in a segment, recomputed where it is not known; None where it cannot be."""
-        known = self.findings.get(task, segment, bound.start, bound.committed)
+        known = self.known(number, task, segment, bound)
         if known is not None:
             return known
         desk, place = self.desk, (task.job, number, segment)
@@ -124,14 +162,16 @@ class Checks:
                 raise
             journal = self._journal(number, task, segment, bound.committed.journal)
             with desk.turns.turn(Rank.WORK, task.window_ends):
-                finding, end, reports = check_segment(
+                finding, end, result = check_segment(
                     computation,
                     segment,
                     start,
                     bound.committed,
                     journal,
                     desk.progress_of(number, segment, computation.job),
+                    self.roots.points(number, task, segment),
                 )
+            self.roots.put(task, segment, start.root, result.roots)
             if journal is None and finding.is_right:
                 finding = replace(finding, report_step=self._drawn_step(number, task, segment))
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:
@@ -139,7 +179,7 @@ class Checks:
             return None
         if finding.is_right:
             # the solver may have kept its copy back; the address is the same
-            put_result(desk.store, computation.program, reports, start, end)
+            put_result(desk.store, computation.program, result.reports, start, end)
             self._held = end
         self.findings.put(task, segment, bound.start, bound.committed, finding)
         desk.on_segment(self.name)
@@ -188,44 +228,52 @@ class Checks:
         if segment == 0 or looked < PATIENCE:
             return False
         desk = self.desk
-        for challenge in desk.challenges(number):
-            same = (challenge.challenger, challenge.segment) == (desk.account, segment - 1)
-            if same and self.is_demand(challenge.dispute):
-                return False
+        if any(
+            a.is_demand and (a.accuser, a.segment) == (desk.account, segment - 1)
+            for a in desk.accusations(number)
+        ):
+            return False
         # the solver cannot foresee it; a restarted worker draws the same
         drawn = report_salt(desk.secret, b"demand" + desk.task_domain(number), segment)
-        self._pay_bond()
+        if not self._has_bond(number, task, segment - 1):
+            return False
         word = int.from_bytes(drawn, "big")
-        receipt = desk.market.demand(number, desk.job(number, task), segment - 1, word)
+        receipt = desk.disputes.demand(number, segment - 1, word)
         desk.on_dispute(self.name, "demanded")
         desk.log.warning(
-            "task %d: the state after segment %d is nowhere: opened dispute %d to have it shown",
+            "task %d: the state after segment %d is nowhere: accusation %d is to have it shown",
             number,
             segment - 1,
-            receipt.one(Challenged).dispute,
+            receipt.one(DataDemanded).number,
         )
         return True
 
-    def is_demand(self, dispute: int) -> bool:
-        return self.desk.board.is_demand(dispute)
-
     # accusing
 
-    def _pay_bond(self) -> None:
-        market = self.desk.market
-        if self.desk.token is not None:
-            self.desk.token.ensure_allowance(market.address, market.parameters().bond)
-
-    def _accuse(self, number: int, task: Task, segment: int, bound: Bound) -> bool:
+    def _has_bond(self, number: int, task: Task, segment: int) -> bool:
+        """Whether an accusation can be paid for now; where it cannot, that is said."""
         desk = self.desk
-        self._pay_bond()
+        bond, _ = desk.disputes.bond_of(number, desk.account)
+        free = desk.stakes.available(desk.account, desk.disputes.address)
+        if free < bond:
+            reason = f"segment {segment} is to be accused for a bond of {bond}, and {free} are free"
+            self._say(number, task, f"{reason} for it: deposit more, and see `stake`", True)
+        return free >= bond
+
+    def _accuse(
+        self, number: int, task: Task, segment: int, finding: Finding, bound: Bound
+    ) -> bool:
+        """Files what was found, sealed: whoever sees the transaction learns nothing from it."""
+        desk = self.desk
+        if not self._has_bond(number, task, segment):
+            return False
         self._check_still(number, task, {segment: bound})
-        receipt = desk.market.challenge(number, desk.job(number, task), segment)
+        seal = seal_of(desk, number, segment, bytes.fromhex(finding.found))
+        receipt = desk.disputes.accuse(number, seal)
+        accused = receipt.one(Accused)
         desk.on_dispute(self.name, "opened")
         desk.log.warning(
-            "task %d segment %d is wrong: opened dispute %d",
-            number,
-            segment,
-            receipt.one(Challenged).dispute,
+            "task %d segment %d is wrong: filed accusation %d, with a bond of %d",
+            *(number, segment, accused.number, accused.bond),
         )
         return True

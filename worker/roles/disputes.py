@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from worker.chain.events import Challenged
-from worker.chain.types import Dispute, Task
+from worker.chain.types import Accusation, Dispute, Task
 from worker.dispute.player import Player
+from worker.jobs import Replay
 from worker.roles.base import Desk
+from worker.roles.checkpoint import Checkpoint
 from worker.roles.kept import Kept
+from worker.roles.roots import Roots
 from worker.roles.turns import Rank
 
 P = TypeVar("P", bound=Player)
@@ -26,15 +28,19 @@ class Case:
 
     number: int  # the task's
     task: Task
-    challenge: Challenged
+    accusation: Accusation
+    id: int  # the dispute's
     dispute: Dispute
+
+    @property
+    def segment(self) -> int:
+        return self.accusation.segment
 
     @property
     def key(self) -> tuple[bytes, int, int, bytes]:
         """Another one's is another: a reorganised chain may give a task's and a dispute's number
         to others."""
-        task, challenge = self.task, self.challenge
-        return task.job, challenge.segment, challenge.dispute, self.dispute.claim
+        return self.task.job, self.segment, self.id, self.dispute.claim
 
 
 class Side(ABC, Generic[P]):
@@ -45,6 +51,9 @@ class Side(ABC, Generic[P]):
     def __init__(self, desk: Desk, name: str) -> None:
         self.desk, self.name = desk, name
         self._players: Kept[tuple[bytes, int, int, bytes], P] = Kept(PLAYERS)
+        # of whoever is accused of the same again and again, nothing is computed again
+        self._replays: Kept[tuple[bytes, int, bytes], Replay] = Kept(PLAYERS)
+        self._roots = Roots(desk)
 
     def tick(self) -> bool:
         """Does the most pressing thing; True where it did one."""
@@ -57,7 +66,7 @@ class Side(ABC, Generic[P]):
         return self.desk.act_on_each(acts, self.name, once=True)
 
     @abstractmethod
-    def _is_mine(self, task: Task, challenge: Challenged) -> bool:
+    def _is_mine(self, task: Task, accusation: Accusation) -> bool:
         """Whether this worker is this side of a dispute."""
 
     @abstractmethod
@@ -73,21 +82,40 @@ class Side(ABC, Generic[P]):
         """Whoever knows the moves."""
 
     def _mine(self) -> list[Case]:
-        """All disputes of which this worker is this side, in the order of their tasks."""
-        return [
-            Case(number, task, challenge, self.desk.board.dispute(challenge.dispute))
-            for number, task in self.desk.open_tasks()
-            if task.open_disputes
-            for challenge in self.desk.challenges(number)
-            if self._is_mine(task, challenge)
-        ]
+        """All disputes that run of which this worker is this side, in the order of their tasks."""
+        found, waiting = [], set()
+        for number, task in self.desk.open_tasks():
+            queue = self.desk.board.queue(number)
+            if not queue.waits:
+                continue
+            waiting.add(task.job)
+            if not queue.running:
+                continue
+            accusation = self.desk.accusations(number)[queue.running - 1]
+            if self._is_mine(task, accusation):
+                dispute = self.desk.board.dispute(queue.dispute)
+                found.append(Case(number, task, accusation, queue.dispute, dispute))
+        self._replays.drop(lambda key: key[0] not in waiting)
+        return found
+
+    def _replay(self, case: Case, first: Checkpoint) -> Replay:
+        """The disputed segment from its first state, with the roots that are known of it."""
+        desk, segment = self.desk, case.segment
+
+        def made() -> Replay:
+            computation = desk.computation(case.number, case.task)
+            roots = self._roots.get(case.task, segment, first.root)
+            most, between = desk.limits.kept_bytes, desk.turns.between
+            return Replay(computation, segment, first.state, most, between, roots)
+
+        return self._replays.get((case.task.job, segment, first.root), made)
 
     def _play(self, case: Case, move: Callable[[P], str]) -> None:
         """Makes a move before anything else is computed, and says which."""
         due = self.desk.now + case.dispute.seconds_left(self.desk.now)
         with self.desk.turns.turn(Rank.ANSWER, due):
             said = move(self._player(case))
-        self.desk.log.info("dispute %d: %s", case.challenge.dispute, said)
+        self.desk.log.info("dispute %d: %s", case.id, said)
 
     def _player(self, case: Case) -> P:
         return self._players.get(case.key, partial(self._made, case))

@@ -8,12 +8,13 @@ from functools import cached_property
 from worker.chain.randomness import Word
 from worker.chain.types import Status, Task
 from worker.roles.base import Desk
+from worker.roles.hearing import move_on
 from worker.roles.words import Words
 
 
 class Keeper:
-    """Closes bidding, brings the words that draws wait for, draws, settles, expires, calls time,
-    punishes, dismisses what is moot, and withdraws.
+    """Closes bidding, brings the words that draws wait for, draws, settles, expires; has the court
+    hear accusations, ends those that are not unsealed or moot, calls time, punishes; and withdraws.
 
     Each of these anyone may do, so somebody else may have been faster: a refusal is no failure.
 
@@ -42,7 +43,7 @@ class Keeper:
     def _task(self, number: int, task: Task) -> bool:
         if self.own and not self._has_part(number, task):
             return False
-        if task.open_disputes and self._disputes(number, task):
+        if self.desk.board.queue(number).waits and move_on(self.desk, number, task):
             return True
         due = task.due(self.desk.now)
         if due == "draw":
@@ -58,19 +59,5 @@ class Keeper:
         if task.status == Status.OPEN:  # it waits for nobody else until bidding is over
             over = self.desk.now > task.bid_until
             return over and any(bid.worker == me for bid in self.desk.board.bids(number))
-        found = self.desk.challenges(number) if task.open_disputes else []
-        return any(challenge.challenger == me for challenge in found)
-
-    def _disputes(self, number: int, task: Task) -> bool:
-        market, court = self.desk.market, self.desk.court
-        for challenge in self.desk.challenges(number):
-            stands = self.desk.board.challenge_of(challenge.dispute)
-            if stands.upheld and self.desk.attempt("punish", market.punish, challenge.dispute):
-                return True
-            if not stands.open:
-                continue
-            if task.status == Status.CONDEMNED:
-                return self.desk.attempt("dismiss", market.dismiss, challenge.dispute)
-            if self.desk.board.dispute(challenge.dispute).seconds_left(self.desk.now) < 0:
-                return self.desk.attempt("call time", court.call_time, challenge.dispute)
-        return False
+        found = self.desk.accusations(number) if self.desk.board.queue(number).waits else []
+        return any(accusation.accuser == me for accusation in found)

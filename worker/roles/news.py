@@ -30,7 +30,7 @@ class News:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self._seen: dict[tuple[bytes, int], Task] = {}
+        self._seen: dict[tuple[bytes, int], tuple[Task, int]] = {}
         self._late_bps: int | None = None
 
     def tick(self) -> bool:
@@ -49,17 +49,24 @@ class News:
     def _look(self, number: int, task: Task) -> None:
         key, me = (task.job, number), self.desk.account
         before = self._seen.get(key)
-        if before == task or me not in (task.solver, task.verifier):
+        accused = self.desk.board.queue(number).undecided
+        if before == (task, accused) or me not in (task.solver, task.verifier):
             return
-        self._seen[key] = task
-        for news in self._between(before, task):
-            self.desk.on_event(news.event, news.amount)
-            bad = news.event in ("accused", "fined", "slashed")
-            say = self.desk.log.warning if bad else self.desk.log.info
-            about = {"event": news.event, "task": number, "job": task.job.hex()}
-            say("task %d: %s", number, news.said, extra=about)
-        if task.status.is_over and not task.open_disputes:
+        self._seen[key] = task, accused
+        known, accused_then = before or (None, 0)
+        for news in self._between(known, task):
+            self._say(number, task, news)
+        if task.solver == me and accused > accused_then:
+            self._say(number, task, Happened("accused", f"accused: {accused} accusations wait"))
+        if task.status.is_over and not self.desk.board.queue(number).waits:
             self._seen.pop(key, None)
+
+    def _say(self, number: int, task: Task, news: Happened) -> None:
+        self.desk.on_event(news.event, news.amount)
+        bad = news.event in ("accused", "fined", "slashed")
+        say = self.desk.log.warning if bad else self.desk.log.info
+        about = {"event": news.event, "task": number, "job": task.job.hex()}
+        say("task %d: %s", number, news.said, extra=about)
 
     def _between(self, before: Task | None, task: Task) -> list[Happened]:
         """What has become of a task since it was last looked at."""
@@ -72,8 +79,6 @@ class News:
         if checks and (before is None or before.verifier != me):
             said = f"drawn to check segments {list(task.checked_segments)}"
             found.append(Happened("drawn", f"{said}, until {task.window_ends}"))
-        if solves and task.open_disputes > (before.open_disputes if before else 0):
-            found.append(Happened("accused", f"accused: {task.open_disputes} disputes are open"))
         if is_new and task.status == Status.CONDEMNED and solves:
             said = f"condemned: the stake of {task.solver_stake} is slashed"
             found.append(Happened("slashed", said, task.solver_stake))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARE = 0.5  # of the time must do: a step may take longer than when it was measured
+QUARTER = 0.25  # of a dispute's clock must do: the node may be gone, and blocks be censored
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,41 @@ def shortage(promises: Sequence[Promise], now: float) -> Shortage | None:
             seconds, time = sum(p.seconds for p in there), max(0.0, due - begins)
             if seconds > SHARE * time:
                 return Shortage(there, seconds, time)
+    return None
+
+
+@dataclass(frozen=True)
+class Duty:
+    """A dispute that there may be: the seconds that this side needs in it, and those it has."""
+
+    what: str
+    seconds: float
+    clock: int
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Disputes that may all run at once, for which a quarter of a clock does not do."""
+
+    duties: tuple[Duty, ...]
+    clock: int
+
+    def __str__(self) -> str:
+        names = ", ".join(d.what for d in self.duties)
+        seconds = sum(d.seconds for d in self.duties)
+        return (
+            f"{names}: the moves in a dispute about each take {seconds:.3g} s here, and the clock "
+            f"is {self.clock} s, of which a quarter must do"
+        )
+
+
+def crowd(duties: Sequence[Duty]) -> Crowd | None:
+    """Where not all disputes can be played in a quarter of their clocks; None where they can.
+
+    Each task has one dispute at a time. All may begin at once, and the least clock goes first.
+    """
+    for clock in sorted({d.clock for d in duties}):
+        there = tuple(d for d in duties if d.clock <= clock)
+        if sum(d.seconds for d in there) > QUARTER * clock:
+            return Crowd(there, clock)
     return None
