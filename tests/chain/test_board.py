@@ -14,13 +14,14 @@ from web3 import Web3
 from tests.chain import servers
 from tests.revm import Deployed, address_of
 from worker.chain import Board, ContractError, Job, Node, Segment, Status, Terms
-from worker.chain.contracts import Court, Market
-from worker.chain.events import Challenged, Demanded, Posted
+from worker.chain.contracts import Court, Disputes, Market
+from worker.chain.events import Accused, Posted, Started
 from worker.chain.ledger import Ledger
 
 JOB = Job(
     b"p" * 32, b"s" * 32, b"d" * 32, data_tensors=2, rows=10, seed=7, steps=3, segment_steps=2
 )
+FOUND, SALT = b"f" * 32, b"t" * 32  # of every accusation
 PEOPLE = ("requester", "solver", "verifier", "outsider")
 
 
@@ -32,28 +33,32 @@ class Market4:
         self.chain = self.system.chain
         self.seeds = itertools.count(1)
         self.people = {name: self.system.clients(address_of(name)) for name in PEOPLE}
-        for name, (market, _, stakes, token) in self.people.items():
-            token.mint(address_of(name), 10**12)
-            token.approve(self.system.market, 10**12)
-            token.approve(self.system.stakes, 10**12)
+        for name, hand in self.people.items():
+            hand.token.mint(address_of(name), 10**12)
+            hand.token.approve(self.system.market, 10**12)
+            hand.token.approve(self.system.stakes, 10**12)
+            hand.stakes.deposit(10**6)
+            hand.stakes.approve_locker(self.system.disputes)
             if name in ("solver", "verifier"):
-                stakes.deposit(10**6)
-                stakes.approve_locker(self.system.market)
+                hand.stakes.approve_locker(self.system.market)
             if name == "verifier":
-                market.enlist()
-        self.market, self.court = self.people["outsider"][:2]
+                hand.market.enlist()
+        outsider = self.people["outsider"]
+        self.market, self.disputes, self.court = outsider.market, outsider.disputes, outsider.court
 
     def board(self, **options) -> Board:
         w3: Any = self.chain
-        return Board(w3, self.market, self.court, **options)
+        return Board(w3, self.market, self.disputes, self.court, **options)
 
     def of(self, name):
-        return self.people[name][0]
+        return self.people[name].market
 
     def post(self):
         """A task, with a job of its own."""
         job, now = replace(JOB, seed=next(self.seeds)), self.chain.time
-        receipt = self.of("requester").post(job, Terms(1000, 300, now + 100, now + 10_000, 1))
+        receipt = self.of("requester").post(
+            job, Terms(1000, 300, now + 100, now + 10_000, 1, 3_600)
+        )
         return receipt.one(Posted).task
 
     def later(self, seconds=0, blocks=1):
@@ -74,6 +79,22 @@ class Market4:
         self.later(blocks=3)
         self.market.draw(number)
         return number
+
+    def accuse(self, number, segment=None):
+        """The outsider files an accusation, and unseals it where its segment is told: its place."""
+        disputes, me = self.disputes, address_of("outsider")
+        told = (number, segment or 0, FOUND)
+        place = disputes.accuse(number, disputes.seal_of(*told, me, SALT)).one(Accused).number
+        if segment is not None:
+            self.unseal(number, place, segment)
+        return place
+
+    def unseal(self, number, place, segment):
+        self.disputes.unseal(number, place, segment, FOUND, SALT)
+
+    def hear(self, number):
+        """The dispute that begins."""
+        return self.disputes.start(number, self.market.job(number)).one(Started).dispute
 
     def moment(self):
         chain = self.chain
@@ -96,19 +117,21 @@ def assert_right(board, world):
     market, court = world.market, world.court
     board.refresh()
     tasks = [(n, market.task(n)) for n in range(market.tasks())]
-    there = [(n, t) for n, t in tasks if not t.status.is_over or t.open_disputes]
+    queues = {n: world.disputes.queue(n) for n, _ in tasks}
+    there = [(n, t) for n, t in tasks if not t.status.is_over or queues[n].waits]
     assert board.open_tasks() == there
     assert (board.count, board.block) == (len(tasks), world.chain.number)
     for number, _ in there:
         assert board.job(number) == market.job(number)
         assert board.bids(number) == market.bids(number)
-        assert board.challenges(number) == market.challenges(number)
-        for challenge in market.challenges(number):
-            dispute = challenge.dispute
+        assert board.queue(number) == queues[number]
+        filed = range(queues[number].filed)
+        there = [world.disputes.accusation(number, place) for place in filed]
+        assert board.accusations(number) == there
+        if queues[number].running:
+            dispute = queues[number].dispute
             assert board.dispute(dispute) == court.dispute(dispute)
-            assert board.challenge_of(dispute) == market.challenge_of(dispute)
-            demanded = any(isinstance(e, Demanded) for e in court.events(dispute))
-            assert board.is_demand(dispute) == demanded
+            assert court.events(dispute, board.opened(number, dispute)) == court.events(dispute)
     for name in PEOPLE:
         assert board.credit(address_of(name)) == market.credit(address_of(name))
 
@@ -125,21 +148,34 @@ def story(world):
     yield "cancelled"
     accused = world.committed()
     yield "another"
-    job = world.market.job(accused)
-    first = world.of("outsider").challenge(accused, job, 0).one(Challenged).dispute
-    yield "challenged"
-    second = world.of("outsider").demand(accused, job, 1, 5).one(Challenged).dispute
+    world.accuse(accused)
+    yield "accused"
+    world.unseal(accused, 0, 0)
+    yield "unsealed"
+    world.disputes.demand(accused, 1, 5)
     yield "demanded"
-    world.of("outsider").challenge(accused, job, 1)
-    yield "challenged again"
-    world.people["solver"][1].reveal_roots(first, [bytes([7]) * 32])
+    world.accuse(accused)
+    yield "accused again"
+    first = world.hear(accused)
+    yield "heard"
+    world.people["solver"].court.reveal_roots(first, [bytes([7]) * 32])
     yield "answered"
+    world.later(4_000)
+    world.court.call_time(first)
+    yield "lost"
+    world.disputes.lapse(accused, 2)
+    yield "lapsed"
+    world.accuse(accused, 1)
+    yield "accused once more"
+    second = world.hear(accused)
+    yield "a demand is heard"
     world.later(4_000)
     world.court.call_time(second)
     yield "condemned"
-    world.market.punish(second)
+    world.later(700)
+    world.disputes.punish(accused)
     yield "punished"
-    world.market.dismiss(first)
+    world.disputes.dismiss(accused, 3)
     yield "dismissed"
     world.later(200_000)
     world.market.expire(expired)
@@ -168,16 +204,12 @@ def test_what_is_over_takes_no_memory(world):
     for _ in story(world):
         board.refresh()
         for number, _ in board.open_tasks():
-            for challenge in board.challenges(number):
-                board.dispute(challenge.dispute)
-                board.challenge_of(challenge.dispute)
-    for challenge in world.market.challenges(3):
-        stands = world.market.challenge_of(challenge.dispute)
-        if stands.open:
-            world.market.dismiss(challenge.dispute)
+            board.accusations(number)
+            if board.queue(number).running:
+                board.dispute(board.queue(number).dispute)
     board.refresh()
     state = board._state
-    assert (state.cards, state.disputes, state.demands, state.memo) == ({}, {}, set(), {})
+    assert (state.cards, state.memo) == ({}, {})
 
 
 # --- reorganisations ------------------------------------------------------------------------------
@@ -194,7 +226,8 @@ def test_a_reorganisation_is_followed(world):
         before = world.moment()
         for _ in range(2):
             other = world.committed()
-            world.of("outsider").challenge(other, world.market.job(other), 1)
+            world.accuse(other, 1)
+            world.hear(other)
             assert_right(board, world)
         world.back_to(before)
         assert_right(board, world)  # on a shorter chain
@@ -284,7 +317,7 @@ def test_a_dispute_waits_for_no_confirmations(world):
     number = world.committed()
     board.refresh()
     assert board.open_tasks() == []
-    world.of("outsider").challenge(number, world.market.job(number), 0)
+    world.accuse(number, 0)
     board.refresh()
     assert [n for n, _ in board.open_tasks()] == [number]
 
@@ -304,7 +337,7 @@ def jsonable(value):
 
 @contextmanager
 def served(world):
-    """The world's chain behind HTTP, its market and court as clients of it, and their node."""
+    """The world's chain behind HTTP, its market, disputes and court as clients of it, their node."""
     eth = world.chain.eth
 
     def number(which):
@@ -338,6 +371,7 @@ def served(world):
         yield (
             w3,
             Market(w3, to_checksum_address(world.system.market), sender, names, 0),
+            Disputes(w3, to_checksum_address(world.system.disputes), sender, names, 0),
             Court(w3, to_checksum_address(world.system.court), sender, names, 0),
             node,
         )
@@ -358,8 +392,8 @@ def test_calls_do_not_grow_with_tasks_that_are_over(world):
     for number in range(251):
         world.market.close(number)
     live = world.post()
-    with served(world) as (w3, market, court, node):
-        board = Board(w3, market, court)
+    with served(world) as (w3, market, disputes, court, node):
+        board = Board(w3, market, disputes, court)
         # the tip; how many tasks; their structs in 3 batches; one of bids; the last blocks' logs
         assert cost(node, board.refresh) == 7
         assert [n for n, _ in board.open_tasks()] == [live]
@@ -374,8 +408,8 @@ def test_calls_do_not_grow_with_tasks_that_are_over(world):
 
 def test_a_flood_of_posts_is_read_once(world):
     """Protects from strangers who post to keep everyone busy: a round cost 13,000 calls."""
-    with served(world) as (w3, market, court, node):
-        board = Board(w3, market, court)
+    with served(world) as (w3, market, disputes, court, node):
+        board = Board(w3, market, disputes, court)
         board.refresh()
         for _ in range(250):
             world.post()
@@ -385,7 +419,7 @@ def test_a_flood_of_posts_is_read_once(world):
 
         def look():
             for number, _ in tasks:
-                board.job(number), board.bids(number), board.challenges(number)
+                board.job(number), board.bids(number), board.accusations(number)
 
         assert len(tasks) == 250 and cost(node, look) == 0
         assert cost(node, board.refresh) == 1
@@ -398,11 +432,11 @@ def test_a_restart_reads_what_is_open_and_new(world, tmp_path):
     world.later(101)
     for number in range(149):
         world.market.close(number)
-    with served(world) as (w3, market, court, node):
-        Board(w3, market, court, saved=saved).refresh()
+    with served(world) as (w3, market, disputes, court, node):
+        Board(w3, market, disputes, court, saved=saved).refresh()
         assert json.loads(saved.read_text())["open"] == [149]
         world.post()
-        again = Board(w3, market, court, saved=saved)
+        again = Board(w3, market, disputes, court, saved=saved)
         # the tip, the saved block, the count, two structs, two tasks' bids, the last blocks' logs
         assert cost(node, again.refresh) == 6
         assert [n for n, _ in again.open_tasks()] == [149, 150]
@@ -429,9 +463,15 @@ def test_what_was_saved_is_no_more_than_a_help(world, tmp_path, damage):
 def test_a_tip_is_looked_at_once_for_several_roles(world):
     """Unless time has passed, or an own transaction is newer than what was seen."""
     times, own = [0.0], [0]
-    with served(world) as (w3, market, court, node):
+    with served(world) as (w3, market, disputes, court, node):
         board = Board(
-            w3, market, court, fresh_seconds=1.0, own_block=lambda: own[0], clock=lambda: times[0]
+            w3,
+            market,
+            disputes,
+            court,
+            fresh_seconds=1.0,
+            own_block=lambda: own[0],
+            clock=lambda: times[0],
         )
         board.refresh()
         assert cost(node, board.refresh) == 0
@@ -473,7 +513,7 @@ def test_threads_share_a_board(world):
                 for number, task in board.open_tasks():
                     if board.task(number).status == Status.OPEN:
                         assert board.job(number).hash() == task.job
-                    board.bids(number), board.challenges(number)
+                    board.bids(number), board.accusations(number)
         except ContractError:
             pass
         except Exception as error:

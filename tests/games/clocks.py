@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +15,7 @@ from worker.chain.events import ChildrenRevealed, CourtEvent, Posted, RootsRevea
 from worker.chain.types import Job, Phase, Status, Terms
 from worker.dispute.known import RevealedTree
 from worker.jobs import Computation
-from worker.roles import Desk, Keeper, Role, Solver, Verifier
-from worker.roles.base import ComputationOf
+from worker.roles import Desk, Keeper, Role, Solver
 
 OPEN = 7_200  # seconds for unsealing
 HOUR = 3_600
@@ -46,8 +45,8 @@ class Slow:
         self.me = self.world.people[role]
         self.begun = -1  # transactions of the party since time counts
         clock = SimpleNamespace(perf_counter=lambda: float(self.chain.time))
-        monkeypatch.setattr("worker.jobs.measure.time", clock)
-        monkeypatch.setattr("worker.jobs.computation.time", clock)
+        for module in ("measure", "computation"):
+            monkeypatch.setattr(sys.modules[f"worker.jobs.{module}"], "time", clock)
         self._plain = self.chain.send
         monkeypatch.setattr(self.chain, "send", self._send)
 
@@ -148,10 +147,3 @@ class Walker:
 
 def _last(events: list[CourtEvent], kind: type) -> Any:
     return next(event for event in reversed(events) if isinstance(event, kind))
-
-
-def cheat(world: World, made: ComputationOf) -> Desk:
-    return world.desk("solver", computation_of=made)
-
-
-Watch = Callable[[Desk], Verifier]

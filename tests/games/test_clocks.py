@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 
 import pytest
 
 from tests.games.clocks import HOUR, Pace, Slow, Walker
-from tests.games.players import decoded, settle_all, verdicts
+from tests.games.players import at_max_price, decoded, settle_all, verdicts
 from tests.games.test_disappearing import wrong_weight
 from tests.games.world import FEE, PRICE
 from tests.revm import Deployed
 from worker.chain.types import Status
-from worker.jobs import computation as computing
 from worker.program import Program
-from worker.roles import Verifier
+from worker.roles import Keeper, Solver, Verifier
 
+computing = sys.modules["worker.jobs.computation"]
 BOND = Deployed.DISPUTES["bond"]
 
 
@@ -113,9 +114,6 @@ def test_the_deadline_of_a_solver_moves_by_what_it_was_held(monkeypatch):
     world, clock = slow.world, 5_400
     job = world.job(10, 5)
     number = slow.post(job, clock)
-    from tests.games.players import at_max_price
-    from worker.roles import Keeper, Solver
-
     solver = Solver(slow.desk(), at_max_price)
     assert solver.bids.tick()
     slow.chain.mine(seconds=10**7)

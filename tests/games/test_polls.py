@@ -13,14 +13,16 @@ from worker.chain.contracts import Stakes
 from worker.roles import Desk, Keeper, Solver, Verifier
 
 
-def roles_over_http(world, w3, market, court):
+def roles_over_http(world, w3, market, disputes, court):
     """A solver, a verifier and a keeper who know the chain through a node alone."""
     sender: Any = None
     me = world.people["solver"]
-    board = Board(w3, market, court, account=me, fresh_seconds=1.0, clock=lambda: now[0])
+    board = Board(w3, market, disputes, court, account=me, fresh_seconds=1.0, clock=lambda: now[0])
     now = [0.0]
     stakes = Stakes(w3, world.system.stakes, sender, {}, 0)
-    desk = Desk(w3, me, b"s" * 32, market, court, stakes, world.store, board, rest_seconds=30.0)
+    desk = Desk(
+        w3, me, b"s" * 32, market, disputes, court, stakes, world.store, board, rest_seconds=30.0
+    )
     roles = [Solver(desk, at_max_price), Verifier(desk, volunteer=True), Keeper(desk, own=True)]
 
     def poll():
@@ -45,8 +47,8 @@ def test_an_idle_poll_is_at_most_three_calls():
     world.chain.mine(seconds=101)
     for number in range(20):
         world.desks["outsider"].market.close(number)
-    with served(world) as (w3, market, court, node):
-        poll = roles_over_http(world, w3, market, court)
+    with served(world) as (w3, market, disputes, court, node):
+        poll = roles_over_http(world, w3, market, disputes, court)
         poll(), poll()
         assert cost(node, poll) == 1  # the tip
         world.chain.mine()
