@@ -337,7 +337,7 @@ def jsonable(value):
 
 @contextmanager
 def served(world):
-    """The world's chain behind HTTP, its market, disputes and court as clients of it, their node."""
+    """The chain behind HTTP, its market, disputes and court as clients of it, their node."""
     eth = world.chain.eth
 
     def number(which):
