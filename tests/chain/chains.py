@@ -105,11 +105,18 @@ def deploy_assay(w3: Web3) -> Deployment:
     court = create("Court", *parameters["court"].values(), checkers)
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
     randomness = create("BlockhashRandomness", 1, False)
-    market = create("Market", (token, stakes, court, randomness, *parameters["market"].values()))
+    # market and disputes name each other
+    expected = evm.address_of_creation(
+        deployer.address, w3.eth.get_transaction_count(deployer.address) + 1
+    )
+    market = create("Market", (token, stakes, randomness, expected, *parameters["market"].values()))
+    disputes = create("Disputes", market, court, *parameters["disputes"].values())
+    assert disputes == expected
     return Deployment(
         chain_id=w3.eth.chain_id,
         block=1,
         market=market,
+        disputes=disputes,
         court=court,
         stakes=stakes,
         token=token,
