@@ -4,16 +4,32 @@ import dataclasses
 
 import pytest
 
-from scripts.status import describe
+from scripts.status import describe, waiting
 from tests.chain import chains
-from worker.chain import ContractError, Deployment, Status, Terms, WrongDeployment, connect
+from worker.chain import (
+    ContractError,
+    Deployment,
+    Standing,
+    Status,
+    Terms,
+    WrongDeployment,
+    connect,
+)
 from worker.chain.events import (
+    Accused,
     Assigned,
     BidPlaced,
+    Condemned,
+    DataDemanded,
     Deposited,
+    Ended,
+    FindersPaid,
+    Held,
     LockerApproved,
     Posted,
     SegmentCommitted,
+    Started,
+    Unsealed,
 )
 from worker.chain.types import Job
 
@@ -37,6 +53,7 @@ def post(clients_of):
                 "bid_until": now + 60,
                 "commit_until": now + 600,
                 "checks": 1,
+                "clock": 300,
                 **changes,
             }
         )
@@ -59,8 +76,9 @@ def staked(clients_of):
         worker.token.mint(worker.address, 1_000 * TOKEN)
         worker.token.ensure_allowance(worker.stakes.address, 1_000 * TOKEN)
         assert worker.stakes.deposit(1_000 * TOKEN).one(Deposited).worker == worker.address
-        approved = worker.stakes.approve_locker(worker.market.address).one(LockerApproved)
-        assert (approved.locker, approved.approved) == (worker.market.address, True)
+        for locker in (worker.market.address, worker.disputes.address):
+            approved = worker.stakes.approve_locker(locker).one(LockerApproved)
+            assert (approved.locker, approved.approved) == (locker, True)
         worker.market.enlist()
         return worker
 
@@ -102,10 +120,71 @@ def test_task_from_post_to_commitments(assay, post, staked):
     story = [type(e).__name__ for e in market.task_events(number)]
     commits = [SegmentCommitted.__name__] * 3
     assert story == ["Posted", "BidPlaced", "Assigned", *commits, "DrawArmed"]
-    assert market.challenges(number) == []
+    assert worker.disputes.task_events(number) == []
     described = describe(worker, number)
-    assert (described["status"], described["challenges"]) == ("committed", [])
+    assert (described["status"], described["accusations"]) == ("committed", [])
     assert described["waits_for"].startswith("draw, by word")
+
+
+def test_accusations_from_filing_to_their_end(assay, post, staked):
+    """Protects accusers: what the clients seal, file, unseal and read is what the contract has."""
+    number, terms = post(assay)
+    solver, accuser = staked(assay), staked(assay)
+    solver.market.bid(number, 40 * TOKEN)
+    chains.mine(solver.w3, terms.bid_until - solver.now() + 1)
+    solver.market.close(number)
+    solver.market.commit_segment(number, 0, b"s" * 32, b"j" * 32)
+
+    disputes, bond = accuser.disputes, accuser.disputes.bond()
+    assert disputes.bond_of(number, accuser.address) == (bond, False)
+    finding, salt = b"f" * 32, b"x" * 32
+    seal = disputes.seal_of(number, 0, finding, accuser.address, salt)
+    filed = disputes.accuse(number, seal)
+    accused = filed.one(Accused)
+    assert (accused.task, accused.number, accused.accuser) == (number, 0, accuser.address)
+    assert (accused.privileged, accused.bond, accused.seal) == (False, bond, seal)
+    assert filed.one(Held).task == number and solver.market.task(number).held
+    assert accuser.stakes.locked(accuser.address, disputes.address) == bond
+    sealed = disputes.accusation(number, 0)
+    assert (sealed.standing, sealed.finding, sealed.committed) == (Standing.SEALED, seal, 1)
+    assert disputes.bond_of(number, accuser.address) == (2 * bond, False)
+
+    unsealed = disputes.unseal(number, 0, 0, finding, salt).one(Unsealed)
+    assert (unsealed.number, unsealed.segment, unsealed.finding) == (0, 0, finding)
+    demanded = disputes.demand(number, 0, 7).one(DataDemanded)
+    assert (demanded.number, demanded.bond, demanded.word) == (1, 2 * bond, 7)
+    started = disputes.start(number, JOB).one(Started)
+    assert disputes.accusation_of(started.dispute) == (number, 0)
+    claim = accuser.court.claim(started.dispute)
+    assert (claim.solver, claim.challenger) == (solver.address, accuser.address)
+    assert (claim.last_state, claim.journal) == (b"s" * 32, b"j" * 32)
+    assert accuser.court.dispute(started.dispute).solver_clock == terms.clock
+    queue = disputes.queue(number)
+    assert (queue.filed, queue.undecided, queue.running) == (2, 2, 1)
+    assert queue.dispute == started.dispute and queue.waits
+
+    described = describe(solver, number)
+    assert [a["standing"] for a in described["accusations"]] == ["running", "waiting"]
+    assert described["waits_for"] == "its accusations"
+    assert list(waiting(described["queue"], described["accusations"], str)) == [
+        f"accusations: 2 filed, 2 not decided, with bonds of {3 * bond}; dispute "
+        f"{started.dispute} runs",
+        f"  0: running of segment 0, {bond} by {accuser.address}",
+        f"  1: waiting of segment 0, {2 * bond} by {accuser.address}",
+    ]
+    chains.mine(solver.w3, terms.clock + 1)
+    verdict = accuser.court.call_time(started.dispute)
+    assert verdict.one(Ended).standing == Standing.CONVICTING
+    assert verdict.one(Condemned).segment == 0
+    assert disputes.dismiss(number, 1).one(Ended).standing == Standing.MOOT
+    chains.mine(solver.w3, disputes.open_time() + 1)
+    paid = disputes.punish(number).one(FindersPaid)
+    assert (paid.convictor, paid.to_convictor) == (accuser.address, bond)
+    assert (paid.finder, paid.to_verifier) == (accuser.address, 0)
+    story = [type(e) for e in disputes.task_events(number)]
+    assert story == [Accused, Unsealed, DataDemanded, Started, Ended, Ended, FindersPaid]
+    assert accuser.stakes.locked(accuser.address, disputes.address) == 0
+    assert not disputes.queue(number).waits
 
 
 def test_stake_can_leave(assay, staked):
@@ -128,17 +207,22 @@ def test_reads_of_the_market_and_the_court(assay, clients_of):
     clients = clients_of(assay)
     parameters = clients.market.parameters()
     assert parameters.stakes == clients.stakes.address
-    assert parameters.challenge_window == 600
+    assert parameters.disputes == clients.disputes.address
+    assert (parameters.min_clock, parameters.max_clock) == (60, 86_400)
     assert clients.market.verifier_stake(0) == parameters.floor_stake
-    assert (clients.court.arity_bits(), clients.court.clock()) == (5, 300)
+    assert clients.court.arity_bits() == 5
+    assert (clients.disputes.open_time(), clients.disputes.finder_bps()) == (60, 3_000)
+    assert clients.disputes.bond() == 15 * 10**17
     assert clients.court.checker(3) == clients.deployment.checkers[3]
     assert clients.stakes.token() == clients.token.address
     assert clients.stakes.available(clients.address, clients.market.address) == 0
     assert (clients.token.symbol(), clients.token.decimals()) == ("TEST", 18)
-    assert clients.court.disputes() == 0
-    assert clients.court.events(0) == []
-    with pytest.raises(ValueError, match="dispute=0"):
-        clients.court.claim(0)
+    unknown = clients.court.disputes()
+    assert clients.court.events(unknown) == []
+    with pytest.raises(ValueError, match=f"dispute={unknown}"):
+        clients.court.claim(unknown)
+    with pytest.raises(ContractError, match="UnknownDispute"):
+        clients.disputes.accusation_of(unknown)
 
 
 def test_a_refusal_names_error_arguments_and_remedy(assay, clients_of):
