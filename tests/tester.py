@@ -68,6 +68,12 @@ class TesterChain:
         sent = factory.constructor(*arguments).transact({"from": self.accounts[0]})
         return str(self.eth.get_transaction_receipt(sent)["contractAddress"])
 
+    def address_after(self, deployments: int) -> str:
+        """Where the contract will be that is deployed after so many others."""
+        deployer = self.accounts[0]
+        sent = self.eth.get_transaction_count(deployer)
+        return evm.address_of_creation(deployer, sent + deployments)
+
     def mine(self, blocks: int = 1, seconds: int = 0) -> None:
         """Time passes."""
         if seconds > blocks:

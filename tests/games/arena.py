@@ -3,115 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from eth_abi import encode
 
 from tests.games import transcripts
+from tests.games.books import Books, Filed
+from tests.games.cast import Assignment, Quarrel, Recorded
 from tests.games.sides import Accusing, Answering, Shifty, Wanderer
-from tests.games.transcripts import HONEST, LIES, commitment, fault, journal_of, transcript
+from tests.games.transcripts import HONEST, LIES, fault, finding, journal_of, transcript
 from tests.games.world import BURNED, FEE, PRICE, STAKED, WEALTH
 from tests.revm import Deployed
+from worker.chain.dues import due
 from worker.chain.errors import ContractError
-from worker.chain.events import (
-    Challenged,
-    ChallengeEnded,
-    Condemned,
-    Credited,
-    Decided,
-    Drawn,
-    Posted,
-    Punished,
-    VerifierPenalised,
-)
+from worker.chain.events import Accused, DataDemanded, Drawn, Posted
 from worker.chain.randomness import Randomness
 from worker.chain.scan import read_events
-from worker.chain.types import Dispute, Phase, Segment, Status, Task, Terms
+from worker.chain.types import Dispute, Phase, Standing, Status, Task, Terms
 from worker.dispute import ChallengerPlayer, NothingToProve, SolverPlayer
 
-PEOPLE = 5  # the last is a stranger: it has no stake, and helps games to an end
+PEOPLE = 5  # the last is a stranger: nobody's solver or verifier, it helps games to an end
 STRANGER = PEOPLE - 1
-WANDERER = -2  # a challenger that believes in nothing
+WANDERER = -2  # an accuser that believes in nothing
 NO_HEADERS = encode(["bytes[]"], [[]])  # the proof of a block whose hash the chain still knows
-GARBAGE = b"\x01" * 32  # what nobody knows a preimage of
 STUCK = (ContractError, NothingToProve, LookupError, ValueError, AssertionError)
-
-
-@dataclass
-class Assignment:
-    """A task, and what its people are like."""
-
-    shape: int
-    solver: int
-    lie: int
-    garbage: tuple[int, bool] | None  # a segment with roots of nothing: of its journal, or state
-    temper: str  # of a cheat, accused: "stands" by its lie, "shifty", or "gone"
-    watcher: int | None  # challenges the first wrong segment as soon as it is committed
-    vigilance: str  # of whoever is drawn: "honest", "silent", or "yes" to everything
-
-    @property
-    def is_honest(self) -> bool:
-        return self.lie == HONEST and self.garbage is None
-
-    def committed(self, segment: int, owner: str) -> Segment:
-        right = commitment(self.shape, self.lie, segment, owner)
-        if self.garbage is None or self.garbage[0] != segment:
-            return right
-        of_journal = self.garbage[1]
-        return Segment(right.state, GARBAGE) if of_journal else Segment(GARBAGE, right.journal)
-
-    def is_known(self, segment: int) -> bool:
-        """Whether the state that the segment starts from can be had."""
-        return self.garbage is None or self.garbage[1] or segment <= self.garbage[0]
-
-    def is_wrong(self, segment: int) -> bool:
-        """Whether an honest challenger has something to prove in this segment."""
-        if not self.is_known(segment):
-            return False
-        found = fault(self.shape, self.lie, segment) != (False, None)
-        return found or (self.garbage is not None and self.garbage[0] == segment)
-
-
-@dataclass
-class Quarrel:
-    """A dispute, and who plays it."""
-
-    task: int
-    segment: int
-    challenger: int
-    opened: int  # the second
-    is_righteous: bool  # an honest challenger that is right
-    accused: Answering
-    shifty: Shifty
-    accuser: Accusing | None  # None of a demand
-    stuck: set[bool] = field(default_factory=set)  # sides without a move: True is the solver's
 
 
 class Arena:
     """People, their tasks and their quarrels. Every move is a transaction on a real chain."""
 
     def __init__(self, arity_bits: int, chain: Any, accounts: list[str]) -> None:
-        self.arity_bits, self.chain, self.people = arity_bits, chain, accounts
-        self.system = Deployed(arity_bits, chain=chain)
-        self.clients = [self.system.clients(account) for account in accounts]
-        self.markets, self.courts, self.stakes, self.tokens = zip(*self.clients, strict=True)
+        self.arity_bits, self.people = arity_bits, accounts
+        self.chain = Recorded(chain)
+        self.system = Deployed(arity_bits, chain=self.chain)
+        hands = [self.system.clients(account) for account in accounts]
+        self.markets = [hand.market for hand in hands]
+        self.lists = [hand.disputes for hand in hands]  # of accusations
+        self.courts = [hand.court for hand in hands]
+        self.stakes = [hand.stakes for hand in hands]
+        self.tokens = [hand.token for hand in hands]
         self.words = Randomness.of(self.markets[STRANGER])
         self.tasks: list[Assignment] = []
-        self.quarrels: dict[int, Quarrel] = {}
-        self.decided: dict[int, bool] = {}
-        self.penalised: dict[int, int] = {}  # by task
-        self.bonds: dict[int, tuple[str, int, bool]] = {}  # to whom, how much, if it was moot
-        self.condemned: dict[int, int] = {}  # by task, the dispute that did it
-        self.punished: set[int] = set()
+        self.quarrels: dict[tuple[int, int], Quarrel] = {}  # by task and number
+        self.heard: dict[int, Quarrel] = {}  # by dispute
+        self._books = Books()
         self._read_until = self._block = chain.eth.block_number
         self._reads: dict[tuple[str, Any], Any] = {}
         for person, account in enumerate(accounts):
             self.tokens[person].mint(account, WEALTH)
             self.tokens[person].approve(self.system.market, WEALTH)
             self.tokens[person].approve(self.system.stakes, WEALTH)
+            self.stakes[person].deposit(STAKED)
+            self.stakes[person].approve_locker(self.system.disputes)
             if person != STRANGER:
-                self.stakes[person].deposit(STAKED)
                 self.stakes[person].approve_locker(self.system.market)
                 self.markets[person].enlist()
 
@@ -133,7 +78,9 @@ class Arena:
         """Posts a task, and has it assigned to its solver."""
         job = transcripts.job_of(assignment.shape)
         now = self.chain.time
-        terms = Terms(PRICE, FEE, now + 100, now + 10_000, min(checks, job.segments))
+        terms = Terms(
+            PRICE, FEE, now + 100, now + 10_000, min(checks, job.segments), assignment.clock
+        )
         number = self.markets[STRANGER].post(job, terms).one(Posted).task
         self.markets[assignment.solver].bid(number, PRICE)
         self.wait(101)
@@ -168,58 +115,75 @@ class Arena:
         if task.verifier in self.people and not task.attested:
             self.markets[self.people.index(task.verifier)].attest(number)
 
-    # quarrels
+    # accusations
 
-    def challenge(self, number: int, segment: int, challenger: int, believed: int) -> int:
-        """A dispute by someone who believes in a lie, in the truth, or in nothing."""
+    def accuse(self, number: int, segment: int, accuser: int, believed: int) -> Quarrel:
+        """Sealed, by someone who believes in a lie, in the truth, or in nothing: such a one says
+        what others have shown of the segment, or makes something up."""
         a = self.tasks[number]
-        job = transcripts.job_of(a.shape)
-        market = self.markets[challenger]
-        dispute = market.challenge(number, job, segment).one(Challenged).dispute
         righteous = believed == HONEST and a.is_wrong(segment)
-        own = transcript(a.shape, a.lie, segment, a.lie if believed == WANDERER else believed)
-        step = fault(a.shape, a.lie, segment)[1] if believed == HONEST else None
-        if righteous and step is None and a.garbage == (segment, True):
-            step = own.steps.start  # any: the journal cannot be opened
-        kind = Wanderer if believed == WANDERER else Accusing
-        accuser = kind(self.courts[challenger], dispute, own, self.arity_bits, step)
-        self._enter(dispute, number, segment, challenger, righteous, accuser)
-        return dispute
+        if believed == WANDERER:
+            shown = [f for f in self.books.tasks[number].filed if f.segment == segment]
+            said = shown[-1].finding if shown else b""
+            said = said or sha256(b"junk %d" % self.chain.time).digest()
+        else:
+            said = finding(a.shape, a.lie, segment, believed)
+        quarrel = Quarrel(number, -1, segment, accuser, believed, righteous, said)
+        disputes = self.lists[accuser]
+        seal = disputes.seal_of(number, segment, said, self.people[accuser], quarrel.salt)
+        quarrel.number = disputes.accuse(number, seal).one(Accused).number
+        self.quarrels[number, quarrel.number] = quarrel
+        return quarrel
 
-    def demand(self, number: int, segment: int, challenger: int, word: int) -> int:
-        a = self.tasks[number]
-        job = transcripts.job_of(a.shape)
-        receipt = self.markets[challenger].demand(number, job, segment, word)
-        dispute = receipt.one(Challenged).dispute
-        righteous = a.garbage == (segment, False)
-        self._enter(dispute, number, segment, challenger, righteous, None)
-        return dispute
+    def demand(self, number: int, segment: int, accuser: int, word: int) -> Quarrel:
+        righteous = self.tasks[number].garbage == (segment, False)
+        receipt = self.lists[accuser].demand(number, segment, word)
+        place = receipt.one(DataDemanded).number
+        quarrel = Quarrel(number, place, segment, accuser, None, righteous, b"")
+        self.quarrels[number, place] = quarrel
+        return quarrel
 
-    def _enter(
-        self,
-        dispute: int,
-        number: int,
-        segment: int,
-        challenger: int,
-        righteous: bool,
-        accuser: Accusing | None,
-    ) -> None:
+    def filed(self, quarrel: Quarrel) -> Filed:
+        """As the books have it."""
+        return self.books.tasks[quarrel.task].filed[quarrel.number]
+
+    def unseal(self, quarrel: Quarrel, person: int | None = None) -> None:
+        shown = (quarrel.segment, quarrel.finding, quarrel.salt)
+        who = quarrel.accuser if person is None else person
+        self.lists[who].unseal(quarrel.task, quarrel.number, *shown)
+
+    def start(self, number: int, person: int = STRANGER) -> Quarrel:
+        """Has the next one heard."""
         a = self.tasks[number]
-        own = transcript(a.shape, a.lie, segment, a.lie)
-        journal = journal_of(a.shape, a.lie, segment, self.people[a.solver])
+        self.lists[person].start(number, transcripts.job_of(a.shape))
+        entry = self.books.tasks[number]
+        assert entry.running is not None and entry.dispute is not None
+        q, dispute = self.quarrels[number, entry.running], entry.dispute
+        q.dispute, self.heard[dispute] = dispute, q
+        own = transcript(a.shape, a.lie, q.segment, a.lie)
+        journal = journal_of(a.shape, a.lie, q.segment, self.people[a.solver])
         told = (self.courts[a.solver], dispute, own, journal, self.arity_bits)
         lies = (HONEST, dispute % LIES)
-        stories = [transcript(a.shape, a.lie, segment, lie) for lie in lies]
-        self.quarrels[dispute] = Quarrel(
-            number,
-            segment,
-            challenger,
-            self.chain.time,
-            righteous,
-            Answering(*told),
-            Shifty(*told, stories=stories),
-            accuser,
-        )
+        stories = [transcript(a.shape, a.lie, q.segment, lie) for lie in lies]
+        q.accused, q.shifty = Answering(*told), Shifty(*told, stories=stories)
+        if q.believed is not None:
+            q.player = self._accusing(q, dispute)
+        return q
+
+    def _accusing(self, q: Quarrel, dispute: int) -> Accusing:
+        a, believed = self.tasks[q.task], q.believed
+        assert believed is not None
+        own = transcript(a.shape, a.lie, q.segment, a.lie if believed == WANDERER else believed)
+        step = fault(a.shape, a.lie, q.segment)[1] if believed == HONEST else None
+        if q.is_righteous and step is None and a.garbage == (q.segment, True):
+            step = own.steps.start  # any: the journal cannot be opened
+        kind = Wanderer if believed == WANDERER else Accusing
+        return kind(self.courts[q.accuser], dispute, own, self.arity_bits, step)
+
+    def running(self, number: int) -> int | None:
+        """The dispute of a task that runs."""
+        entry = self.books.tasks[number]
+        return entry.dispute if entry.running is not None else None
 
     def dispute(self, dispute: int) -> Dispute:
         return self._seen("dispute", dispute, self.courts[STRANGER].dispute)
@@ -230,12 +194,13 @@ class Arena:
     def move(self, dispute: int, whim: int | None = None) -> bool:
         """Whoever is to move makes a move. Honest people make the only one that there is; others
         are stuck at times, and with a whim solvers invent what they answer."""
-        d, q = self.dispute(dispute), self.quarrels[dispute]
+        d, q = self.dispute(dispute), self.heard[dispute]
         if not d.phase.is_running or d.solver_to_move in q.stuck:
             return False
         player: SolverPlayer | ChallengerPlayer | None
-        player = q.accused if d.solver_to_move else q.accuser
+        player = q.accused if d.solver_to_move else q.player
         assert player is not None, "nobody but the solver answers a demand"
+        assert q.accused is not None and q.shifty is not None
         honest = self.is_honest(q, d.solver_to_move)
         if whim is not None and not honest:
             if d.solver_to_move and d.phase != Phase.DATA and whim % 2:
@@ -246,7 +211,7 @@ class Arena:
             if isinstance(player, SolverPlayer):
                 player.move(d)
             else:
-                player.move(d, self.courts[q.challenger].events(dispute))
+                player.move(d, self.courts[q.accuser].events(dispute))
         except STUCK:
             if honest:
                 raise
@@ -257,29 +222,68 @@ class Arena:
             q.shifty._traces.update(q.accused._traces)
         return True
 
+    # whoever is there
+
     def honest_people_act(self) -> None:
         """Until no honest person has anything left to do: they are online, and time is short."""
-        while any(self._duty(number) for number in range(len(self.tasks))) or any(
-            self._answer(dispute) for dispute in list(self.quarrels)
-        ):
+        while any(self._duty(number) or self._answer(number) for number in range(len(self.tasks))):
             pass
 
     def everybody_acts(self, whim: int) -> None:
         """Cheats and liars too, until each is stuck, has left, or has nothing left to do."""
         self.honest_people_act()
-        for dispute, q in self.quarrels.items():
-            for turn in range(40):
-                d, a = self.dispute(dispute), self.tasks[q.task]
-                gone = a.temper == "gone" and d.solver_to_move and not a.is_honest
-                shifty = a.temper == "shifty" and d.solver_to_move
-                if gone or not self.move(dispute, 2 * (whim + turn) + shifty):
-                    break
+        for number, a in enumerate(self.tasks):
+            while self.push(number, "start") or self.running(number) is not None:
+                dispute = self.running(number)
+                assert dispute is not None
+                for turn in range(40):
+                    d = self.dispute(dispute)
+                    gone = a.temper == "gone" and d.solver_to_move and not a.is_honest
+                    shifty = a.temper == "shifty" and d.solver_to_move
+                    if gone or not self.move(dispute, 2 * (whim + turn) + shifty):
+                        break
+                if self.running(number) is not None:
+                    break  # until its clock is over
         self.honest_people_act()
 
-    def _answer(self, dispute: int) -> bool:
-        d = self.dispute(dispute)
-        honest = d.phase.is_running and self.is_honest(self.quarrels[dispute], d.solver_to_move)
-        return honest and self.move(dispute)
+    def push(self, number: int, *calls: str) -> bool:
+        """A stranger does the next thing that anyone may do for a task's accusations, if there is
+        one, and it is one of `calls` where any are named."""
+        dispute = self.running(number)
+        if dispute is not None:
+            late = self.dispute(dispute).seconds_left(self.chain.time + 1) < 0
+            return late and not calls and self.call_time(dispute)
+        entry, disputes = self.books.tasks[number], self.lists[STRANGER]
+        if not entry.filed or (entry.is_over and not entry.undecided):
+            return False
+        found = [disputes.accusation(number, i) for i in range(len(entry.filed))]
+        open_time = disputes.open_time()
+        call, numbers = due(disputes.queue(number), found, self.chain.time + 1, open_time)
+        if not call or (calls and call not in calls):
+            return False
+        if call == "start":
+            self.start(number)
+        else:
+            getattr(disputes, call)(number, *numbers)
+        return True
+
+    def _answer(self, number: int) -> bool:
+        """What is asked of an honest side; where one waits, whatever is in its way is moved on."""
+        dispute = self.running(number)
+        if dispute is not None:
+            d = self.dispute(dispute)
+            if self.is_honest(self.heard[dispute], d.solver_to_move) and self.move(dispute):
+                return True
+        for q in self._right(number):
+            if self.filed(q).standing == Standing.SEALED:
+                self.unseal(q)
+                return True
+        return bool(self._right(number)) and self.push(number)
+
+    def _right(self, number: int) -> list[Quarrel]:
+        """Accusations of honest people that are right and not decided."""
+        mine = (self.quarrels[number, f.number] for f in self.books.tasks[number].undecided)
+        return [q for q in mine if q.is_righteous]
 
     def _duty(self, number: int) -> bool:
         a, task = self.tasks[number], self.task(number)
@@ -303,18 +307,21 @@ class Arena:
         return self._accuse(number, tuple(range(task.committed)), a.watcher)
 
     def is_too_late(self, task: Task) -> bool:
-        """For a challenge."""
+        """For an accusation."""
         now = self.chain.time + 1
-        late = {Status.ASSIGNED: task.commit_until, Status.VERIFYING: task.window_ends}
-        return task.status != Status.COMMITTED and now > late.get(task.status, 0)
+        if task.status == Status.ASSIGNED:
+            return not task.held and now > task.commit_until
+        if task.status == Status.VERIFYING:
+            return now > task.window_ends
+        return task.status != Status.COMMITTED
 
     def _accuse(self, number: int, segments: tuple[int, ...], person: int) -> bool:
         """True if it was not done before, and there is a wrong segment."""
-        mine = [q for q in self.quarrels.values() if (q.task, q.challenger) == (number, person)]
+        mine = [q for q in self.quarrels.values() if (q.task, q.accuser) == (number, person)]
         wrong = [s for s in segments if self.tasks[number].is_wrong(s)]
         if any(q.is_righteous for q in mine) or not wrong:
             return False
-        self.challenge(number, wrong[0], person, HONEST)
+        self.accuse(number, wrong[0], person, HONEST)
         return True
 
     # time, money, and what happened
@@ -332,36 +339,33 @@ class Arena:
             return False
         return True
 
-    def read_news(self) -> None:
-        """Writes verdicts, penalties and bonds down."""
-        names = {self.system.court: "Court", self.system.market: "Market"}
+    @property
+    def books(self) -> Books:
+        """With all that has happened."""
         tip = self.chain.eth.block_number
-        ended: tuple[int, bool] | None = None
-        for event in read_events(self.markets[STRANGER]._w3, names, self._read_until + 1, tip):
-            if isinstance(event, Decided):
-                self.decided[event.dispute] = event.solver_guilty
-            if isinstance(event, VerifierPenalised):
-                self.penalised[event.task] = event.slashed
-            if isinstance(event, ChallengeEnded):
-                ended = event.dispute, event.task in self.condemned
-            if isinstance(event, Condemned):
-                self.condemned[event.task], ended = event.dispute, None
-            if isinstance(event, Punished):
-                self.punished.add(event.task)
-                ended = self.condemned[event.task], False
-            if isinstance(event, Credited) and ended:  # the credit that follows is the bond
-                self.bonds[ended[0]] = (event.account, event.amount, ended[1])
-                ended = None
-        self._read_until = tip
+        if tip > self._read_until:
+            names = {
+                address: name
+                for address, name in self.system.names.items()
+                if name in ("Market", "Disputes", "Court")
+            }
+            w3 = self.markets[STRANGER]._w3
+            for event in read_events(w3, names, self._read_until + 1, tip):
+                self._books.take(event, self.chain.seconds[event.place.block])
+            self._read_until = tip
+        return self._books
 
-    def stake(self, person: int) -> int:
-        """All of it, whatever it is there for."""
+    def stake(self, person: int) -> tuple[int, int, int]:
+        """Free or unbonding, locked by tasks, locked by accusations."""
         return self._seen("stake", person, self._stake)
 
-    def _stake(self, person: int) -> int:
+    def _stake(self, person: int) -> tuple[int, int, int]:
         stakes, account = self.stakes[person], self.people[person]
-        held = stakes.free(account) + stakes.locked(account, self.system.market)
-        return held + stakes.unbonding(account)[0]
+        return (
+            stakes.free(account) + stakes.unbonding(account)[0],
+            stakes.locked(account, self.system.market),
+            stakes.locked(account, self.system.disputes),
+        )
 
     def balance(self, account: str) -> int:
         return self._seen("balance", account, self.tokens[STRANGER].balance_of)

@@ -1,10 +1,11 @@
 """The court under attack: any people, any moves, any order, and time going by.
 
 Hypothesis makes up whole games on a native EVM, with the real market and the real court: several
-tasks at once, honest solvers and every kind of cheat, honest challengers, liars, and challengers
-that only wander about. Each promise is an invariant below, in one sentence. Every game ends with
-all of its money taken out, and each of its disputes played again in a court where there is no
-other. ASSAY_GAMES says how many games, and ASSAY_SLOW_GAMES how many on eth-tester.
+tasks at once, honest solvers and every kind of cheat, honest accusers, liars, and accusers that
+only wander about, in the queue of each task. Each promise is an invariant below, in one sentence.
+Every game ends with all of its money taken out, and each of its disputes played again in a court
+where there is no other. ASSAY_GAMES says how many games, and ASSAY_SLOW_GAMES how many on
+eth-tester.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from eth_abi import encode
 from eth_utils import keccak
 from hypothesis import HealthCheck, Phase, settings
@@ -27,18 +29,20 @@ from hypothesis.stateful import (
 )
 from web3.exceptions import ContractLogicError
 
-from tests.games.arena import PEOPLE, STRANGER, WANDERER, Arena, Assignment
+from tests.games.arena import PEOPLE, STRANGER, WANDERER, Arena
+from tests.games.books import OPEN_TIME
+from tests.games.cast import Assignment
 from tests.games.transcripts import HONEST, LIES, SHAPES
 from tests.games.world import BURNED, STAKED, WEALTH, small_training
 from tests.revm import Deployed, RevmChain, address_of
 from tests.tester import TesterChain
 from worker.chain.errors import ContractError
-from worker.chain.types import Status
+from worker.chain.types import Standing, Status
 from worker.commit import LEAF_BYTES
 
 GAMES = int(os.environ.get("ASSAY_GAMES", "12"))
 SLOW_GAMES = int(os.environ.get("ASSAY_SLOW_GAMES", "0"))
-CLOCK, BOND = Deployed.CLOCK, Deployed.PARAMETERS["bond"]
+CLOCKS = (3_600, 20_000)
 LIVE = (Status.OPEN, Status.ASSIGNED, Status.COMMITTED, Status.VERIFYING)
 
 workers = st.integers(0, STRANGER - 1)
@@ -49,27 +53,6 @@ lies = st.one_of(st.just(HONEST), st.integers(0, LIES - 1))
 beliefs = st.tuples(st.integers(0, 3), st.integers(0, LIES - 1)).map(
     lambda drawn: (HONEST, WANDERER, WANDERER, drawn[1])[drawn[0]]
 )
-
-
-class Recorded:
-    """Remembers every transaction, those that were refused too: time, sender, to, data, logs."""
-
-    def __init__(self, chain: Any) -> None:
-        self._chain = chain
-        self.history: list[tuple[int, str, str, bytes, list[Any] | None]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._chain, name)
-
-    def send(self, sender: str, to: str, data: bytes, label: str) -> Any:
-        time = self._chain.time + 1
-        try:
-            receipt = self._chain.send(sender, to, data, label)
-        except ContractLogicError:
-            self.history.append((time, sender, to, data, None))
-            raise
-        self.history.append((time, sender, to, data, receipt["logs"]))
-        return receipt
 
 
 @cache
@@ -88,7 +71,7 @@ def told(court: str, call: bytes) -> bytes:
 
 class Game(RuleBasedStateMachine):
     tasks = Bundle("tasks")
-    disputes = Bundle("disputes")
+    accusations = Bundle("accusations")
 
     def make_chain(self) -> tuple[Any, list[str]]:
         return RevmChain(), [address_of(f"person {i}") for i in range(PEOPLE)]
@@ -96,7 +79,7 @@ class Game(RuleBasedStateMachine):
     @initialize(arity_bits=st.sampled_from([1, 2, 5]))
     def start(self, arity_bits):
         chain, accounts = self.make_chain()
-        self.arena = Arena(arity_bits, Recorded(chain), accounts)
+        self.arena = Arena(arity_bits, chain, accounts)
 
     # --- what people do ------------------------------------------------------------------------
 
@@ -111,12 +94,11 @@ class Game(RuleBasedStateMachine):
         vigilance=st.sampled_from(["honest", "honest", "silent", "yes"]),
         checks=st.integers(1, 3),
         commits=st.integers(0, 3),
+        clock=st.sampled_from(CLOCKS),
     )
-    def assign(self, shape, solver, lie, garbage, temper, watcher, vigilance, checks, commits):
-        if watcher == solver:
-            watcher = STRANGER
-        assignment = Assignment(shape, solver, lie, garbage, temper, watcher, vigilance)
-        task = self.arena.assign(assignment, checks)
+    def assign(self, *, watcher, checks, commits, **about):
+        watcher = STRANGER if watcher == about["solver"] else watcher
+        task = self.arena.assign(Assignment(watcher=watcher, **about), checks)
         for _ in range(commits):
             self.arena.commit(task)
         return task
@@ -135,30 +117,39 @@ class Game(RuleBasedStateMachine):
             self.arena.draw(task)
 
     @rule(
-        target=disputes,
+        target=accusations,
         task=tasks,
-        crowd=st.lists(st.tuples(people, segments, beliefs), min_size=1, max_size=4),
+        crowd=st.lists(
+            st.tuples(people, segments, beliefs, st.sampled_from([True, True, False])),
+            min_size=1,
+            max_size=4,
+        ),
     )
-    def challenge(self, task, crowd):
-        """Several people at once, at one place or at several."""
-        for _ in range(max(segment for _, segment, _ in crowd) + 1):
+    def accuse(self, task, crowd):
+        """Several people at once, of one segment or of several; some say at once of which."""
+        for _ in range(max(segment for _, segment, *_ in crowd) + 1):
             self.arena.commit(task)
-        return multiple(*(d for one in crowd for d in self.challenge_one(task, *one)))
+        return multiple(*(filed for one in crowd for filed in self.accuse_one(task, *one)))
 
-    def challenge_one(self, number, person, segment, believed):
+    def accuse_one(self, number, person, segment, believed, shows=True):
         task = self.arena.task(number)
         late = self.arena.is_too_late(task)
         own = self.arena.tasks[number].solver == person
         try:
-            dispute = self.arena.challenge(number, segment, person, believed)
+            quarrel = self.arena.accuse(number, segment, person, believed)
         except ContractError as error:
-            assert late or own or segment >= task.committed, error
+            assert late or own or task.committed == 0, error
             return []
         assert not late and not own
-        return [dispute]
+        if segment >= task.committed:  # a seal may name anything: it will not open
+            with pytest.raises(ContractError, match="NotCommitted"):
+                self.arena.unseal(quarrel)
+        elif shows:
+            self.arena.unseal(quarrel)
+        return [(number, quarrel.number)]
 
     @rule(
-        target=disputes,
+        target=accusations,
         task=tasks,
         person=people,
         segment=segments,
@@ -170,26 +161,88 @@ class Game(RuleBasedStateMachine):
             return multiple()
         if self.arena.tasks[task].solver == person:
             return multiple()
-        return self.arena.demand(task, segment, person, word)
+        return task, self.arena.demand(task, segment, person, word).number
 
-    @rule(target=disputes, task=tasks, person=people, segment=segments, believed=beliefs)
-    def challenge_in_the_last_second(self, task, person, segment, believed):
+    @rule(target=accusations, task=tasks, person=people, segment=segments, believed=beliefs)
+    def accuse_in_the_last_second(self, task, person, segment, believed):
+        """The deadline that moves while a task is held has no last second."""
         self.arena.honest_people_act()
         found = self.arena.task(task)
         ends = {Status.ASSIGNED: found.commit_until, Status.VERIFYING: found.window_ends}
         left = ends.get(found.status, 0) - self.arena.chain.time - 1
-        if left <= 0:
+        if left <= 0 or (found.held and found.status == Status.ASSIGNED):
             return multiple()
         self.arena.wait(left)
-        opened = self.challenge_one(task, person, segment, believed)
-        late = self.challenge_one(task, person, segment, believed)
-        assert not late
-        self.end(task=task, name="settle")  # is refused over an open dispute
-        return multiple(*opened)
+        filed = self.accuse_one(task, person, segment, believed)
+        moved = filed and found.status == Status.ASSIGNED
+        late = self.accuse_one(task, person, segment, believed)
+        assert bool(late) == bool(moved)
+        self.end(task=task, name="settle")  # is refused over an undecided accusation
+        return multiple(*filed, *late)
 
-    @rule(dispute=disputes, whim=st.none() | whims, moves=st.integers(1, 25))
-    def argue(self, dispute, whim, moves):
+    @rule(place=accusations, person=st.none() | people)
+    def unseal(self, place, person):
+        """Its accuser alone, in time, once, and only what is there."""
+        quarrel = self.arena.quarrels[place]
+        filed, committed = self.arena.filed(quarrel), self.lists.accusation(*place).committed
+        right = person in (None, quarrel.accuser) and quarrel.segment < committed
+        timely = self.arena.chain.time + 1 <= filed.opens_until
+        allowed = filed.standing == Standing.SEALED and timely and right
+        self.allowed(allowed, lambda: self.arena.unseal(quarrel, person))
+
+    @rule(task=tasks, person=people)
+    def hear(self, task, person):
+        """The next one in turn, where none runs: never a sealed one, never two at once."""
+        entry = self.arena.books.tasks[task]
+        turn = entry.next()
+        allowed = (
+            turn is not None
+            and turn.standing == Standing.WAITING
+            and entry.running is None
+            and entry.convicting is None
+        )
+        self.allowed(allowed, lambda: self.arena.start(task, person))
+
+    @rule(place=accusations, person=people)
+    def lapse(self, place, person):
+        filed = self.arena.filed(self.arena.quarrels[place])
+        over = self.arena.chain.time + 1 > filed.opens_until
+        guilty = self.arena.books.tasks[place[0]].convicting is not None
+        allowed = filed.standing == Standing.SEALED and over and not guilty
+        self.allowed(allowed, lambda: self.arena.lists[person].lapse(*place))
+
+    @rule(place=accusations, person=people)
+    def dismiss(self, place, person):
+        filed = self.arena.filed(self.arena.quarrels[place])
+        over = self.arena.chain.time + 1 > filed.opens_until
+        moot = self.arena.books.tasks[place[0]].convicting is not None
+        shown = filed.standing == Standing.WAITING
+        allowed = moot and (shown or (filed.standing == Standing.SEALED and over))
+        self.allowed(allowed, lambda: self.arena.lists[person].dismiss(*place))
+
+    @rule(task=tasks, person=people)
+    def punish(self, task, person):
+        entry = self.arena.books.tasks[task]
+        due = self.arena.chain.time + 1 > entry.convicted_at + OPEN_TIME
+        allowed = entry.convicting is not None and due and not entry.is_over
+        self.allowed(allowed, lambda: self.arena.lists[person].punish(task))
+
+    def allowed(self, allowed, call):
+        """The call is made, or it is refused."""
+        try:
+            call()
+        except ContractError as error:
+            assert not allowed, error
+            return
+        assert allowed
+
+    @rule(task=tasks, whim=st.none() | whims, moves=st.integers(1, 25))
+    def argue(self, task, whim, moves):
+        self.arena.push(task, "start")
         for i in range(moves):
+            dispute = self.arena.running(task)
+            if dispute is None:
+                return
             if not self.arena.move(dispute, whim if whim is None else whim + 7 * i):
                 return
 
@@ -197,9 +250,12 @@ class Game(RuleBasedStateMachine):
     def everybody_acts(self, whim):
         self.arena.everybody_acts(whim)
 
-    @rule(dispute=disputes, person=people)
-    def meddle(self, dispute, person):
+    @rule(task=tasks, person=people)
+    def meddle(self, task, person):
         """What is not one's own move is refused."""
+        dispute = self.arena.running(task)
+        if dispute is None:
+            return
         d, court = self.arena.dispute(dispute), self.arena.courts[person]
         if self.arena.people[person] == d.mover:
             return
@@ -219,55 +275,40 @@ class Game(RuleBasedStateMachine):
             raise AssertionError("a stranger has made a move")
         assert self.arena.dispute(dispute) == d
 
-    @rule(seconds=st.sampled_from([1, 60, 1_000, CLOCK + 1, 40_000, 90_000]), clerk=st.booleans())
+    @rule(
+        seconds=st.sampled_from([1, 60, OPEN_TIME + 1, *(c + 1 for c in CLOCKS), 40_000, 90_000]),
+        clerk=st.booleans(),
+    )
     def wait(self, seconds, clerk):
         self.arena.wait(seconds)
-        for dispute in self.arena.quarrels if clerk else ():
-            self.arena.call_time(dispute)
+        for number in range(len(self.arena.tasks)) if clerk else ():
+            while self.arena.push(number):
+                pass
 
-    @rule(dispute=disputes, in_time=st.booleans())
-    def reach_the_end_of_a_clock(self, dispute, in_time):
+    @rule(task=tasks, in_time=st.booleans())
+    def reach_the_end_of_a_clock(self, task, in_time):
         self.arena.honest_people_act()
+        dispute = self.arena.running(task)
+        if dispute is None:
+            return
         d = self.arena.dispute(dispute)
         left = d.seconds_left(self.arena.chain.time)
-        if not d.phase.is_running or left <= 1:
+        if left <= 1:
             return
         self.arena.wait(left - in_time)
         if not in_time:
-            q = self.arena.quarrels[dispute]
+            q = self.arena.heard[dispute]
             assert d.solver_to_move in q.stuck or not self.arena.move(dispute), "too late"
         assert self.arena.call_time(dispute) != in_time
 
     @rule(task=tasks, name=st.sampled_from(["settle", "expire"]))
     def end(self, task, name):
-        found = self.arena.task(task)
+        held = self.arena.task(task).held
         try:
             getattr(self.arena.markets[STRANGER], name)(task)
         except ContractError:
             return
-        assert found.open_disputes == 0
-
-    @rule(dispute=disputes)
-    def dismiss(self, dispute):
-        q = self.arena.quarrels[dispute]
-        moot = self.arena.task(q.task).status == Status.CONDEMNED
-        running = self.arena.dispute(dispute).phase.is_running
-        try:
-            self.arena.markets[STRANGER].dismiss(dispute)
-        except ContractError:
-            assert not (moot and running)
-            return
-        assert moot and running
-
-    @rule(dispute=disputes, person=people)
-    def punish(self, dispute, person):
-        upheld = self.arena.markets[person].challenge_of(dispute).upheld
-        try:
-            self.arena.markets[person].punish(dispute)
-        except ContractError:
-            assert not upheld
-            return
-        assert upheld
+        assert not held
 
     @rule(person=people)
     def withdraw(self, person):
@@ -277,92 +318,131 @@ class Game(RuleBasedStateMachine):
             market.withdraw_for(account)
         assert self.arena.balance(account) == had + owed
 
+    @rule()
+    def sweep(self):
+        """What is burned leaves the vault, whoever sends it off."""
+        burned = self.arena.stakes[STRANGER].burned()
+        self.allowed(burned > 0, self.arena.stakes[STRANGER].sweep)
+
+    @property
+    def lists(self):
+        return self.arena.lists[STRANGER]
+
     # --- what stays true -----------------------------------------------------------------------
 
     @invariant()
-    def tokens_are_conserved(self):
-        """What people and contracts hold and what is burned is what was minted, always."""
-        assert self.arena.all_tokens() == PEOPLE * WEALTH
+    def tokens_and_stake_are_conserved(self):
+        """What people and contracts hold and what is burned is what was minted, always; and the
+        vault has what it owes: free, unbonding and locked stake, and what is not swept yet."""
+        arena = self.arena
+        assert arena.all_tokens() == PEOPLE * WEALTH
+        owed = sum(sum(arena.stake(person)) for person in range(PEOPLE))
+        there = arena.balance(arena.system.stakes)
+        assert there == owed + arena.stakes[STRANGER].burned()
+        swept = arena.balance(BURNED)
+        assert swept + arena.stakes[STRANGER].burned() == arena.books.burned
 
     @invariant()
     def the_market_holds_what_it_owes(self):
-        """The market's balance is the escrow of tasks that are live or condemned and not punished,
-        the bonds of challenges that are not paid out, and what it has credited."""
+        """The market's balance is the escrow of tasks that are not over, condemned ones until they
+        are punished, and what it has credited; it holds no bond."""
         arena = self.arena
-        arena.read_news()
-        waiting = arena.condemned.keys() - arena.punished
-        tasks = [arena.task(i) for i in range(len(arena.tasks))]
-        held = [t for i, t in enumerate(tasks) if t.status in LIVE or i in waiting]
+        entries = enumerate(arena.books.tasks.values())
+        held = [arena.task(i) for i, entry in entries if not entry.is_over]
         escrow = sum(t.max_price + t.verifier_fee for t in held)
-        bonds = BOND * sum(t.open_disputes for t in tasks)
-        credit = sum(arena.credit(a) for a in [*arena.people, BURNED])
-        assert arena.balance(arena.system.market) == escrow + bonds + credit
+        credit = sum(arena.credit(a) for a in arena.people)
+        assert arena.balance(arena.system.market) == escrow + credit
+
+    @invariant()
+    def stakes_are_what_the_books_say(self):
+        """Each stake, free and locked, is what all that happened has left of it by the rules: every
+        bond has come back, or gone in the one way that its accusation's end says."""
+        arena, books = self.arena, self.arena.books
+        bonds, promised = books.bonds(), books.promised()
+        for person, account in enumerate(arena.people):
+            free, of_tasks, of_accusations = arena.stake(person)
+            assert of_accusations == bonds[account]
+            assert of_tasks == promised[account]
+            assert free + of_tasks + of_accusations == STAKED + books.gains[account]
 
     @invariant()
     def an_honest_solver_never_loses_stake(self):
-        """A stake shrinks by what a punished cheat, a cheat that is late, and a penalised verifier
-        lose, and by nothing else."""
-        arena = self.arena
-        arena.read_news()
-        lost = dict.fromkeys(range(STRANGER), 0)
-        for number, a in enumerate(arena.tasks):
-            task = arena.task(number)
-            if task.status == Status.CONDEMNED:
-                assert not a.is_honest, "an honest solver was condemned"
-                lost[a.solver] += task.solver_stake if number in arena.punished else 0
-            if task.status == Status.EXPIRED:
-                assert not a.is_honest, "an honest solver was late"
-                lost[a.solver] += task.solver_stake * 1_000 // 10_000
-            if number in arena.penalised:
-                # a solver that cheats can frame an honest verifier; an honest one cannot
-                assert not a.is_honest or a.vigilance == "silent"
-                lost[arena.people.index(task.verifier)] += arena.penalised[number]
-        for person, amount in lost.items():
-            assert arena.stake(person) == STAKED - amount
+        """It is never condemned, never late, and each accusation that is heard pays it a bond."""
+        arena, books = self.arena, self.arena.books
+        for number, entry in books.tasks.items():
+            if arena.tasks[number].is_honest:
+                assert entry.convicting is None, "an honest solver was condemned"
+                assert arena.task(number).status != Status.EXPIRED, "an honest solver was late"
+                # a cheat can frame an honest verifier; an honest solver cannot
+                assert not entry.fined or arena.tasks[number].vigilance == "silent"
 
     @invariant()
     def verdicts_are_just(self):
-        """No honest solver is found guilty, and an honest challenger that is right never loses."""
-        self.arena.read_news()
-        for dispute, guilty in self.arena.decided.items():
-            q = self.arena.quarrels[dispute]
+        """No honest solver is found guilty, and an honest accuser that is right never loses."""
+        for dispute, guilty in self.arena.books.decided.items():
+            q = self.arena.heard[dispute]
             assert not (guilty and self.arena.tasks[q.task].is_honest)
             assert guilty or not q.is_righteous
 
     @invariant()
-    def every_bond_goes_to_one_party(self):
-        """The bond of a challenge that has ended is the solver's where it was found not guilty, and
-        the challenger's where it was guilty or the task already condemned."""
-        arena = self.arena
-        arena.read_news()
-        for dispute, (account, amount, is_moot) in arena.bonds.items():
-            q = arena.quarrels[dispute]
-            won = is_moot or arena.decided[dispute]
-            assert account == arena.people[q.challenger if won else arena.tasks[q.task].solver]
-            assert amount == BOND
+    def an_honest_accuser_is_never_out_of_pocket(self):
+        """Its bond is not burned either: it unseals in time."""
+        for q in self.arena.quarrels.values():
+            lost = self.arena.filed(q).standing in (Standing.LOST, Standing.LAPSED)
+            assert not (q.is_righteous and lost)
+
+    @invariant()
+    def accusations_stand_as_the_books_say(self):
+        for number, entry in self.arena.books.tasks.items():
+            if not entry.filed:
+                continue
+            queue = self.lists.queue(number)
+            assert queue.filed == len(entry.filed) and queue.undecided == len(entry.undecided)
+            assert queue.running == (0 if entry.running is None else entry.running + 1)
+            last = entry.filed[-1]
+            there = self.lists.accusation(number, last.number)
+            assert (there.standing, there.bond) == (last.standing, last.bond)
+
+    @invariant()
+    def held_time_moves_one_deadline(self):
+        """The solver's deadline for commitments by exactly the time that its task is held while it
+        works; and nothing else: a window ends when its draw said it would."""
+        for number, entry in self.arena.books.tasks.items():
+            task = self.arena.task(number)
+            assert task.held == entry.is_held
+            assert task.window_ends == entry.window_ends
+            if task.status != Status.CONDEMNED and entry.solver:
+                held = 0 if entry.held_since is None else self.arena.chain.time - entry.held_since
+                assert task.commit_until == entry.commit_until + held
 
     @invariant()
     def every_second_is_charged_to_one_side(self):
-        """A dispute ends within the sum of its clocks: each second since its opening is charged to
-        one side, and whose time is over has lost as soon as a stranger says so."""
+        """A dispute ends within the sum of its clocks: each second since its start is charged to
+        one side, and whose time is over has lost as soon as a stranger says so. One dispute of a
+        task runs, and whoever waits has no clock."""
         arena = self.arena
-        for dispute, q in arena.quarrels.items():
+        running = {arena.running(number) for number in range(len(arena.tasks))} - {None}
+        for dispute, q in arena.heard.items():
             d = arena.dispute(dispute)
+            assert d.phase.is_running == (dispute in running)
             if not d.phase.is_running:
                 continue
-            charged = 2 * CLOCK - d.solver_clock - d.challenger_clock
-            assert d.since - q.opened == charged
-            if arena.chain.time > q.opened + 2 * CLOCK:
+            clock, began = arena.tasks[q.task].clock, arena.books.started[dispute]
+            assert d.since - began == 2 * clock - d.solver_clock - d.challenger_clock
+            if arena.chain.time > began + 2 * clock:
                 court = arena.courts[STRANGER]
                 call = court.encode_call("callTime", dispute)
                 arena.chain.eth.call({"to": court.address, "data": call})  # is not refused
 
     def everything_holds(self):
-        self.tokens_are_conserved()
+        self.tokens_and_stake_are_conserved()
         self.the_market_holds_what_it_owes()
+        self.stakes_are_what_the_books_say()
         self.an_honest_solver_never_loses_stake()
         self.verdicts_are_just()
-        self.every_bond_goes_to_one_party()
+        self.an_honest_accuser_is_never_out_of_pocket()
+        self.accusations_stand_as_the_books_say()
+        self.held_time_moves_one_deadline()
         self.every_second_is_charged_to_one_side()
 
     # --- the end -------------------------------------------------------------------------------
@@ -373,85 +453,90 @@ class Game(RuleBasedStateMachine):
             self.disputes_do_not_touch_each_other()
 
     def everything_ends_and_all_money_moves(self):
-        """No state holds funds that nobody can move: strangers end every dispute and every task,
-        and the last token leaves the contracts."""
+        """No state holds funds that nobody can move, and none waits for anyone but the honest:
+        strangers end every accusation and every task, and the last token leaves the contracts."""
         arena, market = self.arena, self.arena.markets[STRANGER]
         arena.everybody_acts(0)
-        for _ in range(4):  # honest people, and nobody else, move any more
-            arena.wait(CLOCK + 1)
-            for dispute in arena.quarrels:
-                arena.call_time(dispute)
-            for number in range(len(arena.tasks)):
-                status = arena.task(number).status
-                if status == Status.COMMITTED:
-                    arena.draw(number)  # opens a window, in which honest people challenge
-        arena.wait(90_000)
+        filed = sum(len(entry.filed) for entry in arena.books.tasks.values())
+        for _ in range(5 + 4 * (filed + len(arena.tasks))):  # nobody but the honest moves any more
+            moved = [number for number in range(len(arena.tasks)) if self.move_on(number)]
+            if not moved and all(self.is_over(number) for number in range(len(arena.tasks))):
+                break
+            arena.wait(CLOCKS[-1] // 2)
         for number in range(len(arena.tasks)):
-            status = arena.task(number).status
-            if status in (Status.ASSIGNED, Status.VERIFYING):
-                (market.expire if status == Status.ASSIGNED else market.settle)(number)
-        for dispute, q in arena.quarrels.items():
-            if arena.dispute(dispute).phase.is_running:
-                assert arena.task(q.task).status == Status.CONDEMNED
-                market.dismiss(dispute)
-            if market.challenge_of(dispute).upheld:
-                market.punish(dispute)
-        arena.read_news()
-        assert arena.punished == arena.condemned.keys()
-        for number, a in enumerate(arena.tasks):
-            task = arena.task(number)
-            assert task.status.is_over
-            accused = any(q.is_righteous for q in arena.quarrels.values() if q.task == number)
-            if accused:
-                assert task.status == Status.CONDEMNED, "a cheat got away"
-            watched = a.watcher is not None and any(a.is_wrong(s) for s in range(task.committed))
-            late = task.status == Status.EXPIRED  # what comes in the last second is never paid
-            # a wild accuser may be the first to convict a cheat; then there is nothing to watch
-            moot = task.status == Status.CONDEMNED
-            assert accused or late or moot or not watched, "the watcher slept"
-        self.verdicts_are_just()
-        self.every_bond_goes_to_one_party()
-        assert len(arena.bonds) == len(arena.quarrels)
-        self.an_honest_solver_never_loses_stake()
-        for account in [*arena.people, BURNED]:
+            self.ends_justly(number)
+        self.everything_holds()
+        for account in arena.people:
             if market.credit(account):
                 market.withdraw_for(account)
         assert arena.balance(arena.system.market) == 0
-        for person in range(STRANGER):
+        if arena.stakes[STRANGER].burned():
+            arena.stakes[STRANGER].sweep()
+        for person in range(PEOPLE):
             arena.stakes[person].unbond(arena.stakes[person].free(arena.people[person]))
         arena.chain.mine(seconds=31 * 86_400)
-        for person in range(STRANGER):
+        for person in range(PEOPLE):
             arena.stakes[person].withdraw()
         assert arena.balance(arena.system.stakes) == 0
-        self.tokens_are_conserved()
+        assert arena.balance(BURNED) == arena.books.burned
+        assert arena.all_tokens() == PEOPLE * WEALTH
+
+    def move_on(self, number):
+        """A stranger does whatever can be done for a task."""
+        arena, did = self.arena, False
+        while arena.push(number):
+            did = True
+        if arena.task(number).status == Status.COMMITTED:
+            arena.draw(number)  # opens a window, in which honest people accuse
+            return True
+        due = arena.task(number).due(arena.chain.time + 1)
+        if due in ("expire", "settle"):
+            getattr(arena.markets[STRANGER], due)(number)
+            return True
+        return did
+
+    def is_over(self, number):
+        entry = self.arena.books.tasks[number]
+        return entry.is_over and not entry.undecided
+
+    def ends_justly(self, number):
+        """Everything has an end, and a cheat that was seen in time is condemned."""
+        arena, entry = self.arena, self.arena.books.tasks[number]
+        task, a = arena.task(number), arena.tasks[number]
+        assert self.is_over(number) and task.status.is_over
+        assert all(filed.standing.is_decided for filed in entry.filed)
+        mine = [q for q in arena.quarrels.values() if q.task == number]
+        accused = any(q.is_righteous for q in mine)
+        if accused:
+            assert task.status == Status.CONDEMNED, "a cheat got away"
+        watched = a.watcher is not None and any(a.is_wrong(s) for s in range(task.committed))
+        late = task.status == Status.EXPIRED  # what comes in the last second is never paid
+        # a wild accuser may be the first to convict a cheat; then there is nothing to watch
+        moot = task.status == Status.CONDEMNED
+        assert accused or late or moot or not watched, "the watcher slept"
 
     def disputes_do_not_touch_each_other(self):
         """The verdict does not depend on the order of other disputes: played alone, with its own
         moves at their own times, every dispute takes the same course and has the same end."""
         arena = self.arena
-        court, market = arena.courts[STRANGER], arena.markets[STRANGER]
+        court = arena.courts[STRANGER]
         chain, lonely, client = lonely_court(arena.arity_bits)
-        for dispute in arena.quarrels:
+        for dispute, q in arena.heard.items():
             before = chain.evm.snapshot()
-            chain.time, chain.logs = arena.quarrels[dispute].opened - 1, []
+            chain.time, chain.logs = arena.books.started[dispute] - 1, []
             number, zero = dispute.to_bytes(32, "big"), b"\0" * 32
-            dismissal = market.encode_call("dismiss", dispute)
             for time, sender, to, data, logs in arena.chain.history:
                 own = self.story(logs, arena.system.court, number)
                 if to == arena.system.court and data[4:36] == number:
-                    call = data[:4] + zero + data[36:]
-                elif data == dismissal and own:
-                    call = court.encode_call("dismiss", 0)
+                    call, to = data[:4] + zero + data[36:], lonely
                 elif own:  # its opening
-                    words = [int.from_bytes(data[-32:], "big")] if len(own) == 2 else []
-                    name = "demand" if words else "open"
-                    call = court.encode_call(name, court.claim(dispute), *words)
+                    words = [self.lists.accusation(q.task, q.number).finding] * (len(own) - 1)
+                    words = [int.from_bytes(word, "big") for word in words]
+                    told_court = (court.claim(dispute), *words, arena.tasks[q.task].clock)
+                    opening = court.encode_call("demand" if words else "open", *told_court)
+                    call, to = told(lonely, opening), client
                 else:
                     continue
-                if to == market.address:
-                    call, to = told(lonely, call), client
-                else:
-                    to = lonely
                 chain.time = time - 1
                 try:
                     receipt = chain.send(sender, to, call, "alone")
@@ -499,17 +584,17 @@ def test_a_full_cast_on_eth_tester():
     game.start(arity_bits=5)
     plain = {"shape": 1, "garbage": None, "vigilance": "honest", "checks": 1, "commits": 1}
     honest = game.assign(**plain, solver=0, lie=HONEST, temper="stands", watcher=None)
-    game.challenge(honest, [(1, 0, 1), (2, 0, WANDERER)])
+    game.accuse(honest, [(1, 0, 1, True), (2, 0, WANDERER, True), (3, 0, 2, False)])
     cheat = game.assign(**plain, solver=1, lie=1, temper="shifty", watcher=STRANGER)
     game.arena.everybody_acts(4)
     game.everything_holds()
     game.teardown()
     assert game.arena.task(honest).status == Status.SETTLED
     assert game.arena.task(cheat).status == Status.CONDEMNED
-    assert sorted(game.arena.decided.values()) == [False, False, True]
+    assert sorted(game.arena.books.decided.values()) == [False, False, True]
 
 
-def test_one_challenger_against_many_solvers():
+def test_one_accuser_against_many_solvers():
     """Whoever watches several tasks at once wins each dispute that is right, whatever is played in
     the others meanwhile, and has every bond back; the honest solver between the cheats is paid."""
     game = Game()
@@ -524,11 +609,11 @@ def test_one_challenger_against_many_solvers():
     ):
         game.assign(**plain, solver=solver, lie=lie, temper=temper, garbage=garbage)
     game.arena.honest_people_act()
-    assert [q.challenger for q in game.arena.quarrels.values()] == [3] * 4
+    assert [q.accuser for q in game.arena.quarrels.values()] == [3] * 4
     game.arena.everybody_acts(9)
     game.everything_holds()
     game.teardown()
     statuses = [game.arena.task(number).status for number in range(5)]
     assert [s == Status.CONDEMNED for s in statuses] == [True, True, False, True, True]
     assert statuses[2] == Status.SETTLED
-    assert set(game.arena.decided.values()) == {True}
+    assert set(game.arena.books.decided.values()) == {True}

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tests.games.world import small_training
 from worker.chain.types import Job, Segment
-from worker.commit import state_root, tensor_item
+from worker.commit import finding as found
+from worker.commit import reports_root, state_root, tensor_item
 from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.jobs import Computation, Journal, Replay
 from worker.roles.base import ComputationOf
@@ -124,3 +125,10 @@ def commitment(shape: int, solver: int, segment: int, owner: str) -> Segment:
     """What a solver of this lie commits to."""
     own = transcript(shape, solver, segment, solver)
     return Segment(own.last_root, journal_of(shape, solver, segment, owner).root)
+
+
+@cache
+def finding(shape: int, solver: int, segment: int, believed: int) -> bytes:
+    """What an accuser that believes in this computation seals of the solver's segment."""
+    own = transcript(shape, solver, segment, believed)
+    return found(own.last_root, [reports_root(items) for items in own.items])
