@@ -36,6 +36,7 @@ from worker.chain import (
     Dispute,
     Job,
     Phase,
+    Standing,
     Terms,
     connect,
     events,
@@ -83,9 +84,11 @@ def test_everything_is_deployed_as_the_parameters_say(deployment, told, chain):
     clients = connect(chain.provider.web3, deployment)
     market = clients.market.parameters()
     given = parameters["market"]
-    assert (market.challenge_window, market.bond) == (given["challengeWindow"], given["bond"])
-    assert (market.court, market.stakes) == (deployment.court, deployment.stakes)
-    assert clients.court.clock() == parameters["court"]["clockSeconds"]
+    assert (market.min_clock, market.max_clock) == (given["minClock"], given["maxClock"])
+    assert (market.disputes, market.stakes) == (deployment.disputes, deployment.stakes)
+    given, disputes = parameters["disputes"], clients.disputes
+    assert (disputes.open_time(), disputes.bond()) == (given["openTime"], given["bond"])
+    assert disputes.finder_bps() == given["finderBps"]
     assert clients.stakes.unbonding_delay() == parameters["stakes"]["unbondingDelay"]
     for kind, checker in enumerate(deployment.checkers):
         assert clients.court.checker(kind) == checker
@@ -96,6 +99,7 @@ def test_everything_is_deployed_as_the_parameters_say(deployment, told, chain):
         "Stakes",
         "BlockhashRandomness",
         "Market",
+        "Disputes",
     ]
     assert deployment.block <= chain.blocks.height
 
@@ -121,13 +125,13 @@ def test_the_parameters_we_ship_know_what_the_longest_dispute_costs(path):
         assert gas <= parameters["gas"][side] <= 1.2 * gas, side
 
 
-@pytest.mark.parametrize("name", ["bond", "floorStake"])
-def test_the_least_that_covers_the_gas_is_accepted_and_one_less_is_not(name):
+@pytest.mark.parametrize("section, name", [("disputes", "bond"), ("market", "floorStake")])
+def test_the_least_that_covers_the_gas_is_accepted_and_one_less_is_not(section, name):
     parameters = copy.deepcopy(deploy_script.load_parameters())
-    amount = least(GasPrices(**parameters["gas"]), parameters["market"])[name]
-    parameters["market"][name] = amount
+    amount = least(GasPrices(**parameters["gas"]), parameters["disputes"])[f"{section}.{name}"]
+    parameters[section][name] = amount
     deploy_script.check_parameters(parameters)
-    parameters["market"][name] = amount - 1
+    parameters[section][name] = amount - 1
     with pytest.raises(deploy_script.BadParameters, match=f"must be at least {amount}"):
         deploy_script.check_parameters(parameters)
 
@@ -148,9 +152,12 @@ def put(*path, value=None):
 @pytest.mark.parametrize(
     "change, said",
     [
-        (put("market", "bond"), r"market\.bond is missing \(uint96\)"),
+        (put("disputes", "bond"), r"disputes\.bond is missing \(uint96\)"),
+        (put("market", "bond", value=1), r"market\.bond is no parameter; there are minBidTime"),
+        (put("market", "disputes", value="0x"), r"market\.disputes is no parameter"),
+        (put("disputes", "court", value="0x"), r"disputes\.court is no parameter"),
+        (put("disputes"), "unknown or missing: disputes"),
         (put("market", "owner", value=1), r"market\.owner is no parameter; there are"),
-        (put("market", "court", value="0x"), r"market\.court is no parameter"),
         (put("court", "arityBits", value=256), r"court\.arityBits = 256 must be .* 0\.\.255"),
         (put("court", "arityBits", value=True), "whole number"),
         (put("stakes", "unbondingDelay", value="1h"), "unbondingDelay = '1h'"),
@@ -165,16 +172,16 @@ def put(*path, value=None):
         (put("randomness", "delay", value="1 block"), r"randomness\.delay = '1 block' must be"),
         (put("gas", "token"), r"gas\.token is missing"),
         (put("gas", "price", value=0), r"gas\.price = 0 must be positive"),
-        (put("market", "challengerBps", value=0), r"market\.challengerBps = 0 must be positive"),
+        (put("disputes", "finderBps", value=0), r"disputes\.finderBps = 0 must be positive"),
         (
             put("gas", "price", value=10**10),
-            r"market\.bond = 5000000000000000000 must be at least 8800000000000000000, to cover "
+            r"disputes\.bond = 1500000000000000000 must be at least 8800000000000000000, to cover "
             r"the 2,200,000 gas .* gas\.price = 10000000000 .* raise it to that, or state",
         ),
         (
             put("gas", "challenger", value=10**7),
-            r"market\.floorStake = 10000000000000000000 must be at least 13333333333333333337, to "
-            r"cover the 10,000,000 gas .* 3000 / 10,000 of a guilty solver's stake",
+            r"market\.floorStake = 10000000000000000000 must be at least 21666666666666666674, to "
+            r"cover two bonds and the 10,000,000 gas .* 3000 / 10,000 of a guilty solver's stake",
         ),
         (put("token", value="0x12"), "token = '0x12' must be"),
     ],
@@ -285,9 +292,15 @@ def test_a_dry_run_says_what_a_job_costs_and_sends_nothing(payer, deployment, tm
     found = json.loads(said.stdout)
     assert found["program"] == digits().capture().root.hex()
     assert found["escrow"] == 120 * 10**18 and found["solver_stake"] == 150 * 10**18
+    assert found["clock"] % 60 == 0 and 60 <= found["clock"] <= 86_400
     assert found["segments"] == 8 and found["work_units"] == 400 * found["step"]["work_units"]
     said = run(post_script.cli, [*options, "--store", str(store), "--price", "9"])
     assert "29 TEST in escrow" in said.output and "Nothing was sent." in said.output
+    assert re.search(r"clock +\d+ s for each side in a dispute", said.output)
+    said = run(post_script.cli, [*options, "--store", str(store), "--clock", "300"])
+    assert "300 s for each side in a dispute" in said.output and "as the job says" in said.output
+    short = run(post_script.cli, [*options, "--clock", "59"])
+    assert short.exit_code == 1 and "takes clocks of 60 to 86400 s" in short.output
     assert "REDUCE" in said.output and "work units" in said.output
     nowhere = [*options[:-1], str(tmp_path / "none.json"), "--json"]
     assert "there is no" in json.loads(run(post_script.cli, nowhere).stdout)["no_market"]
@@ -322,7 +335,7 @@ def test_a_job_is_posted_with_what_to_expect(payer, deployment, tmp_path):
     assert said.exit_code == 0, said.output
     number = clients.market.tasks() - 1
     assert f"task {number}: 400 steps" in said.output
-    assert "anyone may object for 10 min" in said.output
+    assert "anyone may accuse for" in said.output
     assert "no worker is enlisted" in said.output
 
 
@@ -373,7 +386,7 @@ def test_tasks_are_read_in_batches_whatever_their_number(node, clients_of, tmp_p
     requester.token.approve(deployment.market, 10**6)
     now = requester.now()
     for _ in range(140):
-        requester.market.post(JOB, Terms(10, 2, now + 6_000, now + 9_000, 8))
+        requester.market.post(JOB, Terms(10, 2, now + 6_000, now + 9_000, 8, 300))
     deployment.save(tmp_path / "here.json")
     clients = clients_at(types.SimpleNamespace(web3=w3), tmp_path / "here.json")
     count = clients.market.tasks()
@@ -397,8 +410,17 @@ def happened(kind, **words):
     return kind(place=Place(7, 0, b"", b""), task=3, **words)
 
 
+def filed(number, bond, privileged=False):
+    return {"number": number, "accuser": CHALLENGER, "privileged": privileged, "bond": bond}
+
+
+def paid(verifier, to_verifier, finder, to_finder):
+    words = {"verifier": verifier, "to_verifier": to_verifier, "finder": finder}
+    return {"convictor": SOLVER, "to_convictor": 1, **words, "to_finder": to_finder}
+
+
 JOB = Job(b"p" * 32, b"s" * 32, b"d" * 32, 2, 10, 0, 400, 50)
-TERMS = Terms(max_price=9, verifier_fee=2, bid_until=100, commit_until=200, checks=8)
+TERMS = Terms(max_price=9, verifier_fee=2, bid_until=100, commit_until=200, checks=8, clock=60)
 LIFE = [
     (events.Posted, {"requester": SOLVER, "job": JOB, "terms": TERMS}, "400 steps in 8 segments"),
     (events.BidPlaced, {"worker": SOLVER, "price": 5}, "bids 5 TEST"),
@@ -413,18 +435,43 @@ LIFE = [
     (events.Drawn, {"verifier": ZERO_ADDRESS, "checked": 0, "window_ends": 0}, "nobody could be"),
     (events.Attested, {"verifier": SOLVER}, "attests"),
     (
-        events.Challenged,
-        {"segment": 2, "challenger": CHALLENGER, "dispute": 6, "bond": 5},
-        "segment 2 is wrong, with a bond of 5 TEST: dispute 6",
+        events.Accused,
+        filed(1, 10) | {"seal": b""},
+        "files accusation 1, sealed, with a bond of 10 TEST$",
     ),
-    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": True, "moot": False}, "6 is won by"),
-    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": False, "moot": False}, "6 is lost"),
-    (events.ChallengeEnded, {"dispute": 6, "solver_guilty": False, "moot": True}, "6 is moot"),
-    (events.Condemned, {"dispute": 6}, "dispute 6 condemns it"),
+    (
+        events.Accused,
+        filed(2, 5, privileged=True) | {"seal": b""},
+        "with a bond of 5 TEST, as the drawn verifier: it is heard next$",
+    ),
+    (
+        events.DataDemanded,
+        filed(3, 15) | {"segment": 2, "word": 7},
+        "accusation 3, with a bond of 15 TEST: a leaf of the state after segment 2 is to be shown",
+    ),
+    (events.Held, {}, "held: it neither settles nor expires"),
+    (events.Unheld, {"commit_until": 0}, "held no longer"),
+    (events.Unsealed, {"number": 1, "segment": 2, "finding": b"f"}, "1 is unsealed: segment 2 is"),
+    (events.Started, {"number": 1, "dispute": 6}, "accusation 1 is heard: dispute 6"),
+    (events.Ended, {"number": 1, "standing": Standing.CONVICTING}, "accusation 1 is upheld"),
+    (events.Ended, {"number": 1, "standing": Standing.LOST}, "1 is lost: of its bond the solver"),
+    (events.Ended, {"number": 1, "standing": Standing.LAPSED}, "1 was not unsealed in time"),
+    (events.Ended, {"number": 1, "standing": Standing.MOOT}, "1 is moot, .*its bond goes back"),
+    (events.Condemned, {"segment": 2}, "it is condemned, for segment 2"),
     (
         events.Punished,
-        {"solver": SOLVER, "slashed": 9, "to_challenger": 3, "to_requester": 4, "burned": 2},
-        "9 TEST of .* 3 TEST to the challenger, 4 TEST to the requester, 2 TEST burned",
+        {"solver": SOLVER, "awarded": 3, "burned": 6},
+        "of .*'s stake 3 TEST go to who found it, and 6 TEST burn",
+    ),
+    (
+        events.FindersPaid,
+        paid(SOLVER, 2, CHALLENGER, 3),
+        f"has 1 TEST for the dispute, the verifier {SOLVER} 2 TEST, the finder {CHALLENGER} 3 TEST",
+    ),
+    (
+        events.FindersPaid,
+        paid(ZERO_ADDRESS, 0, ZERO_ADDRESS, 0),
+        f"{SOLVER} has 1 TEST for the dispute$",
     ),
     (events.VerifierPenalised, {"verifier": SOLVER, "slashed": 2}, "is fined 2 TEST"),
     (events.Settled, {"solver": SOLVER, "price": 5}, "settled: .* is paid 5 TEST"),
@@ -441,7 +488,8 @@ def test_every_event_of_a_task_is_told(kind, words, said):
 
 def test_no_event_of_a_task_is_left_untold():
     """Protects requesters: what happens to their money is said in words, not in Python's."""
-    of_tasks = {k for k in events.MarketEvent.__subclasses__() if "task" in k.word_names()}
+    kinds = [*events.MarketEvent.__subclasses__(), *events.DisputesEvent.__subclasses__()]
+    of_tasks = {k for k in kinds if "task" in k.word_names()}
     assert {kind for kind, _, _ in LIFE} == of_tasks - {events.Credited}
 
 
@@ -467,7 +515,7 @@ def test_what_came_to_nothing_is_taken_back_by_one_command(
     project.TestToken.at(deployment.token).approve(market, 12, sender=requester)
     now = chain.pending_timestamp
     terms = Terms(
-        max_price=10, verifier_fee=2, bid_until=now + 60, commit_until=now + 120, checks=8
+        max_price=10, verifier_fee=2, bid_until=now + 60, commit_until=now + 120, checks=8, clock=60
     )
     before = clients.token.balance_of(me)
     market.post(JOB.to_abi(), terms.to_abi(), sender=requester)
@@ -529,7 +577,7 @@ CLAIM = Claim(
 )
 ROOTS = (b"r" * 32,) * 3
 SAID = [
-    (Opened, {"client": SOLVER, "claim": CLAIM}, "steps 4 to 7"),
+    (Opened, {"client": SOLVER, "claim": CLAIM, "clock": 60}, "steps 4 to 7"),
     (RootsRevealed, {"lo": 4, "hi": 8, "roots": ROOTS}, "shows 3 states"),
     (StepsNarrowed, {"lo": 4, "hi": 8, "lo_state": b"", "hi_state": b""}, "not with 8's"),
     (StepsNarrowed, {"lo": 6, "hi": 7, "lo_state": b"", "hi_state": b""}, "accuses step 6"),

@@ -109,11 +109,12 @@ def test_what_stands_in_the_file_becomes_the_job(folder):
     text = toml(
         job={**JOB, "seed": 9, "bits": 8},
         arguments={"width": 2, "clip_norm": 0.5},
-        market={"price": 7, "fee": 0.25, "checks": 2, "bid_seconds": 5, "commit_seconds": 50},
+        market={"price": 7, "fee": 0.25, "checks": 2, "bid_seconds": 5, "commit_seconds": 50}
+        | {"clock": 90},
     )
     file = load(folder, text)
     assert file.market == MarketSection(
-        price=7.0, fee=0.25, checks=2, bid_seconds=5, commit_seconds=50
+        price=7.0, fee=0.25, checks=2, bid_seconds=5, commit_seconds=50, clock=90
     )
     path = list(sys.path)
     job = file.definition()
@@ -167,6 +168,8 @@ TABLES = [
     (toml(job=JOB) + "\n[market]\nprice = inf", "market.price = inf: must be a number of tokens"),
     (toml(job=JOB) + "\n[market]\nprice = nan", "market.price = nan: must be a number of tokens"),
     (toml(job=JOB, market={"checks": 0}), "market.checks = 0: must be at least 1"),
+    (toml(job=JOB, market={"clock": 0}), "market.clock = 0: must be at least 1"),
+    (toml(job=JOB, market={"clock": 1.5}), "market.clock = 1.5: "),
     (toml(job=JOB, market={"bid_seconds": 0}), "market.bid_seconds = 0: must be at least 1"),
     (toml(job=JOB, market={"commit_seconds": 0}), "market.commit_seconds = 0: must be at least 1"),
 ]
