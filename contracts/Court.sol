@@ -27,7 +27,8 @@ import {Records} from "./lib/Records.sol";
 /// A proof of a tensor's shape is open to all earlier, as soon as it is opened. Whoever is to move and has no time left has lost, as soon as anyone calls time.
 ///
 /// What the solver reveals goes to the log; storage keeps only the root under attack, as a revealed
-/// array is checked by folding it to that root, and a child by climbing to it.
+/// array is checked by folding it to that root, and a child by climbing to it. Of the claim it keeps the
+/// hash, and no word before a move makes it another one: who needs the claim brings it.
 contract Court is ICourt {
     /// @inheritdoc ICourt
     uint8 public immutable arityBits;
@@ -57,20 +58,20 @@ contract Court is ICourt {
     // --- opening and closing ---
 
     /// @inheritdoc ICourt
-    function open(Claim calldata claim, uint32 clock) external returns (uint256 id) {
+    function open(Claim calldata claim, uint32 clock, uint96 matter) external returns (uint256 id) {
         // Equal states are no empty claim: a step of inference changes no state, only its reports.
         if (claim.lastStep <= claim.firstStep) revert EmptyClaim();
-        return _open(claim, clock, claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps);
+        return _open(claim, clock, matter, claim.lastStep - claim.firstStep == 1 ? Phase.Step : Phase.Steps);
     }
 
     /// @inheritdoc ICourt
-    function demand(Claim calldata claim, uint256 word, uint32 clock) external returns (uint256 id) {
-        id = _open(claim, clock, Phase.Data);
+    function demand(Claim calldata claim, uint256 word, uint32 clock, uint96 matter) external returns (uint256 id) {
+        id = _open(claim, clock, matter, Phase.Data);
         _disputes[id].revealed = bytes32(word);
         emit Demanded(id, word);
     }
 
-    function _open(Claim calldata claim, uint32 clock, Phase phase) private returns (uint256 id) {
+    function _open(Claim calldata claim, uint32 clock, uint96 matter, Phase phase) private returns (uint256 id) {
         if (clock == 0) revert NoClock();
         id = _count++;
         Dispute storage d = _disputes[id];
@@ -81,25 +82,12 @@ contract Court is ICourt {
         d.challengerClock = Clocks.create(clock);
         d.solver = claim.solver;
         d.challenger = claim.challenger;
+        d.matter = matter;
         d.client = msg.sender;
         d.lo = claim.firstStep;
         d.hi = claim.lastStep;
-        d.firstStep = claim.firstStep;
-        d.lastStep = claim.lastStep;
         d.claim = _hashOf(claim);
-        d.loState = claim.firstState;
-        d.program = claim.program;
-        d.disputed = claim.lastState;
-        d.journalOrTrace = claim.journal;
         emit Opened(id, msg.sender, claim, clock);
-    }
-
-    /// @inheritdoc ICourt
-    function dismiss(uint256 id) external {
-        Dispute storage d = _running(id);
-        if (msg.sender != d.client) revert NotClient(msg.sender);
-        d.phase = Phase.Closed;
-        emit Dismissed(id);
     }
 
     /// @inheritdoc ICourt
@@ -127,6 +115,7 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function revealTrace(
         uint256 id,
+        Claim calldata claim,
         Header calldata header,
         bytes32 trace,
         bytes32 salt,
@@ -134,15 +123,14 @@ contract Court is ICourt {
         bytes32[] calldata path
     ) external {
         Dispute storage d = _solverMoves(id, Phase.Step);
-        _checkHeader(d.program, header);
+        _checkProgram(d, claim, header);
         if (header.reportCount == 0) _expect(reports, 0); // there is no list to accuse
         uint64 step = d.lo;
-        uint64 place = step - d.firstStep;
-        bytes32 item = Merkle.reportItem(d.solver, step, salt, reports);
-        _expect(Merkle.listRoot(place, item, d.lastStep - d.firstStep, path), d.journalOrTrace);
+        _checkJournal(claim, step, Merkle.reportItem(claim.solver, step, salt, reports), path);
 
         d.phase = Phase.Trace;
-        d.journalOrTrace = trace;
+        if (d.hi == claim.lastStep) d.disputed = claim.lastState;
+        d.trace = trace;
         d.revealed = reports;
         d.nodeCount = header.nodeCount;
         d.stateCount = header.stateCount;
@@ -186,14 +174,14 @@ contract Court is ICourt {
     }
 
     /// @inheritdoc ICourt
-    function showData(uint256 id, Header calldata header, Opening calldata opening) external {
+    function showData(uint256 id, Claim calldata claim, Header calldata header, Opening calldata opening) external {
         Dispute storage d = _solverMoves(id, Phase.Data);
-        _checkHeader(d.program, header);
+        _checkProgram(d, claim, header);
         uint256 tensors = header.stateCount; // not zero in any program that a worker accepts
         (uint256 word, uint64 count) = (uint256(d.revealed), opening.count);
         if (!Records.isType(opening.dtype) || count == 0) revert NotTheShape(opening.dtype, count);
         uint64 tensor = uint64(word % tensors);
-        Elements.checkItem(opening, opening.dtype, count, d.disputed, tensor, uint64(tensors));
+        Elements.checkItem(opening, opening.dtype, count, claim.lastState, tensor, uint64(tensors));
         uint256 leaf = word / tensors % Elements.leavesOf(opening.dtype, count);
         // Reverts unless the leaf is proven; its element is of no interest.
         // slither-disable-next-line unused-return
@@ -220,7 +208,7 @@ contract Court is ICourt {
         d.hi = hi;
         if (hi - lo == 1) d.phase = Phase.Step;
         d.solverToMove = true;
-        emit StepsNarrowed(id, lo, hi, d.loState, d.disputed);
+        emit StepsNarrowed(id, lo, hi);
     }
 
     /// @inheritdoc ICourt
@@ -251,9 +239,9 @@ contract Court is ICourt {
     }
 
     /// @inheritdoc ICourt
-    function accuseReports(uint256 id, Header calldata header) external {
+    function accuseReports(uint256 id, Claim calldata claim, Header calldata header) external {
         Dispute storage d = _challengerMoves(id, Phase.Trace);
-        _checkHeader(d.program, header);
+        _checkProgram(d, claim, header);
         if (header.reportCount == 0) revert NoSuchPart(0, 0);
         _accuse(d, Phase.Reports, header.reportCount);
         d.disputed = d.revealed;
@@ -274,20 +262,25 @@ contract Court is ICourt {
         Opening[] calldata openings
     ) external {
         Dispute storage d = _placeProven(id, false);
-        if (_hashOf(claim) != d.claim) revert WrongClaim();
-        bytes memory record = _checkRecord(d, claim.program, header, node, nodePath);
+        bytes memory record = _checkRecord(d, claim, header, node, nodePath);
         if (!_hasShape(d, node)) revert NotTheShape(node.dtype, Records.countOf(node.shape));
         _tryElement(id, claim, node.kind, record, data, position, openings);
         _decide(id, d, true, "element");
     }
 
     /// @inheritdoc ICourt
-    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath) external {
+    function proveShape(
+        uint256 id,
+        Claim calldata claim,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata nodePath
+    ) external {
         Phase phase = _running(id).phase;
         if (phase != Phase.Elements && phase != Phase.Proof) revert WrongPhase(phase);
         Dispute storage d = _proof(id);
         if (d.accused != Phase.None) revert WrongPhase(phase);
-        bytes memory record = _checkRecord(d, d.program, header, node, nodePath);
+        bytes memory record = _checkRecord(d, claim, header, node, nodePath);
         // Reverts for a malformed record; the count is compared below.
         // slither-disable-next-line unused-return
         checker(node.kind).check(d.item, record);
@@ -306,6 +299,7 @@ contract Court is ICourt {
     /// @inheritdoc ICourt
     function proveOutput(
         uint256 id,
+        Claim calldata claim,
         Header calldata header,
         uint32 node,
         bytes32[] calldata outputPath,
@@ -313,7 +307,7 @@ contract Court is ICourt {
         bytes32[] calldata tracePath
     ) external {
         Dispute storage d = _placeProven(id, true);
-        _checkHeader(d.program, header);
+        _checkProgram(d, claim, header);
         uint32 tensor = d.item;
         bool ofState = d.accused == Phase.State;
         _checkOutput(header, ofState ? tensor : uint64(header.stateCount) + tensor, node, outputPath);
@@ -428,7 +422,7 @@ contract Court is ICourt {
 
     /// The root under attack. While that is the whole trace, S_hi is kept: it may be accused yet.
     function _root(Dispute storage d, Phase phase) private view returns (bytes32) {
-        return phase == Phase.Trace && _isWhole(d) ? d.journalOrTrace : d.disputed;
+        return phase == Phase.Trace && _isWhole(d) ? d.trace : d.disputed;
     }
 
     /// Level of the children of the root under attack, position of the first, and their number.
@@ -484,20 +478,27 @@ contract Court is ICourt {
         }
     }
 
-    function _checkHeader(bytes32 program, Header calldata header) private view {
-        if (Merkle.headerRoot(header) != program) revert WrongProgram();
+    /// That this is the claim which the dispute is about, and the header of its program.
+    function _checkProgram(Dispute storage d, Claim calldata claim, Header calldata header) private view {
+        if (_hashOf(claim) != d.claim) revert WrongClaim();
+        if (Merkle.headerRoot(header) != claim.program) revert WrongProgram();
     }
 
-    /// That `node` is the record of the node under attack; gives its encoding. `program` is the
-    /// dispute's, from where it costs least.
+    /// That `item` is what the claim's journal holds of a step.
+    function _checkJournal(Claim calldata claim, uint64 step, bytes32 item, bytes32[] calldata path) private view {
+        uint64 first = claim.firstStep;
+        _expect(Merkle.listRoot(step - first, item, claim.lastStep - first, path), claim.journal);
+    }
+
+    /// That `node` is the record of the node under attack; gives its encoding.
     function _checkRecord(
         Dispute storage d,
-        bytes32 program,
+        Claim calldata claim,
         Header calldata header,
         Node calldata node,
         bytes32[] calldata path
     ) private view returns (bytes memory record) {
-        _checkHeader(program, header);
+        _checkProgram(d, claim, header);
         record = Records.encodingOf(node);
         _expect(Merkle.listRoot(d.item, Merkle.nodeItem(record), header.nodeCount, path), header.nodes);
     }
@@ -510,7 +511,7 @@ contract Court is ICourt {
 
     /// That `item` is the trace's item of `node`.
     function _checkTraced(Dispute storage d, uint32 node, bytes32 item, bytes32[] calldata path) private view {
-        _expect(Merkle.listRoot(node, item, d.nodeCount, path), d.journalOrTrace);
+        _expect(Merkle.listRoot(node, item, d.nodeCount, path), d.trace);
     }
 
     function _checkLeaf(Dispute storage d, bytes calldata data) private view {
@@ -563,17 +564,18 @@ contract Court is ICourt {
         returns (Context memory context)
     {
         if (kind != Codes.SOURCE) {
-            context.trace = d.journalOrTrace;
+            context.trace = d.trace;
             context.nodeCount = d.nodeCount;
             return context;
         }
-        context.state = d.loState;
+        uint64 step = d.lo;
+        context.state = step == claim.firstStep ? claim.firstState : d.loState;
         context.stateCount = d.stateCount;
         context.data = claim.data;
         context.dataTensors = claim.dataTensors;
         context.rows = claim.rows;
         context.seed = claim.seed;
-        context.step = d.lo;
+        context.step = step;
     }
 
     /// The client is told last. Its failure is not caught: a caller who chose the gas such that the
@@ -581,6 +583,6 @@ contract Court is ICourt {
     function _decide(uint256 id, Dispute storage d, bool solverGuilty, bytes32 reason) private {
         d.phase = Phase.Closed;
         emit Decided(id, solverGuilty, reason);
-        ICourtClient(d.client).onVerdict(id, solverGuilty);
+        ICourtClient(d.client).onVerdict(id, d.matter, solverGuilty);
     }
 }

@@ -42,26 +42,21 @@ contract Disputes is IDisputes {
         bytes32 finding;
     }
 
-    /// What there is of each task, in two slots; see `IDisputes.Queue`.
+    /// What there is of each task, in two slots; see `IDisputes.Queue`. 24 bits count more accusations than
+    /// there is money for: the bonds of so many are 2^47 times `bond`. Where one is too many, filing reverts.
     struct Line {
-        uint32 filed;
-        uint32 plain;
-        uint32 undecided;
-        uint32 head;
-        uint32 privileged;
-        uint32 running;
-        uint32 convicting;
+        uint24 filed;
+        uint24 plain;
+        uint24 undecided;
+        uint24 head;
+        uint24 privileged;
+        uint24 running;
+        uint24 convicting;
         bool punished;
-        // slot
         uint64 dispute;
+        // slot
         uint40 convictedAt;
-        uint32 verifiers; // unsealed accusations of the drawn verifier's that are not lost, demands aside
-    }
-
-    /// Where a dispute belongs.
-    struct Place {
-        uint64 task;
-        uint32 number; // plus one
+        uint24 verifiers; // unsealed accusations of the drawn verifier's that are not lost, demands aside
     }
 
     uint256 private constant BPS = 10_000;
@@ -84,7 +79,6 @@ contract Disputes is IDisputes {
     mapping(uint256 task => mapping(uint32 number => Entry)) private _entries;
     // By task, segment and finding: the lowest-numbered of Kind.Open that has been unsealed with it, plus one.
     mapping(bytes32 what => uint32 next) private _finders;
-    mapping(uint256 dispute => Place) private _places;
 
     /// The market is there already and names this contract by the address that it gets.
     constructor(address market_, address court_, uint32 openTime_, uint16 finderBps_, uint96 bond_) {
@@ -145,7 +139,7 @@ contract Disputes is IDisputes {
         number = line.filed++;
         ++line.undecided;
         uint256 times = 1;
-        if (privileged) line.privileged = number + 1;
+        if (privileged) line.privileged = uint24(number + 1); // no truncation: `filed` is no less
         else times = ++line.plain;
         Kind kind = isDemand ? Kind.Demand : msg.sender == verifier ? Kind.Further : Kind.Open;
         if (privileged) kind = isDemand ? Kind.PrivilegedDemand : Kind.Privileged;
@@ -203,15 +197,14 @@ contract Disputes is IDisputes {
         uint32 number = _next(task, line);
         Entry storage entry = _entries[task][number];
         entry.standing = Standing.Running;
-        line.running = number + 1;
+        line.running = uint24(number + 1); // no truncation: at most `filed`
 
         (Claim memory claim, uint32 clock) = IMarket(market).claimOf(task, job, entry.segment, entry.accuser);
+        uint96 matter = uint96(task << 32 | number); // no truncation: a task costs a transaction
         dispute = _isDemand(entry.kind)
-            ? ICourt(court).demand(claim, uint256(entry.finding), clock)
-            : ICourt(court).open(claim, clock);
-        // No truncation: a task and a dispute cost a transaction each.
-        line.dispute = uint64(dispute);
-        _places[dispute] = Place(uint64(task), number + 1);
+            ? ICourt(court).demand(claim, uint256(entry.finding), clock, matter)
+            : ICourt(court).open(claim, clock, matter);
+        line.dispute = uint64(dispute); // nor does this
         emit Started(task, number, dispute);
     }
 
@@ -234,14 +227,15 @@ contract Disputes is IDisputes {
     }
 
     /// @inheritdoc ICourtClient
-    function onVerdict(uint256 dispute, bool solverGuilty) external {
+    function onVerdict(uint256 dispute, uint96 matter, bool solverGuilty) external {
         if (msg.sender != court) revert NotCourt(msg.sender);
-        (uint256 task, uint32 number) = accusationOf(dispute);
+        (uint256 task, uint32 number) = (matter >> 32, uint32(matter));
         Entry storage entry = _standing(task, number, Standing.Running);
         Line storage line = _lines[task];
+        if (line.dispute != dispute) revert UnknownDispute(dispute);
         line.running = 0;
         if (solverGuilty) {
-            line.convicting = number + 1;
+            line.convicting = uint24(number + 1); // no truncation: it was filed
             line.convictedAt = uint40(block.timestamp);
             _end(task, number, line, entry, Standing.Convicting);
             IMarket(market).condemn(task, entry.segment);
@@ -341,10 +335,10 @@ contract Disputes is IDisputes {
     }
 
     /// @inheritdoc IDisputes
-    function accusationOf(uint256 dispute) public view returns (uint256 task, uint32 number) {
-        Place memory place = _places[dispute];
-        if (place.number == 0) revert UnknownDispute(dispute);
-        return (place.task, place.number - 1);
+    function accusationOf(uint256 dispute) external view returns (uint256 task, uint32 number) {
+        ICourt.Dispute memory d = ICourt(court).dispute(dispute);
+        if (d.client != address(this)) revert UnknownDispute(dispute);
+        return (d.matter >> 32, uint32(d.matter));
     }
 
     /// @inheritdoc IDisputes
@@ -371,7 +365,7 @@ contract Disputes is IDisputes {
     /// The one whose turn it is, or a refusal.
     function _next(uint256 task, Line storage line) private returns (uint32 number) {
         mapping(uint32 => Entry) storage entries = _entries[task];
-        uint32 privileged = line.privileged;
+        uint24 privileged = line.privileged;
         if (privileged != 0 && entries[privileged - 1].standing == Standing.Waiting) return privileged - 1;
         number = _advance(task, line, MOST_SKIPPED);
         // Where no other is undecided, the privileged one is.
@@ -385,7 +379,7 @@ contract Disputes is IDisputes {
         for (head = from; head < filed && head - from < most; ++head) {
             if (_keepsHead(_entries[task][head])) break;
         }
-        if (head != from) line.head = head;
+        if (head != from) line.head = uint24(head); // no truncation: at most `filed`
     }
 
     /// Besides the drawn verifier, who found what convicted. Of Kind.Open the one that convicted did: those

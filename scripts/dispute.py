@@ -19,7 +19,6 @@ from worker.chain.events import (
     Decided,
     Demanded,
     Descended,
-    Dismissed,
     ElementTried,
     LeafRevealed,
     Opened,
@@ -96,8 +95,6 @@ def tell(event: CourtEvent) -> str:
         case Decided(solver_guilty=guilty, reason=reason):
             why = reason.rstrip(b"\0").decode(errors="replace")
             return f"Verdict: the {'solver is guilty' if guilty else 'challenger loses'} ({why})."
-        case Dismissed():
-            return "The market dismisses the dispute: nobody wins."
     return str(event)
 
 
@@ -173,6 +170,6 @@ def show(
         click.echo(line)
     if url is not None:
         data = Store(url).get_bytes(
-            PROGRAM, dispute.program, lambda data: Program.from_bytes(data).root
+            PROGRAM, clients.court.claim(number).program, lambda data: Program.from_bytes(data).root
         )
         click.echo(on_trial(Program.from_bytes(data), events) or "No operator is on trial yet.")

@@ -7,8 +7,8 @@ import {Claim, Header, Node, Opening} from "./Types.sol";
 
 /// A contract that opens disputes and acts on their verdicts.
 interface ICourtClient {
-    /// Told once per dispute, when it is decided. Must not revert.
-    function onVerdict(uint256 dispute, bool solverGuilty) external;
+    /// Told once per dispute, when it is decided, with the `matter` that it was opened with. Must not revert.
+    function onVerdict(uint256 dispute, uint96 matter, bool solverGuilty) external;
 }
 
 /// The dispute game: a solver is bound to a claim, a challenger says that it does not follow from
@@ -49,19 +49,19 @@ interface ICourt {
         uint32 nodeCount;
         uint32 stateCount;
         address challenger;
+        uint96 matter; // what the client calls it
         address client;
         uint64 count; // elements of the tensor under attack, once opened
         // the interval of steps, later the step: lo is its number, S_lo and S_hi its two states
         uint64 lo;
         uint64 hi;
-        uint64 firstStep;
-        uint64 lastStep;
         bytes32 claim; // keccak256(abi.encode(Claim))
-        bytes32 loState;
-        bytes32 program;
-        // A new word of storage costs more than all else in a move, so three hold one thing after another.
-        bytes32 disputed; // S_hi, also while the whole trace is under attack; then the root under attack
-        bytes32 journalOrTrace; // the journal's root, up to Step; the trace's root afterwards
+        // A new word of storage costs more than all else in a move: none is written while the claim says the
+        // same, and two hold one thing after another.
+        bytes32 loState; // S_lo; not written while lo is the claim's first step
+        bytes32 disputed; // S_hi, also while the whole trace is under attack; up to Step not written while hi is
+        // the claim's last step; then the root under attack
+        bytes32 trace; // its root, from Trace on
         bytes32 revealed; // in Steps, keccak256(abi.encode(roots)) of the interior roots revealed last;
         // after Step, the list root of the reports; of a demand, the word that names the leaf
     }
@@ -69,7 +69,7 @@ interface ICourt {
     /// `clock`: seconds that each side has for the whole dispute.
     event Opened(uint256 indexed dispute, address indexed client, Claim claim, uint32 clock);
     event RootsRevealed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32[] roots);
-    event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi, bytes32 loState, bytes32 hiState);
+    event StepsNarrowed(uint256 indexed dispute, uint64 lo, uint64 hi);
     event TraceRevealed(uint256 indexed dispute, uint64 step, bytes32 trace, bytes32 salt, bytes32 reports);
     event StateAccused(uint256 indexed dispute);
     event ReportsAccused(uint256 indexed dispute);
@@ -86,7 +86,6 @@ interface ICourt {
     /// The demanded leaf: number `leaf` of tensor `tensor` of the state.
     event DataShown(uint256 indexed dispute, uint32 tensor, uint64 leaf, bytes data);
     event Decided(uint256 indexed dispute, bool solverGuilty, bytes32 reason);
-    event Dismissed(uint256 indexed dispute);
 
     error UnknownDispute(uint256 dispute);
     error WrongPhase(Phase phase);
@@ -104,22 +103,18 @@ interface ICourt {
     error ElementFollows(uint64 value);
     error CommitmentFollows(bytes32 item);
     error NotPadding(uint64 element, uint64 count);
-    error NotClient(address caller);
     error UnknownKind(uint8 kind);
     error BadParameters();
     error NoClock();
 
-    /// Opens a dispute in which each side has `clock` seconds; the caller is its client. The solver is to
-    /// move. Disputes are numbered from 0.
-    function open(Claim calldata claim, uint32 clock) external returns (uint256 id);
+    /// Opens a dispute in which each side has `clock` seconds; the caller is its client, which is told `matter`
+    /// with the verdict. The solver is to move. Disputes are numbered from 0. Whoever needs the claim later brings it.
+    function open(Claim calldata claim, uint32 clock, uint96 matter) external returns (uint256 id);
 
     /// Opens a demand for data: the solver is to show one leaf of the claim's last state in time, and
     /// wins by it. Of the state's `n` tensors it is number `word % n`; of that one's `m` leaves number
     /// `word / n % m`. The challenger draws `word`: a solver cannot know before which leaves it must keep.
-    function demand(Claim calldata claim, uint256 word, uint32 clock) external returns (uint256 id);
-
-    /// The client gives a dispute up: nobody wins.
-    function dismiss(uint256 id) external;
+    function demand(Claim calldata claim, uint256 word, uint32 clock, uint96 matter) external returns (uint256 id);
 
     // The solver's moves.
     /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
@@ -129,6 +124,7 @@ interface ICourt {
     /// the challenger always has its choice between the trace, the next state and the reports).
     function revealTrace(
         uint256 id,
+        Claim calldata claim,
         Header calldata header,
         bytes32 trace,
         bytes32 salt,
@@ -145,7 +141,7 @@ interface ICourt {
     function revealLeaf(uint256 id, bytes calldata data) external;
 
     /// Data: the demanded leaf, whole, under the claim's last state. It ends the demand.
-    function showData(uint256 id, Header calldata header, Opening calldata opening) external;
+    function showData(uint256 id, Claim calldata claim, Header calldata header, Opening calldata opening) external;
 
     // The challenger's moves.
     /// Steps: into part `part` of the interval that `roots` divides.
@@ -157,7 +153,7 @@ interface ICourt {
     /// is under attack next; where it has one leaf only, that is the place to prove.
     function accuseState(uint256 id) external;
     /// Likewise: the trace is right, the reports that the solver opened are not what it produced.
-    function accuseReports(uint256 id, Header calldata header) external;
+    function accuseReports(uint256 id, Claim calldata claim, Header calldata header) external;
 
     // Proofs: by anyone, while the challenger is to move and has time left. Each convicts the solver or
     // reverts.
@@ -175,7 +171,13 @@ interface ICourt {
     ) external;
     /// Elements, Proof: the opened tensor has another dtype or element count than its node's record
     /// says.
-    function proveShape(uint256 id, Header calldata header, Node calldata node, bytes32[] calldata nodePath) external;
+    function proveShape(
+        uint256 id,
+        Claim calldata claim,
+        Header calldata header,
+        Node calldata node,
+        bytes32[] calldata nodePath
+    ) external;
     /// Proof: behind its tensor's last element, the leaf under attack is not zero where its element
     /// number `position` would be.
     function provePadding(uint256 id, bytes calldata data, uint256 position) external;
@@ -183,6 +185,7 @@ interface ICourt {
     /// is the output's node, `item` the trace's item of that node.
     function proveOutput(
         uint256 id,
+        Claim calldata claim,
         Header calldata header,
         uint32 node,
         bytes32[] calldata outputPath,

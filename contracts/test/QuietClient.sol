@@ -14,5 +14,5 @@ contract QuietClient is ICourtClient {
         }
     }
 
-    function onVerdict(uint256 dispute, bool solverGuilty) external {}
+    function onVerdict(uint256 dispute, uint96 matter, bool solverGuilty) external {}
 }

@@ -11,6 +11,8 @@ contract StubClient is ICourtClient {
         bool solverGuilty;
     }
 
+    uint96 private constant MATTER = type(uint96).max - 1; // what it calls every dispute
+
     ICourt private immutable _court;
     Verdict[] private _verdicts;
     bool private _failing;
@@ -20,23 +22,19 @@ contract StubClient is ICourtClient {
     }
 
     function open(Claim calldata claim, uint32 clock) external {
-        _court.open(claim, clock);
+        _court.open(claim, clock, MATTER);
     }
 
     function demand(Claim calldata claim, uint256 word, uint32 clock) external {
-        _court.demand(claim, word, clock);
-    }
-
-    function dismiss(uint256 dispute) external {
-        _court.dismiss(dispute);
+        _court.demand(claim, word, clock, MATTER);
     }
 
     function setFailing(bool failing) external {
         _failing = failing;
     }
 
-    function onVerdict(uint256 dispute, bool solverGuilty) external {
-        require(msg.sender == address(_court) && !_failing, "refused");
+    function onVerdict(uint256 dispute, uint96 matter, bool solverGuilty) external {
+        require(msg.sender == address(_court) && matter == MATTER && !_failing, "refused");
         _verdicts.push(Verdict(dispute, solverGuilty));
     }
 

@@ -48,7 +48,6 @@ from worker.chain.events import (
     Decided,
     Demanded,
     Descended,
-    Dismissed,
     ElementTried,
     LeafRevealed,
     Opened,
@@ -579,8 +578,8 @@ ROOTS = (b"r" * 32,) * 3
 SAID = [
     (Opened, {"client": SOLVER, "claim": CLAIM, "clock": 60}, "steps 4 to 7"),
     (RootsRevealed, {"lo": 4, "hi": 8, "roots": ROOTS}, "shows 3 states"),
-    (StepsNarrowed, {"lo": 4, "hi": 8, "lo_state": b"", "hi_state": b""}, "not with 8's"),
-    (StepsNarrowed, {"lo": 6, "hi": 7, "lo_state": b"", "hi_state": b""}, "accuses step 6"),
+    (StepsNarrowed, {"lo": 4, "hi": 8}, "not with 8's"),
+    (StepsNarrowed, {"lo": 6, "hi": 7}, "accuses step 6"),
     (TraceRevealed, {"step": 6, "trace": b"", "salt": b"", "reports": ROOTS[0]}, "and reports"),
     (TraceRevealed, {"step": 6, "trace": b"", "salt": b"", "reports": bytes(32)}, "no reports."),
     (StateAccused, {}, "the next state is not"),
@@ -609,7 +608,6 @@ SAID = [
     ),
     (Decided, {"solver_guilty": True, "reason": b"element".ljust(32, b"\0")}, "guilty (element)"),
     (Decided, {"solver_guilty": False, "reason": b"time".ljust(32, b"\0")}, "challenger loses"),
-    (Dismissed, {}, "nobody wins"),
     (Demanded, {"word": 77}, "demands a leaf"),
     (DataShown, {"tensor": 2, "leaf": 5, "data": bytes(512)}, "leaf 5 of tensor 2"),
 ]

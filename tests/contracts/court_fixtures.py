@@ -299,6 +299,7 @@ class Game:
             return "revealRoots", (self.roots(d),)
         if d.phase == STEP:
             return "revealTrace", (
+                self.claim,
                 t.header.to_abi(),
                 t.trace_tree(d.lo).root,
                 t.salt(d.lo),
@@ -340,7 +341,7 @@ class Game:
             return "descendSteps", (self.roots(d), part)
         if d.phase == TRACE and t.trace_tree(d.lo).root == own.trace_tree(d.lo).root:
             if t.reports[d.lo] != own.reports[d.lo]:
-                return "accuseReports", (t.header.to_abi(),)
+                return "accuseReports", (self.claim, t.header.to_abi())
             return "accuseState", ()
         if d.phase in (TRACE, STATE, REPORTS):
             return self.descent(d, t.list_under_attack(d), own.list_under_attack(d))
@@ -421,6 +422,7 @@ class Game:
     def shape_proof(self) -> tuple[str, tuple]:
         d, program = self.d, self.theirs.program
         return "proveShape", (
+            self.claim,
             self.theirs.header.to_abi(),
             program.nodes[d.item].to_abi(),
             program.node_tree.path(d.item),
@@ -429,7 +431,7 @@ class Game:
     def output_proof(self, d: Any) -> tuple[str, tuple]:
         """Of the next state's tensor, or of the report, under attack."""
         place = d.item + (self.theirs.program.state_count if d.accused == REPORTS else 0)
-        return "proveOutput", (self.theirs.header.to_abi(), *self.output(place))
+        return "proveOutput", (self.claim, self.theirs.header.to_abi(), *self.output(place))
 
     def output(self, place: int) -> tuple[int, list[bytes], bytes, list[bytes]]:
         d, program = self.d, self.theirs.program
@@ -453,7 +455,7 @@ class Game:
                 self.send("accuseState", sender=self.challenger)
             elif accused == REPORTS and d.phase == TRACE:
                 header = self.theirs.header.to_abi()
-                self.send("accuseReports", header, sender=self.challenger)
+                self.send("accuseReports", self.claim, header, sender=self.challenger)
             else:
                 listed = self.theirs.list_under_attack(d)
                 of_elements = d.phase == ELEMENTS

@@ -44,12 +44,12 @@ def honest(solver):
 
 @pytest.fixture
 def demand(court, client, honest, challenger):
-    """Opens a demand of a word; gives its number."""
+    """Opens a demand of a word; gives its number and the claim."""
 
     def demand(word, **changes):
         claim = {**honest.claim(challenger.address), **changes}
         client.demand(claim, word, CLOCK, sender=challenger)
-        return court.disputes() - 1
+        return court.disputes() - 1, claim
 
     return demand
 
@@ -65,11 +65,11 @@ def shown(transcript, tensor, leaf):
 def test_the_leaf_that_a_word_names_ends_the_demand(court, client, honest, demand, solver, name):
     """Protects solvers: what they have, they can show, whatever the word is."""
     word, tensor, leaf = WORDS[name]
-    dispute = demand(word)
+    dispute, claim = demand(word)
     d = court.dispute(dispute)
     assert (d.phase, d.solverToMove, int.from_bytes(d.revealed, "big")) == (fx.DATA, True, word)
     given = shown(honest, tensor, leaf)
-    receipt = court.showData(dispute, honest.header.to_abi(), given, sender=solver)
+    receipt = court.showData(dispute, claim, honest.header.to_abi(), given, sender=solver)
     (event,) = receipt.decode_logs(court.DataShown)
     assert (event.tensor, event.leaf) == (tensor, leaf)
     assert event.data == honest.states[fx.LAST][tensor].leaf(leaf)
@@ -81,15 +81,17 @@ def test_the_leaf_that_a_word_names_ends_the_demand(court, client, honest, deman
 
 def test_nothing_else_is_an_answer(court, honest, demand, solver, challenger):
     """Protects whoever demands: another leaf, another tensor and other bytes show nothing."""
-    dispute = demand(3 * 5)
+    dispute, claim = demand(3 * 5)
     header, right = honest.header.to_abi(), shown(honest, 0, 5)
     dtype, count, elements, path, leaves, leaves_path = right
 
-    def refuses(error, *given, sender=solver, header=header, **fields):
+    def refuses(error, *given, sender=solver, claim=claim, header=header, **fields):
         with ape.reverts(error, **fields):
-            court.showData.call(dispute, header, given, sender=sender)
+            court.showData.call(dispute, claim, header, given, sender=sender)
 
     refuses(court.NotYourMove, *right, sender=challenger)
+    other = {**claim, "lastState": honest.state_tree(fx.FIRST).root}
+    refuses(court.WrongClaim, *right, claim=other)
     refuses(court.WrongProgram, *right, header=(*header[:1], header[1] + 1, *header[2:]))
     refuses(court.NotTheShape, 9, *right[1:], dtype=9, count=count)
     refuses(court.NotTheShape, dtype, 0, *right[2:], dtype=dtype, count=0)
@@ -107,8 +109,8 @@ def test_nothing_else_is_an_answer(court, honest, demand, solver, challenger):
     }
     for given in wrong.values():
         with ape.reverts():
-            court.showData.call(dispute, header, given, sender=solver)
-    court.showData(dispute, header, right, sender=solver)
+            court.showData.call(dispute, claim, header, given, sender=solver)
+    court.showData(dispute, claim, header, right, sender=solver)
 
 
 @pytest.mark.parametrize("dtype, count", [(9, 3), (1, 0)])
@@ -120,15 +122,15 @@ def test_a_tensor_that_no_program_has_cannot_be_shown(court, honest, demand, sol
     object.__setattr__(tensor, "count", count)
     cheat.states[fx.LAST][1] = tensor
     state = items_tree(cheat.states[fx.LAST])
-    dispute = demand(1, lastState=state.root)
+    dispute, claim = demand(1, lastState=state.root)
     given = (dtype, count, tensor.elements, state.path(1), tensor.leaf(0), [])
     with ape.reverts(court.NotTheShape, dtype=dtype, count=count):
-        court.showData.call(dispute, honest.header.to_abi(), given, sender=solver)
+        court.showData.call(dispute, claim, honest.header.to_abi(), given, sender=solver)
 
 
 def test_a_solver_that_shows_nothing_loses_on_time(court, client, demand, outsider, chain):
     """Protects whoever needs a state that is withheld."""
-    dispute = demand(7)
+    dispute, _ = demand(7)
     with ape.reverts(court.ClockStillRunning):
         court.callTime(dispute, sender=outsider)
     chain.mine(deltatime=CLOCK + 1)

@@ -74,18 +74,18 @@ def some_arguments(honest):
     output = (0, [], NOTHING, [])
     return {
         "revealRoots": ([NOTHING],),
-        "revealTrace": (header, NOTHING, NOTHING, NOTHING, []),
+        "revealTrace": (claim, header, NOTHING, NOTHING, NOTHING, []),
         "revealChildren": ([NOTHING],),
         "revealTensor": (1, 1, NOTHING),
         "revealLeaf": (bytes(LEAF_BYTES),),
         "descendSteps": ([NOTHING], 0),
         "descend": (0, NOTHING, []),
         "accuseState": (),
-        "accuseReports": (header,),
+        "accuseReports": (claim, header),
         "proveElement": (claim, header, node, [], bytes(LEAF_BYTES), 0, []),
-        "proveShape": (header, node, []),
+        "proveShape": (claim, header, node, []),
         "provePadding": (bytes(LEAF_BYTES), 0),
-        "proveOutput": (header, *output),
+        "proveOutput": (claim, header, *output),
     }
 
 
@@ -139,18 +139,17 @@ def test_moves_out_of_phase_or_turn_are_refused(
     both = {(p, s) for p in (fx.STEPS, fx.TRACE, fx.ELEMENTS) for s in (True, False)}
     alone = {(fx.STEP, True), (fx.TENSOR, True), (fx.LEAF, True), (fx.PROOF, False)}
     assert both | alone <= seen
-    for name in ("callTime", "dismiss"):
-        refuses(game, name, error="WrongPhase", sender=challenger, phase=fx.CLOSED)
+    refuses(game, "callTime", error="WrongPhase", sender=challenger, phase=fx.CLOSED)
 
 
 def test_an_unknown_dispute_has_no_moves(court, client, game, some_arguments, solver):
     unknown = court.disputes()
-    for name, given in {**some_arguments, "callTime": (), "dismiss": ()}.items():
+    for name, given in {**some_arguments, "callTime": ()}.items():
         with ape.reverts(court.UnknownDispute, dispute=unknown):
             getattr(court, name).call(unknown, *given, sender=solver)
 
 
-# --- open, dismiss ---
+# --- open ---
 
 
 @pytest.mark.parametrize("last", [fx.FIRST, fx.FIRST - 1, 0])
@@ -187,7 +186,7 @@ def test_open_starts_the_solvers_clock(court, client, game, honest, solver, chal
     assert (d.phase, d.solverToMove, d.since) == (fx.STEPS, True, chain.blocks.head.timestamp)
     assert (d.solver, d.challenger) == (solver.address, challenger.address)
     assert (d.solverClock, d.challengerClock) == (CLOCK, CLOCK)
-    assert (d.lo, d.hi) == (d.firstStep, d.lastStep) == (fx.FIRST, fx.LAST)
+    assert (d.lo, d.hi) == (fx.FIRST, fx.LAST)
     (event,) = chain.blocks.head.transactions[-1].receipt.decode_logs(court.Opened)
     assert (event.dispute, event.client, event.clock) == (game.id, client.address, CLOCK)
 
@@ -202,14 +201,11 @@ def test_a_segment_of_one_step_begins_with_the_step(court, client, honest, solve
     assert game.d.phase == fx.TRACE
 
 
-def test_only_the_client_dismisses(court, client, game, solver, challenger, outsider):
-    for sender in (solver, challenger, outsider):
-        refuses(game, "dismiss", error="NotClient", sender=sender, caller=sender.address)
-    before = len(client.verdicts())
-    receipt = client.dismiss(game.id, sender=outsider)
-    assert [e.dispute for e in receipt.decode_logs(court.Dismissed)] == [game.id]
-    assert game.d.phase == fx.CLOSED
-    assert len(client.verdicts()) == before
+def test_nothing_of_a_claim_is_stored_before_it_is_another(game):
+    """Protects accusers' purses: who needs words of the claim brings them."""
+    d = game.d
+    assert d.claim != NOTHING
+    assert [d.loState, d.disputed, d.trace, d.revealed] == [NOTHING] * 4
 
 
 # --- the solver's moves ---
@@ -230,14 +226,14 @@ def test_the_trace_comes_with_its_program_and_its_report(game, solver, cheating,
     for place in range(5):
         other = list(header)
         other[place] = NOTHING if place in (0, 2) else header[place] + 1
-        attempt(game, "revealTrace", solver, "WrongProgram", {0: tuple(other)})
+        attempt(game, "revealTrace", solver, "WrongProgram", {1: tuple(other)})
     reports = list_root(cheating.reports[13])
     for given in (NOTHING, list_root(cheating.reports[13][::-1])):
-        attempt(game, "revealTrace", solver, "DoesNotHash", {3: given})
-    attempt(game, "revealTrace", solver, "DoesNotHash", {2: NOTHING})  # the salt
-    attempt(game, "revealTrace", solver, "PathLength", {4: []})
+        attempt(game, "revealTrace", solver, "DoesNotHash", {4: given})
+    attempt(game, "revealTrace", solver, "DoesNotHash", {3: NOTHING})  # the salt
+    attempt(game, "revealTrace", solver, "PathLength", {5: []})
     other = cheating.journal.path(2)
-    attempt(game, "revealTrace", solver, "DoesNotHash", {4: other})  # another step's
+    attempt(game, "revealTrace", solver, "DoesNotHash", {5: other})  # another step's
     receipt = game.solver_move()
     (event,) = receipt.decode_logs(court.TraceRevealed)
     assert (event.step, event.trace) == (13, cheating.trace_tree(13).root)
@@ -331,8 +327,9 @@ def test_steps_narrow_by_what_was_revealed(game, challenger, court, cheating):
     receipt = game.challenger_move()
     (event,) = receipt.decode_logs(court.StepsNarrowed)
     assert (event.lo, event.hi) == (13, 15)
-    assert event.loState == cheating.state_tree(13).root
-    assert event.hiState == cheating.state_tree(15).root
+    d = game.d
+    assert d.loState == cheating.state_tree(13).root
+    assert d.disputed == cheating.state_tree(15).root
     game.play(until=fx.STEP)
     d = game.d
     assert (d.lo, d.hi) == (13, 14)
@@ -347,9 +344,39 @@ def test_each_part_of_an_interval_has_the_states_at_its_ends(
     court.descendSteps(game.id, game.roots(game.d), part, sender=challenger)
     d = game.d
     assert (d.lo, d.hi) == interval
-    assert d.loState == cheating.state_tree(d.lo).root
-    assert d.disputed == cheating.state_tree(d.hi).root
+    ends = (cheating.state_tree(d.lo).root, cheating.state_tree(d.hi).root)
+    # the two at the claim's ends are the claim's
+    assert d.loState == (ends[0] if part else NOTHING)
+    assert d.disputed == (ends[1] if part < 3 else NOTHING)
     assert d.phase == (fx.STEP if part == 0 else fx.STEPS)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_state_after_a_step_is_the_one_revealed_or_the_claims(game, solver, challenger, last):
+    """Protects challengers: a solver that reveals zeros has not revealed the claim's last state."""
+    zeros = [NOTHING] * 3
+    game.send("revealRoots", zeros, sender=solver)
+    game.send("descendSteps", zeros, 3 if last else 1, sender=challenger)
+    game.send("revealRoots", [NOTHING], sender=solver)
+    game.send("descendSteps", [NOTHING], 1, sender=challenger)
+    game.solver_move()
+    d = game.d
+    assert (d.phase, d.lo, d.hi) == (fx.TRACE, *((16, 17) if last else (12, 13)))
+    assert d.disputed == (game.claim["lastState"] if last else NOTHING)
+    assert d.loState == NOTHING
+
+
+def test_each_move_that_needs_the_claim_takes_no_other(game, solver, challenger):
+    """Protects both: a program, a journal or a state of another claim is none of this dispute."""
+    other = {**game.claim, "journal": b"\x01" * 32}
+    game.play(until=fx.STEP)
+    attempt(game, "revealTrace", solver, "WrongClaim", {0: other})
+    game.play(until=fx.TRACE, solver_to_move=False)
+    header = game.theirs.header.to_abi()
+    refuses(game, "accuseReports", other, header, error="WrongClaim", sender=challenger)
+    game.play(until=fx.PROOF)
+    proof = game.shape_proof()[1][1:]
+    refuses(game, "proveShape", other, *proof, error="WrongClaim", sender=challenger)
 
 
 @pytest.mark.parametrize("phase", [fx.TRACE, fx.ELEMENTS])
@@ -395,15 +422,15 @@ def test_outputs_can_be_accused_before_any_descent_only(game, challenger, court,
     game.solver_move()
     refuses(game, "accuseState", error="AlreadyDescended", sender=challenger)
     header = cheating.header.to_abi()
-    refuses(game, "accuseReports", header, error="AlreadyDescended", sender=challenger)
+    refuses(game, "accuseReports", game.claim, header, error="AlreadyDescended", sender=challenger)
 
 
 def test_accused_reports_are_descended_like_a_trace(game, court, solver, challenger, cheating):
     game.play(until=fx.TRACE, solver_to_move=False)
     header = cheating.header.to_abi()
     other = (*header[:4], header[4] + 1)
-    refuses(game, "accuseReports", other, error="WrongProgram", sender=challenger)
-    receipt = game.send("accuseReports", header, sender=challenger)
+    refuses(game, "accuseReports", game.claim, other, error="WrongProgram", sender=challenger)
+    receipt = game.send("accuseReports", game.claim, header, sender=challenger)
     assert [e.dispute for e in receipt.decode_logs(court.ReportsAccused)] == [game.id]
     d, reports = game.d, list_tree(cheating.reports[13])
     assert (d.phase, d.solverToMove, d.accused) == (fx.REPORTS, True, fx.REPORTS)
@@ -453,12 +480,14 @@ def test_a_program_without_reports_has_none_in_its_journal(play_reporting, solve
 def test_where_nothing_is_reported_there_is_nothing_to_accuse(play_reporting, solver, challenger):
     """Protects solvers of programs without reports from a list that no tree has."""
     game = play_reporting(0, listed=0)
-    attempt(game, "revealTrace", solver, "DoesNotHash", {3: b"\x01" * 32})
+    attempt(game, "revealTrace", solver, "DoesNotHash", {4: b"\x01" * 32})
     game.solver_move()
     game.solver_move()
     header = game.theirs.header.to_abi()
     fields = {"part": 0, "parts": 0}
-    refuses(game, "accuseReports", header, error="NoSuchPart", sender=challenger, **fields)
+    refuses(
+        game, "accuseReports", game.claim, header, error="NoSuchPart", sender=challenger, **fields
+    )
 
 
 def test_a_list_of_one_is_accused_at_its_only_place(play_reporting, solver, challenger):
@@ -467,7 +496,7 @@ def test_a_list_of_one_is_accused_at_its_only_place(play_reporting, solver, chal
     game = play_reporting(1, listed=1)
     game.solver_move()
     game.solver_move()
-    game.send("accuseReports", game.theirs.header.to_abi(), sender=challenger)
+    game.send("accuseReports", game.claim, game.theirs.header.to_abi(), sender=challenger)
     d = game.d
     assert (d.phase, d.solverToMove, d.item) == (fx.PROOF, False, 0)
     (item,) = game.theirs.reports[13]

@@ -235,6 +235,23 @@ def test_no_element_of_an_honest_trace_is_convicted(start, court, honest, outsid
     assert d.phase == fx.PROOF
 
 
+@pytest.mark.parametrize("step", [fx.FIRST, fx.LAST - 1])
+def test_the_ends_of_a_segment_are_the_claims(start, court, honest, outsider, step):
+    """Protects honest solvers in the first step, which reads the state that the segment starts
+    from, and in the last, whose state is the one that was committed to."""
+    game = start(step=step)
+    game.walk(0)
+    _, arguments = game.element_proof(0)
+    value = int.from_bytes(honest.traces[step][0].data[:4], "little")
+    with ape.reverts(court.ElementFollows, value=value):
+        court.proveElement.call(game.id, *arguments, sender=outsider)
+    game = start(step=step)
+    game.walk(0, accused=fx.STATE)
+    _, arguments = game.output_proof(game.d)
+    with ape.reverts(court.CommitmentFollows, item=honest.states[step + 1][0].item):
+        court.proveOutput.call(game.id, *arguments, sender=outsider)
+
+
 @pytest.mark.parametrize("tensor", range(3))
 def test_no_state_of_an_honest_segment_is_convicted(start, court, honest, outsider, tensor):
     game = start()
@@ -244,7 +261,7 @@ def test_no_state_of_an_honest_segment_is_convicted(start, court, honest, outsid
     with ape.reverts(court.CommitmentFollows, item=item):
         court.proveOutput.call(game.id, *arguments, sender=outsider)
     # Nor by an output of another place, another node, or another item.
-    header, node, output_path, item, trace_path = arguments
+    claim, header, node, output_path, item, trace_path = arguments
     others = {
         "another output": (header, *game.output((tensor + 1) % 3)),
         "a report": (header, *game.output(3)),
@@ -254,10 +271,12 @@ def test_no_state_of_an_honest_segment_is_convicted(start, court, honest, outsid
     }
     for given in others.values():
         with ape.reverts(court.DoesNotHash):
-            court.proveOutput.call(game.id, *given, sender=outsider)
+            court.proveOutput.call(game.id, claim, *given, sender=outsider)
+    with ape.reverts(court.WrongClaim):
+        court.proveOutput.call(game.id, {**claim, "seed": 1}, *arguments[1:], sender=outsider)
     with ape.reverts(court.WrongProgram):
         changed = (*header[:4], header[4] + 1)
-        court.proveOutput.call(game.id, changed, *arguments[1:], sender=outsider)
+        court.proveOutput.call(game.id, claim, changed, *arguments[2:], sender=outsider)
 
 
 @pytest.mark.parametrize("report", range(2))
@@ -267,7 +286,7 @@ def test_no_report_of_an_honest_step_is_convicted(start, court, honest, outsider
     _, arguments = game.output_proof(d)
     with ape.reverts(court.CommitmentFollows, item=honest.reports[STEP][report]):
         court.proveOutput.call(game.id, *arguments, sender=outsider)
-    header, node, output_path, _, trace_path = arguments
+    claim, header, node, output_path, _, trace_path = arguments
     others = {
         "the other report": (header, *game.output(4 - report)),
         "a state": (header, *game.output(report)),
@@ -275,7 +294,7 @@ def test_no_report_of_an_honest_step_is_convicted(start, court, honest, outsider
     }
     for given in others.values():
         with ape.reverts():  # another output's path may have another length
-            court.proveOutput.call(game.id, *given, sender=outsider)
+            court.proveOutput.call(game.id, claim, *given, sender=outsider)
 
 
 def test_an_element_is_tried_as_it_was_committed_and_recorded(start, court, honest, outsider):

@@ -192,7 +192,7 @@ def test_verdicts_come_from_the_court_alone(world):
     dispute = world.start()
     for caller in (world.solver, world.accusers[0], world.stranger):
         with world.refuses(world.disputes, "NotCourt", caller):
-            world.act(caller, world.disputes, "onVerdict", dispute, True)
+            world.act(caller, world.disputes, "onVerdict", dispute, 0, True)
 
 
 def test_a_verdict_counts_once_and_of_what_was_opened_here(world):
@@ -201,6 +201,8 @@ def test_a_verdict_counts_once_and_of_what_was_opened_here(world):
     again = (world.disputes.address, dispute, True)
     with world.refuses(world.disputes, "UnknownDispute", dispute + 1):
         world.act(world.stranger, world.court, "decideAgain", again[0], dispute + 1, True)
+    with world.refuses(world.disputes, "UnknownDispute", dispute + 1):
+        world.disputes.call("accusationOf", dispute + 1)
     world.decide(False)
     with world.refuses(world.disputes, "WrongStanding", LOST):
         world.act(world.stranger, world.court, "decideAgain", *again)

@@ -142,7 +142,7 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
                 "lapse": (1, 2),
                 "advance": (1, 9),
                 "dismiss": (1, 2),
-                "onVerdict": (2, True),
+                "onVerdict": (2, 0, True),
             },
         ),
         (world.stakes, {"lock": (world.solver, 1), "slash": (world.solver, 1), "sweep": ()}),

@@ -326,13 +326,14 @@ class Court(Contract):
     def reveal_trace(
         self,
         dispute: int,
+        claim: ToAbi,
         header: ToAbi,
         trace: bytes,
         salt: bytes,
         reports: bytes,
         path: Sequence[bytes],
     ) -> Receipt:
-        return self._write("revealTrace", dispute, header, trace, salt, reports, path)
+        return self._write("revealTrace", dispute, claim, header, trace, salt, reports, path)
 
     def reveal_children(self, dispute: int, children: Sequence[bytes]) -> Receipt:
         return self._write("revealChildren", dispute, children)
@@ -343,8 +344,8 @@ class Court(Contract):
     def reveal_leaf(self, dispute: int, data: bytes) -> Receipt:
         return self._write("revealLeaf", dispute, data)
 
-    def show_data(self, dispute: int, header: ToAbi, opening: ToAbi) -> Receipt:
-        return self._write("showData", dispute, header, opening)
+    def show_data(self, dispute: int, claim: ToAbi, header: ToAbi, opening: ToAbi) -> Receipt:
+        return self._write("showData", dispute, claim, header, opening)
 
     def descend_steps(self, dispute: int, roots: Sequence[bytes], part: int) -> Receipt:
         return self._write("descendSteps", dispute, roots, part)
@@ -355,8 +356,8 @@ class Court(Contract):
     def accuse_state(self, dispute: int) -> Receipt:
         return self._write("accuseState", dispute)
 
-    def accuse_reports(self, dispute: int, header: ToAbi) -> Receipt:
-        return self._write("accuseReports", dispute, header)
+    def accuse_reports(self, dispute: int, claim: ToAbi, header: ToAbi) -> Receipt:
+        return self._write("accuseReports", dispute, claim, header)
 
     def prove_element(
         self,
@@ -374,9 +375,9 @@ class Court(Contract):
         )
 
     def prove_shape(
-        self, dispute: int, header: ToAbi, node: ToAbi, node_path: Sequence[bytes]
+        self, dispute: int, claim: ToAbi, header: ToAbi, node: ToAbi, node_path: Sequence[bytes]
     ) -> Receipt:
-        return self._write("proveShape", dispute, header, node, node_path)
+        return self._write("proveShape", dispute, claim, header, node, node_path)
 
     def prove_padding(self, dispute: int, data: bytes, position: int) -> Receipt:
         return self._write("provePadding", dispute, data, position)
@@ -384,13 +385,16 @@ class Court(Contract):
     def prove_output(
         self,
         dispute: int,
+        claim: ToAbi,
         header: ToAbi,
         node: int,
         output_path: Sequence[bytes],
         item: bytes,
         trace_path: Sequence[bytes],
     ) -> Receipt:
-        return self._write("proveOutput", dispute, header, node, output_path, item, trace_path)
+        return self._write(
+            "proveOutput", dispute, claim, header, node, output_path, item, trace_path
+        )
 
     def call_time(self, dispute: int) -> Receipt:
         return self._write("callTime", dispute)
@@ -422,5 +426,5 @@ class Court(Contract):
         raise ValueError(f"no {dispute=} was opened in the court at {self.address}")
 
     def verdict(self, dispute: int) -> Decided | None:
-        """How it was decided; None while it is open or where it was dismissed."""
+        """How it was decided; None while it is open."""
         return next((e for e in self.events(dispute) if isinstance(e, Decided)), None)

@@ -262,8 +262,6 @@ class RootsRevealed(CourtEvent):
 class StepsNarrowed(CourtEvent):
     lo: int
     hi: int
-    lo_state: bytes
-    hi_state: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,11 +336,6 @@ class DataShown(CourtEvent):
 class Decided(CourtEvent):
     solver_guilty: bool
     reason: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dismissed(CourtEvent):
-    pass
 
 
 # --- stakes and the token ------------------------------------------------------------------------

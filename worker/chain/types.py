@@ -354,17 +354,15 @@ class Dispute(Struct):
     node_count: int
     state_count: int
     challenger: str
+    matter: int
     client: str
     count: int
     lo: int
     hi: int
-    first_step: int
-    last_step: int
     claim: bytes
     lo_state: bytes
-    program: bytes
     disputed: bytes
-    journal_or_trace: bytes
+    trace: bytes
     revealed: bytes
 
     @property

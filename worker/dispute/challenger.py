@@ -9,11 +9,10 @@ from worker.chain.events import (
     ChildrenRevealed,
     CourtEvent,
     LeafRevealed,
-    Opened,
     RootsRevealed,
     TraceRevealed,
 )
-from worker.chain.types import Claim, Dispute, Opening, Phase
+from worker.chain.types import Dispute, Opening, Phase
 from worker.commit import LEAF_BYTES, list_tree, reports_root
 from worker.commit.tensors import element_bytes
 from worker.dispute.commitments import CommittedList
@@ -82,7 +81,8 @@ class ChallengerPlayer(Player):
     def _descend_steps(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
         roots = _last(events, RootsRevealed).roots
         points = interior(d.lo, d.hi, self.arity_bits)
-        theirs = [*roots, d.disputed]
+        claim = self._claim
+        theirs = [*roots, claim.last_state if d.hi == claim.last_step else d.disputed]
         ends = list(zip(points[1:], theirs, strict=True))
         wrong = (k for k, (end, root) in enumerate(ends) if self.replay.root(end) != root)
         part = next(wrong, None)
@@ -98,7 +98,7 @@ class ChallengerPlayer(Player):
         if shown.trace != own.root:
             return self._descend(d, own, events)
         if shown.reports != reports_root(self._reports(d.lo)):
-            self.court.accuse_reports(self.id, self.program.header)
+            self.court.accuse_reports(self.id, self._claim, self.program.header)
             return f"accused the reports of not being what step {d.lo} produced"
         if d.disputed != self.replay.root(d.hi):
             self.court.accuse_state(self.id)
@@ -134,6 +134,7 @@ class ChallengerPlayer(Player):
         node = self.program.outputs[place]
         self.court.prove_output(
             self.id,
+            self._claim,
             self.program.header,
             node,
             self.program.output_tree.path(place),
@@ -150,7 +151,7 @@ class ChallengerPlayer(Player):
     def _prove_shape(self, d: Dispute) -> str:
         node = self.program.nodes[d.item]
         path = self.program.node_tree.path(d.item)
-        self.court.prove_shape(self.id, self.program.header, node, path)
+        self.court.prove_shape(self.id, self._claim, self.program.header, node, path)
         return f"proved that node {d.item} has another shape"
 
     def _prove_leaf(self, d: Dispute, events: Sequence[CourtEvent]) -> str:
@@ -172,7 +173,7 @@ class ChallengerPlayer(Player):
             return f"proved that node {d.item} is not padded with zeros"
         self.court.prove_element(
             self.id,
-            self._claim(events),
+            self._claim,
             self.program.header,
             self.program.nodes[d.item],
             self.program.node_tree.path(d.item),
@@ -202,9 +203,6 @@ class ChallengerPlayer(Player):
         )
 
     # what the challenger computed itself
-
-    def _claim(self, events: Sequence[CourtEvent]) -> Claim:
-        return _last(events, Opened).claim
 
     def _reports(self, step: int) -> list[bytes]:
         """Items of the step's reported tensors."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from worker.chain.types import Claim
 from worker.dispute.commitments import CommittedList, CommittedTrace
 from worker.dispute.court import CourtMoves
 from worker.jobs import Replay
@@ -19,6 +22,10 @@ class Player:
         self.program = replay.computation.program
         self._traces: dict[int, CommittedList] = {}
         self._states: dict[int, CommittedList] = {}
+
+    @cached_property
+    def _claim(self) -> Claim:
+        return self.court.claim(self.id)
 
     def _trace(self, step: int) -> CommittedList:
         if step not in self._traces:

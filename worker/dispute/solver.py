@@ -36,6 +36,7 @@ class SolverPlayer(Player):
                 entry = self.journal.entries[place]
                 self.court.reveal_trace(
                     self.id,
+                    self._claim,
                     self.program.header,
                     self._trace(d.lo).root,
                     entry.salt,
@@ -71,7 +72,7 @@ class SolverPlayer(Player):
         leaf = rest % tensor.tree.size
         path = state.tree.path(index)
         opening = opened(tensor, path, leaf * tensor.per_leaf, 1)
-        self.court.show_data(self.id, self.program.header, opening)
+        self.court.show_data(self.id, self._claim, self.program.header, opening)
         return f"showed leaf {leaf} of tensor {index} of S_{d.hi}"
 
     def _reveal_children(self, tree: Tree, d: Dispute) -> None:
