@@ -108,7 +108,7 @@ class Wanderer(Accusing):
             self.court.accuse_state(self.id)
             return "accused a state"
         if chance < 0.6:
-            self.court.accuse_reports(self.id, self.program.header)
+            self.court.accuse_reports(self.id, self._claim, self.program.header)
             return "accused the reports"
         return self._descend(d, self._trace(d.lo), events)
 

@@ -128,7 +128,7 @@ def test_journals_that_are_kept_back_earn_one_bond_and_no_more(world):
     time_out(world)
     for _ in range(PATIENCE + 2):
         verifier.tick(), solver.tick()
-    assert len(world.desks["outsider"].challenges(number)) == 1
+    assert len(world.desks["outsider"].accusations(number)) == 1
     assert world.task(number).status != Status.CONDEMNED
     gains = settle_all(world)
     earned = gains["solver"] - PRICE

@@ -266,7 +266,7 @@ class Game(RuleBasedStateMachine):
             lambda: court.descend_steps(dispute, [], 0),
             lambda: court.descend(dispute, 0, d.disputed, []),
             lambda: court.accuse_state(dispute),
-            lambda: court.accuse_reports(dispute, small_training()[0].header),
+            lambda: court.accuse_reports(dispute, court.claim(dispute), small_training()[0].header),
         ):
             try:
                 move()

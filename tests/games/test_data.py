@@ -117,9 +117,9 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     player = solver.answers._player(Case(number, task, accusation, dispute, asked))
     court = world.desks["solver"].court
     given: list[Opening] = []
-    honest = court.show_data
+    honest, claim = court.show_data, court.claim(dispute)
 
-    def keep(_, header, opening):
+    def keep(_, claim, header, opening):
         given.append(opening)
 
     court.show_data = keep
@@ -140,12 +140,12 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
     }
     for name, opening in wrong.items():
         with pytest.raises(ContractError):
-            court.show_data(dispute, program.header, opening)
+            court.show_data(dispute, claim, program.header, opening)
         assert court.dispute(dispute).phase == Phase.DATA, name
     with pytest.raises(ContractError, match="WrongProgram"):
-        court.show_data(dispute, replace(program.header, state_count=1), right)
+        court.show_data(dispute, claim, replace(program.header, state_count=1), right)
     with pytest.raises(ContractError, match="NotYourMove"):
-        desk.court.show_data(dispute, program.header, right)
+        desk.court.show_data(dispute, claim, program.header, right)
     for move in (
         lambda: court.reveal_roots(dispute, []),
         lambda: court.reveal_children(dispute, []),
@@ -153,12 +153,12 @@ def test_a_demand_is_answered_by_the_leaf_that_was_drawn_alone(world):
         lambda: desk.court.descend(dispute, 0, b"\0" * 32, []),
         lambda: desk.court.accuse_state(dispute),
         lambda: desk.court.prove_padding(dispute, b"", 0),
-        lambda: desk.court.accuse_reports(dispute, program.header),
-        lambda: desk.court.prove_output(dispute, program.header, 0, [], b"\0" * 32, []),
+        lambda: desk.court.accuse_reports(dispute, claim, program.header),
+        lambda: desk.court.prove_output(dispute, claim, program.header, 0, [], b"\0" * 32, []),
     ):
         with pytest.raises(ContractError, match="WrongPhase"):
             move()
-    court.show_data(dispute, program.header, right)
+    court.show_data(dispute, claim, program.header, right)
     assert verdicts(world) == ["data"]
     assert [e.leaf for e in court.events(dispute) if isinstance(e, DataShown)] == [leaf]
 

@@ -285,7 +285,7 @@ def wrong_leaf(player: SolverPlayer, phase: Phase) -> None:
 
 def wrong_report(player: SolverPlayer, phase: Phase) -> None:
     honest = player.court.reveal_trace
-    player.court.reveal_trace = lambda d, h, t, salt, r, p: honest(d, h, t, GARBAGE, r, p)  # type: ignore
+    player.court.reveal_trace = lambda d, c, h, t, salt, r, p: honest(d, c, h, t, GARBAGE, r, p)  # type: ignore
 
 
 ANSWERS = {
