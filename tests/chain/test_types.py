@@ -13,7 +13,7 @@ STRUCTS = types.Struct.__subclasses__()
 NOT_WRAPPED = {
     "Market": {"hold", "unhold", "condemn", "punish", "claimOf", "parties"},
     "Disputes": {"onVerdict"},
-    "Court": {"open", "demand", "dismiss"},
+    "Court": {"open", "demand"},
     "Stakes": {"lock", "release", "slash", "award"},
 }
 
