@@ -399,7 +399,11 @@ def show_tables(console: Console, outcomes: Sequence[Outcome], gas: dict[str, li
         table.add_column(column, justify="right")
     for call, used in sorted(gas.items()):
         table.add_row(call, str(len(used)), f"{min(used):,}", f"{max(used):,}", f"{sum(used):,}")
-    court = sum(sum(used) for call, used in gas.items() if call.startswith("court."))
+    moves, all_of_it = (
+        sum(sum(used) for call, used in gas.items() if call.startswith(names))
+        for names in ("court.", ("court.", "disputes."))
+    )
     table.add_section()
-    table.add_row("the whole dispute, both sides", "", "", "", f"{court:,}")
+    table.add_row("a dispute's moves, both sides", "", "", "", f"{moves:,}")
+    table.add_row("from filing to punishment", "", "", "", f"{all_of_it:,}")
     console.print(table)

@@ -45,16 +45,15 @@ def test_the_model_is_fetched_and_has_learned(honest):
 
 
 def test_the_cheat_is_condemned(caught):
-    """The cheat loses its stake; the requester and the verifier gain; what is left is burned."""
+    """The cheat loses its stake: the verifier has the finders' part of it, the rest burns, and the
+    requester has its escrow back and nothing more."""
     dispute = caught.dispute
     assert caught.status == "condemned"
     assert caught.gains["mallory"] == -dispute["slashed"] < 0
-    assert caught.gains["requester"] == dispute["to_requester"] > 0
+    assert caught.gains["requester"] == 0
     assert sum(caught.gains.values()) == -dispute["burned"] < 0, "tokens are conserved"
-    assert dispute["slashed"] == sum(
-        dispute[k] for k in ("to_challenger", "to_requester", "burned")
-    )
-    assert dispute["to_challenger"] in caught.gains.values()
+    assert dispute["slashed"] == dispute["to_finders"] + dispute["burned"]
+    assert [gain for gain in caught.gains.values() if gain > 0] == [dispute["to_finders"]]
 
 
 def bits(shown: str) -> int:

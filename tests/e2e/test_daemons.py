@@ -26,6 +26,7 @@ from worker.store import Store
 STEPS, SEGMENT_STEPS, HIDDEN = 40, 10, 16
 UNIT = 10**18
 WEALTH, STAKE, PRICE, FEE = 1_000 * UNIT, 500 * UNIT, 20 * UNIT, 5 * UNIT
+CLOCK = 3_600
 DEADLINE = 90.0
 
 CONFIG = """
@@ -148,6 +149,7 @@ class Place:
         mine.token.ensure_allowance(self.deployment.stakes, STAKE)
         mine.stakes.deposit(STAKE)
         mine.stakes.approve_locker(self.deployment.market)
+        mine.stakes.approve_locker(self.deployment.disputes)
         mine.market.enlist()
         return worker
 
@@ -160,6 +162,7 @@ class Place:
             verifier_fee=FEE,
             bid_seconds=600,
             commit_seconds=6_000,
+            clock=CLOCK,
         )
         self.requester.token.ensure_allowance(self.deployment.market, PRICE + FEE)
         return self.requester.market.post(job, terms).one(Posted).task
@@ -200,6 +203,7 @@ class Place:
             who.token.balance_of(me)
             + stakes.free(me)
             + stakes.locked(me, who.market.address)
+            + stakes.locked(me, who.disputes.address)
             + who.market.credit(me)
         )
 
@@ -249,7 +253,7 @@ def test_a_task_is_solved_by_processes_one_of_which_is_killed(place):
 
     place.draw(number)
     place.until(lambda: place.task(number).attested, "the attestation")
-    place.wait(601)
+    place.wait(place.task(number).window_ends - place.requester.now() + 1)
     place.until(lambda: place.task(number).status == Status.SETTLED, "the payment")
     for worker in (solver, verifier):
         place.until(lambda w=worker: not market.credit(w.account.address), "the withdrawal")
@@ -268,7 +272,8 @@ def test_a_task_is_solved_by_processes_one_of_which_is_killed(place):
 
 
 def test_a_cheat_is_condemned_by_a_process_that_only_staked(place):
-    """A worker set up by the command line alone has all it needs to open a dispute and win it."""
+    """A worker set up by the command line alone has all it needs to accuse, win the dispute and
+    be paid for it."""
     training = digits(steps=STEPS, segment_steps=SEGMENT_STEPS, hidden=HIDDEN)
     cheat, verifier = place.worker("solver", by_command=False), place.worker("verifier")
     number = place.post(training)
@@ -280,10 +285,12 @@ def test_a_cheat_is_condemned_by_a_process_that_only_staked(place):
     place.until(lambda: place.task(number).committed == 4, "the last segment")
     place.draw(number)
     place.until(lambda: place.task(number).status == Status.CONDEMNED, "the verdict")
+    place.wait(place.requester.disputes.open_time() + 1)
+    place.until(lambda: not place.requester.disputes.queue(number).waits, "the punishment")
     for worker in (cheat, verifier):
         assert worker.end(signal.SIGTERM) == 0
     found = [e for e in market.task_events(number) if isinstance(e, Punished)]
     assert [e.solver for e in found] == [cheat.account.address]
-    assert place.wealth(cheat.clients) == WEALTH - found[0].slashed
-    assert place.wealth(verifier.clients) == WEALTH + found[0].to_challenger
-    assert place.wealth(place.requester) == WEALTH + found[0].to_requester
+    assert place.wealth(cheat.clients) == WEALTH - found[0].awarded - found[0].burned
+    assert place.wealth(verifier.clients) == WEALTH + found[0].awarded
+    assert place.wealth(place.requester) == WEALTH
