@@ -174,8 +174,8 @@ def put(*path, value=None):
         (put("disputes", "finderBps", value=0), r"disputes\.finderBps = 0 must be positive"),
         (
             put("gas", "price", value=10**10),
-            r"disputes\.bond = 1500000000000000000 must be at least 8800000000000000000, to cover "
-            r"the 2,200,000 gas .* gas\.price = 10000000000 .* raise it to that, or state",
+            r"disputes\.bond = 1500000000000000000 must be at least 9200000000000000000, to cover "
+            r"the 2,300,000 gas .* gas\.price = 10000000000 .* raise it to that, or state",
         ),
         (
             put("gas", "challenger", value=10**7),
