@@ -271,7 +271,7 @@ class Checks:
         seal = seal_of(desk, number, segment, bytes.fromhex(finding.found))
         receipt = desk.disputes.accuse(number, seal)
         accused = receipt.one(Accused)
-        desk.on_dispute(self.name, "opened")
+        desk.on_dispute(self.name, "accused")
         desk.log.warning(
             "task %d segment %d is wrong: filed accusation %d, with a bond of %d",
             *(number, segment, accused.number, accused.bond),
