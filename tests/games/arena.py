@@ -119,8 +119,11 @@ class Arena:
 
     def accuse(self, number: int, segment: int, accuser: int, believed: int) -> Quarrel:
         """Sealed, by someone who believes in a lie, in the truth, or in nothing: such a one says
-        what others have shown of the segment, or makes something up."""
+        what others have shown of the segment, or makes something up. Of a segment that is not
+        committed there is nothing to believe."""
         a = self.tasks[number]
+        if segment >= self.task(number).committed:
+            believed = WANDERER
         righteous = believed == HONEST and a.is_wrong(segment)
         if believed == WANDERER:
             shown = [f for f in self.books.tasks[number].filed if f.segment == segment]

@@ -1,4 +1,4 @@
-"""Whoever is wrong in a dispute pays for the other side's gas, at the prices that the market's
+"""Whoever is wrong in a dispute pays for the other side's gas, at the prices that a deployment's
 parameters were made for. On a node, whose gas is what a chain would charge."""
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ import yaml
 
 from benchmarks.node import node
 from scripts._bond import UNITS, GasPrices, least
-from tests.games.players import Liar, Quitter, a_node, decoded, time_out, verdicts
-from tests.games.world import World
+from tests.games.players import Liar, Quitter, a_node, decoded, hear, time_out, verdicts
+from tests.games.world import ROLES, World
 from tests.revm import address_of
-from worker.chain.events import Challenged
 from worker.chain.types import Phase, Status
 from worker.program import Program
 from worker.roles import Verifier
@@ -39,75 +38,108 @@ def world(chain, prices, pytestconfig, monkeypatch):
     """A market of which the bond and the floor are the least that a deployment accepts."""
     monkeypatch.setattr(Program, "from_bytes", staticmethod(decoded))
     text = (pytestconfig.rootpath / PARAMETERS).read_text()
-    market = yaml.safe_load(text)["market"]
-    shares = {name: market[name] for name in ("challengerBps", "requesterBps")}
-    return World(chain=chain, parameters={**shares, **least(prices, market)}, unit=10**15)
+    disputes = yaml.safe_load(text)["disputes"]
+    bond = prices.least_bond()
+    floor = least(prices, {**disputes, "bond": bond})["market.floorStake"]
+    terms = {"finderBps": disputes["finderBps"], "bond": bond, "floorStake": floor}
+    return World(chain=chain, parameters=terms, unit=10**15)
 
 
 def cheat():
     return WrongElement.at(step=STEP, node=a_node("DOT"), element=17, bit=3)
 
 
-def cost(world, prices, role, since):
-    """What a role's transactions since then cost in wei."""
-    sender = address_of(role)
-    return prices.price * sum(s.gas for s in world.chain.sent[since:] if s.sender == sender)
+class Books:
+    """Gas and stake of everyone since now."""
 
+    def __init__(self, world, prices):
+        self.world, self.prices, self.since = world, prices, len(world.chain.sent)
+        self.before = {role: self.stake(role) for role in ROLES}
 
-def credit(world, prices, role):
-    """What a role is owed, in wei."""
-    return world.desks["outsider"].market.credit(world.people[role]) * prices.token // UNITS
+    def stake(self, role):
+        """Free, and locked for whatever reason."""
+        stakes, me = self.world.desks["outsider"].stakes, self.world.people[role]
+        system = self.world.system
+        return stakes.free(me) + sum(stakes.locked(me, x) for x in (system.market, system.disputes))
+
+    def spent(self, role):
+        """What its transactions have cost, in wei."""
+        sender = address_of(role)
+        sent = self.world.chain.sent[self.since :]
+        return self.prices.price * sum(s.gas for s in sent if s.sender == sender)
+
+    def paid(self, role):
+        """What its stake is more than it was, in wei; of a loss the units that are lost."""
+        more = self.stake(role) - self.before[role]
+        return more * self.prices.token // UNITS if more > 0 else more
 
 
 def test_a_griefer_that_plays_to_the_last_move_pays_the_solvers_gas(world, prices):
-    """It opens a dispute about honest work, makes the solver show all down to the last leaf, has
-    nothing to prove, and lets its clock run out: its bond is worth more than the solver's gas."""
+    """It accuses honest work, makes the solver show all down to the last leaf, has nothing to
+    prove, and lets its clock run out: its bond is worth more than the solver's gas."""
     number, solver = world.commit(world.job(), world.desks["solver"])
-    since = len(world.chain.sent)
+    books = Books(world, prices)
     griefer = Liar(world.desks["outsider"], SEGMENT, cheat())
     world.play(griefer, solver)
     assert griefer.refused == "ElementFollows"
-    shown = {s.label for s in world.chain.sent[since:] if s.sender == address_of("solver")}
+    sent = world.chain.sent[books.since :]
+    shown = {s.label for s in sent if s.sender == address_of("solver")}
     assert {"court.revealRoots", "court.revealTrace", "court.revealLeaf"} <= shown
+    assert world.task(number).status == Status.VERIFYING
     time_out(world)
     assert verdicts(world) == ["time"]
-    spent, paid = cost(world, prices, "solver", since), credit(world, prices, "solver")
-    assert 0 < spent < paid
-    assert paid == prices.solver * prices.price, "the bond is no more than it has to be"
-    assert credit(world, prices, "outsider") == 0
-    assert world.task(number).status == Status.VERIFYING
+    assert 0 < books.spent("solver") < books.paid("solver")
+    least = prices.solver * prices.price
+    assert books.paid("solver") == least, "the bond is no more than it has to be"
+    assert books.paid("outsider") == -prices.least_bond()
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_guilty_solver_pays_its_challengers_gas(world, prices, silent):
-    """Convicted by proof, or silent from the trace on: the challenger's part of the least stake is
-    worth more than its gas, and it has its bond back."""
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_guilty_solver_pays_its_accusers_gas(world, prices, silent, shared):
+    """Convicted by proof, or silent from the trace on: of the least stake, whoever convicts has
+    more than its gas, be it that another one had found the same first; and that one has too."""
     desk = world.desk("solver", computation_of=cheat())
     number, solver = world.commit(world.job(), desk)
     if silent:
         quitter = Quitter(desk, {Phase.STEP})
         solver = quitter
-    since = len(world.chain.sent)
-    world.play(solver, Verifier(world.desks["verifier"]))
+    books, verifier = Books(world, prices), Verifier(world.desks["verifier"])
+    finder = Verifier(world.desks["outsider"], volunteer=True)
+    accusers = [verifier]
+    if shared:
+        while not world.desks["outsider"].disputes.queue(number).filed:
+            assert finder.checks.tick()
+        accusers.append(finder)
+    while len(world.desks["outsider"].accusations(number)) < len(accusers):
+        assert verifier.checks.tick()
+    world.play(solver, *accusers)
     if silent:
         time_out(world)
     assert verdicts(world) == ["time" if silent else "element"]
     assert world.task(number).status == Status.CONDEMNED
-    bond = world.desks["outsider"].market.parameters().bond * prices.token // UNITS
-    spent, paid = cost(world, prices, "verifier", since), credit(world, prices, "verifier") - bond
+    time_out(world)
+    spent, paid = books.spent("verifier"), books.paid("verifier")
     assert 0 < spent < paid
-    assert prices.challenger * prices.price <= paid <= 1.001 * prices.challenger * prices.price
-    assert credit(world, prices, "solver") == 0
+    least = prices.challenger * prices.price
+    if shared:
+        assert least <= paid <= 1.001 * least, "the floor is no more than it has to be"
+        assert 0 < books.spent("outsider") < books.paid("outsider")
+    else:
+        assert paid > least and books.paid("outsider") == 0
+    floor = world.desks["outsider"].market.parameters().floor_stake
+    assert books.paid("solver") == -floor
+    credit = world.desks["outsider"].market.credit(world.people["solver"])
+    assert credit == 0
 
 
 def test_a_demand_that_is_answered_pays_for_the_answer(world, prices):
     """Whoever demands data that is there pays the solver more than the gas of showing it."""
     number, solver = world.commit(world.job(), world.desks["solver"])
-    since = len(world.chain.sent)
-    desk = world.desks["outsider"]
-    desk.market.demand(number, desk.job(number), SEGMENT, 7).one(Challenged)
+    books, desk = Books(world, prices), world.desks["outsider"]
+    desk.disputes.demand(number, SEGMENT, 7)
+    hear(desk, number)
     world.play(solver)
     assert verdicts(world) == ["data"]
-    spent, paid = cost(world, prices, "solver", since), credit(world, prices, "solver")
-    assert 0 < spent < paid
-    assert world.task(number).open_disputes == 0
+    assert 0 < books.spent("solver") < books.paid("solver")
+    assert not world.task(number).held
