@@ -20,11 +20,10 @@ from eth_abi import encode
 from eth_utils import keccak
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
 )
 from web3.exceptions import ContractLogicError
@@ -55,6 +54,35 @@ beliefs = st.tuples(st.integers(0, 3), st.integers(0, LIES - 1)).map(
 )
 
 
+accusers = st.tuples(people, segments, beliefs, st.sampled_from([True, True, False]))
+assignments = st.fixed_dictionaries(
+    {
+        "shape": st.integers(0, len(SHAPES) - 1),
+        "solver": workers,
+        "lie": lies,
+        "garbage": st.none() | st.none() | st.tuples(segments, st.booleans()),
+        "temper": st.sampled_from(["stands", "shifty", "gone"]),
+        "watcher": st.none() | people,
+        "vigilance": st.sampled_from(["honest", "honest", "silent", "yes"]),
+        "checks": st.integers(1, 3),
+        "commits": st.integers(0, 3),
+        "clock": st.sampled_from(CLOCKS),
+        "drawn": st.booleans(),
+        "crowd": st.lists(accusers, max_size=3),
+    }
+)
+
+
+def anything(game: Game) -> bool:
+    """There is a task."""
+    return bool(game.arena.tasks)
+
+
+def anybody(game: Game) -> bool:
+    """Somebody has accused somebody."""
+    return bool(game.arena.quarrels)
+
+
 @cache
 def lonely_court(arity_bits: int) -> tuple[RevmChain, str, str]:
     """A court without disputes, on a chain of its own, and a client to which it may speak."""
@@ -70,45 +98,66 @@ def told(court: str, call: bytes) -> bytes:
 
 
 class Game(RuleBasedStateMachine):
-    tasks = Bundle("tasks")
-    accusations = Bundle("accusations")
-
     def make_chain(self) -> tuple[Any, list[str]]:
         return RevmChain(), [address_of(f"person {i}") for i in range(PEOPLE)]
 
-    @initialize(arity_bits=st.sampled_from([1, 2, 5]))
-    def start(self, arity_bits):
+    @initialize(
+        arity_bits=st.sampled_from([1, 2, 5]), first=st.lists(assignments, min_size=2, max_size=4)
+    )
+    def start(self, arity_bits, first):
         chain, accounts = self.make_chain()
         self.arena = Arena(arity_bits, chain, accounts)
+        for about in first:
+            self.assigned(**about)
 
     # --- what people do ------------------------------------------------------------------------
 
-    @rule(
-        target=tasks,
-        shape=st.integers(0, len(SHAPES) - 1),
-        solver=workers,
-        lie=lies,
-        garbage=st.none() | st.none() | st.tuples(segments, st.booleans()),
-        temper=st.sampled_from(["stands", "shifty", "gone"]),
-        watcher=st.none() | people,
-        vigilance=st.sampled_from(["honest", "honest", "silent", "yes"]),
-        checks=st.integers(1, 3),
-        commits=st.integers(0, 3),
-        clock=st.sampled_from(CLOCKS),
-    )
-    def assign(self, *, watcher, checks, commits, **about):
+    @rule(about=assignments)
+    def assign(self, about):
+        self.assigned(**about)
+
+    def assigned(self, *, watcher, checks, commits, drawn=False, crowd=(), **about):
         watcher = STRANGER if watcher == about["solver"] else watcher
         task = self.arena.assign(Assignment(watcher=watcher, **about), checks)
         for _ in range(commits):
             self.arena.commit(task)
+        if drawn:
+            self.finish(task)
+        for one in crowd:
+            self.accuse_one(task, *one)
         return task
 
-    @rule(task=tasks)
-    def commit(self, task):
-        self.arena.commit(task)
+    @rule(whim=whims)
+    @precondition(anything)
+    def commit(self, whim):
+        working = lambda task: task.status == Status.ASSIGNED  # noqa: E731
+        self.arena.commit(self.a_task(whim, working))
 
-    @rule(task=tasks, all_segments=st.booleans())
-    def draw(self, task, all_segments):
+    @rule(whim=whims, all_segments=st.booleans())
+    @precondition(anything)
+    def draw(self, whim, all_segments):
+        unchecked = lambda task: task.status in (Status.ASSIGNED, Status.COMMITTED)  # noqa: E731
+        self.finish(self.a_task(whim, unchecked), all_segments)
+
+    def a_task(self, whim, good):
+        """One for which this is true, if there is any."""
+        found = [n for n in range(len(self.arena.tasks)) if good(self.arena.task(n))]
+        return (found or range(len(self.arena.tasks)))[whim % len(found or self.arena.tasks)]
+
+    def a_queue(self, whim):
+        """A task with accusations that are not decided, if there is any."""
+        entries = self.arena.books.tasks
+        waiting = [n for n in entries if entries[n].undecided]
+        return (waiting or list(entries))[whim % len(waiting or entries)]
+
+    def an_accusation(self, whim):
+        """Mostly one that is not decided, where there is one."""
+        places = list(self.arena.quarrels)
+        waiting = [p for p in places if self.arena.filed(self.arena.quarrels[p]).is_undecided]
+        found = waiting if waiting and whim % 5 else places
+        return found[whim % len(found)]
+
+    def finish(self, task, all_segments=True):
         while all_segments and self.arena.task(task).status == Status.ASSIGNED:
             if self.arena.chain.time >= self.arena.task(task).commit_until:
                 return
@@ -116,20 +165,15 @@ class Game(RuleBasedStateMachine):
         if self.arena.task(task).status == Status.COMMITTED:
             self.arena.draw(task)
 
-    @rule(
-        target=accusations,
-        task=tasks,
-        crowd=st.lists(
-            st.tuples(people, segments, beliefs, st.sampled_from([True, True, False])),
-            min_size=1,
-            max_size=4,
-        ),
-    )
-    def accuse(self, task, crowd):
+    @rule(whim=whims, crowd=st.lists(accusers, min_size=1, max_size=5))
+    @precondition(anything)
+    def accuse(self, whim, crowd):
         """Several people at once, of one segment or of several; some say at once of which."""
+        task = self.a_task(whim, lambda task: task.committed and not self.arena.is_too_late(task))
         for _ in range(max(segment for _, segment, *_ in crowd) + 1):
             self.arena.commit(task)
-        return multiple(*(filed for one in crowd for filed in self.accuse_one(task, *one)))
+        for one in crowd:
+            self.accuse_one(task, *one)
 
     def accuse_one(self, number, person, segment, believed, shows=True):
         task = self.arena.task(number)
@@ -139,50 +183,49 @@ class Game(RuleBasedStateMachine):
             quarrel = self.arena.accuse(number, segment, person, believed)
         except ContractError as error:
             assert late or own or task.committed == 0, error
-            return []
+            return False
         assert not late and not own
         if segment >= task.committed:  # a seal may name anything: it will not open
             with pytest.raises(ContractError, match="NotCommitted"):
                 self.arena.unseal(quarrel)
         elif shows:
             self.arena.unseal(quarrel)
-        return [(number, quarrel.number)]
+        return True
 
-    @rule(
-        target=accusations,
-        task=tasks,
-        person=people,
-        segment=segments,
-        word=st.integers(0, 2**256 - 1),
-    )
-    def demand(self, task, person, segment, word):
-        found = self.arena.task(task)
-        if self.arena.is_too_late(found) or segment >= found.committed:
-            return multiple()
-        if self.arena.tasks[task].solver == person:
-            return multiple()
-        return task, self.arena.demand(task, segment, person, word).number
+    @rule(whim=whims, person=people, segment=segments, word=st.integers(0, 2**256 - 1))
+    @precondition(anything)
+    def demand(self, whim, person, segment, word):
+        timely = lambda task: task.committed and not self.arena.is_too_late(task)  # noqa: E731
+        number = self.a_task(whim, timely)
+        task = self.arena.task(number)
+        own = self.arena.tasks[number].solver == person
+        allowed = not own and not self.arena.is_too_late(task) and segment < task.committed
+        self.allowed(allowed, lambda: self.arena.demand(number, segment, person, word))
 
-    @rule(target=accusations, task=tasks, person=people, segment=segments, believed=beliefs)
-    def accuse_in_the_last_second(self, task, person, segment, believed):
+    @rule(whim=whims, person=people, segment=segments, believed=beliefs)
+    @precondition(anything)
+    def accuse_in_the_last_second(self, whim, person, segment, believed):
         """The deadline that moves while a task is held has no last second."""
         self.arena.honest_people_act()
+        ends_once = lambda task: task.status == Status.VERIFYING or not task.held  # noqa: E731
+        task = self.a_task(whim, lambda task: not self.arena.is_too_late(task) and ends_once(task))
         found = self.arena.task(task)
         ends = {Status.ASSIGNED: found.commit_until, Status.VERIFYING: found.window_ends}
         left = ends.get(found.status, 0) - self.arena.chain.time - 1
         if left <= 0 or (found.held and found.status == Status.ASSIGNED):
-            return multiple()
+            return
         self.arena.wait(left)
         filed = self.accuse_one(task, person, segment, believed)
         moved = filed and found.status == Status.ASSIGNED
         late = self.accuse_one(task, person, segment, believed)
-        assert bool(late) == bool(moved)
-        self.end(task=task, name="settle")  # is refused over an undecided accusation
-        return multiple(*filed, *late)
+        assert late == moved
+        self.end_of(task, "settle")  # is refused over an undecided accusation
 
-    @rule(place=accusations, person=st.none() | people)
-    def unseal(self, place, person):
+    @rule(whim=whims, person=st.none() | people)
+    @precondition(anybody)
+    def unseal(self, whim, person):
         """Its accuser alone, in time, once, and only what is there."""
+        place = self.an_accusation(whim)
         quarrel = self.arena.quarrels[place]
         filed, committed = self.arena.filed(quarrel), self.lists.accusation(*place).committed
         right = person in (None, quarrel.accuser) and quarrel.segment < committed
@@ -190,9 +233,11 @@ class Game(RuleBasedStateMachine):
         allowed = filed.standing == Standing.SEALED and timely and right
         self.allowed(allowed, lambda: self.arena.unseal(quarrel, person))
 
-    @rule(task=tasks, person=people)
-    def hear(self, task, person):
+    @rule(whim=whims, person=people)
+    @precondition(anything)
+    def hear(self, whim, person):
         """The next one in turn, where none runs: never a sealed one, never two at once."""
+        task = self.a_queue(whim)
         entry = self.arena.books.tasks[task]
         turn = entry.next()
         allowed = (
@@ -203,16 +248,20 @@ class Game(RuleBasedStateMachine):
         )
         self.allowed(allowed, lambda: self.arena.start(task, person))
 
-    @rule(place=accusations, person=people)
-    def lapse(self, place, person):
+    @rule(whim=whims, person=people)
+    @precondition(anybody)
+    def lapse(self, whim, person):
+        place = self.an_accusation(whim)
         filed = self.arena.filed(self.arena.quarrels[place])
         over = self.arena.chain.time + 1 > filed.opens_until
         guilty = self.arena.books.tasks[place[0]].convicting is not None
         allowed = filed.standing == Standing.SEALED and over and not guilty
         self.allowed(allowed, lambda: self.arena.lists[person].lapse(*place))
 
-    @rule(place=accusations, person=people)
-    def dismiss(self, place, person):
+    @rule(whim=whims, person=people)
+    @precondition(anybody)
+    def dismiss(self, whim, person):
+        place = self.an_accusation(whim)
         filed = self.arena.filed(self.arena.quarrels[place])
         over = self.arena.chain.time + 1 > filed.opens_until
         moot = self.arena.books.tasks[place[0]].convicting is not None
@@ -220,8 +269,10 @@ class Game(RuleBasedStateMachine):
         allowed = moot and (shown or (filed.standing == Standing.SEALED and over))
         self.allowed(allowed, lambda: self.arena.lists[person].dismiss(*place))
 
-    @rule(task=tasks, person=people)
-    def punish(self, task, person):
+    @rule(whim=whims, person=people)
+    @precondition(anything)
+    def punish(self, whim, person):
+        task = self.a_task(whim, lambda task: task.status == Status.CONDEMNED)
         entry = self.arena.books.tasks[task]
         due = self.arena.chain.time + 1 > entry.convicted_at + OPEN_TIME
         allowed = entry.convicting is not None and due and not entry.is_over
@@ -236,8 +287,10 @@ class Game(RuleBasedStateMachine):
             return
         assert allowed
 
-    @rule(task=tasks, whim=st.none() | whims, moves=st.integers(1, 25))
-    def argue(self, task, whim, moves):
+    @rule(where=whims, whim=st.none() | whims, moves=st.integers(1, 25))
+    @precondition(anything)
+    def argue(self, where, whim, moves):
+        task = self.a_queue(where)
         self.arena.push(task, "start")
         for i in range(moves):
             dispute = self.arena.running(task)
@@ -250,9 +303,11 @@ class Game(RuleBasedStateMachine):
     def everybody_acts(self, whim):
         self.arena.everybody_acts(whim)
 
-    @rule(task=tasks, person=people)
-    def meddle(self, task, person):
+    @rule(whim=whims, person=people)
+    @precondition(anything)
+    def meddle(self, whim, person):
         """What is not one's own move is refused."""
+        task = self.a_queue(whim)
         dispute = self.arena.running(task)
         if dispute is None:
             return
@@ -276,7 +331,7 @@ class Game(RuleBasedStateMachine):
         assert self.arena.dispute(dispute) == d
 
     @rule(
-        seconds=st.sampled_from([1, 60, OPEN_TIME + 1, *(c + 1 for c in CLOCKS), 40_000, 90_000]),
+        seconds=st.sampled_from([1, 60, OPEN_TIME + 1, 1_800, *(c + 1 for c in CLOCKS), 40_000]),
         clerk=st.booleans(),
     )
     def wait(self, seconds, clerk):
@@ -285,8 +340,10 @@ class Game(RuleBasedStateMachine):
             while self.arena.push(number):
                 pass
 
-    @rule(task=tasks, in_time=st.booleans())
-    def reach_the_end_of_a_clock(self, task, in_time):
+    @rule(whim=whims, in_time=st.booleans())
+    @precondition(anything)
+    def reach_the_end_of_a_clock(self, whim, in_time):
+        task = self.a_queue(whim)
         self.arena.honest_people_act()
         dispute = self.arena.running(task)
         if dispute is None:
@@ -301,8 +358,12 @@ class Game(RuleBasedStateMachine):
             assert d.solver_to_move in q.stuck or not self.arena.move(dispute), "too late"
         assert self.arena.call_time(dispute) != in_time
 
-    @rule(task=tasks, name=st.sampled_from(["settle", "expire"]))
-    def end(self, task, name):
+    @rule(whim=whims, name=st.sampled_from(["settle", "expire"]))
+    @precondition(anything)
+    def end(self, whim, name):
+        self.end_of(self.a_task(whim, lambda task: not task.status.is_over), name)
+
+    def end_of(self, task, name):
         held = self.arena.task(task).held
         try:
             getattr(self.arena.markets[STRANGER], name)(task)
@@ -581,11 +642,12 @@ def test_a_full_cast_on_eth_tester():
     """Every promise at once: an honest solver that a liar and a wanderer accuse, and a cheat that
     invents its answers. The random games of ASSAY_SLOW_GAMES take too long to play them always."""
     game = SlowGame()
-    game.start(arity_bits=5)
+    game.start(arity_bits=5, first=[])
     plain = {"shape": 1, "garbage": None, "vigilance": "honest", "checks": 1, "commits": 1}
-    honest = game.assign(**plain, solver=0, lie=HONEST, temper="stands", watcher=None)
-    game.accuse(honest, [(1, 0, 1, True), (2, 0, WANDERER, True), (3, 0, 2, False)])
-    cheat = game.assign(**plain, solver=1, lie=1, temper="shifty", watcher=STRANGER)
+    honest = game.assigned(**plain, solver=0, lie=HONEST, temper="stands", watcher=None)
+    for one in ((1, 0, 1, True), (2, 0, WANDERER, True), (3, 0, 2, False)):
+        game.accuse_one(honest, *one)
+    cheat = game.assigned(**plain, solver=1, lie=1, temper="shifty", watcher=STRANGER)
     game.arena.everybody_acts(4)
     game.everything_holds()
     game.teardown()
@@ -598,7 +660,7 @@ def test_one_accuser_against_many_solvers():
     """Whoever watches several tasks at once wins each dispute that is right, whatever is played in
     the others meanwhile, and has every bond back; the honest solver between the cheats is paid."""
     game = Game()
-    game.start(arity_bits=2)
+    game.start(arity_bits=2, first=[])
     plain = {"shape": 1, "vigilance": "silent", "checks": 1, "commits": 1, "watcher": 3}
     for solver, lie, temper, garbage in (
         (0, 1, "stands", None),
@@ -607,7 +669,7 @@ def test_one_accuser_against_many_solvers():
         (0, 0, "gone", None),
         (1, HONEST, "stands", (0, True)),
     ):
-        game.assign(**plain, solver=solver, lie=lie, temper=temper, garbage=garbage)
+        game.assigned(**plain, solver=solver, lie=lie, temper=temper, garbage=garbage)
     game.arena.honest_people_act()
     assert [q.accuser for q in game.arena.quarrels.values()] == [3] * 4
     game.arena.everybody_acts(9)
