@@ -163,13 +163,13 @@ def test_who_serves_a_task_convicts_in_time(monkeypatch, clock, volunteer):
             convicted += 1
             assert gains[role] > 0 and gains["solver"] < -PRICE
         else:
-            assert not world.desks["outsider"].disputes.queue(0).filed > 3, (step, transaction)
-            assert gains[role] >= -FEE, "silent, for it could not have played a dispute"
-    assert convicted == {300: 4, 5_400: 14, 21_600: 18}[clock] or convicted > 0
+            assert world.desks["outsider"].disputes.queue(0).filed == 3, (step, transaction)
+            assert -FEE <= gains[role] <= 0, "silent, for it could not have played a dispute"
+    assert convicted == {300: 3, 5_400: 14, 21_600: 18}[clock], "of 18"
 
 
 @pytest.mark.parametrize("volunteer", [False, True])
-@pytest.mark.parametrize("outage_at", range(8))
+@pytest.mark.parametrize("outage_at", range(7))
 def test_an_hour_without_a_node_leaves_an_accuser_its_case(monkeypatch, outage_at, volunteer):
     """Protects whoever is right: filed before the hour it is unsealed after it, and its own clock
     and the window bear it too."""
