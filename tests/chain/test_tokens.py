@@ -28,7 +28,7 @@ def stern():
 
 
 def test_an_allowance_goes_by_way_of_nothing(stern):
-    """Protects a second challenge, or a second `stake`, with a token that takes no other change."""
+    """Protects a second post, or a second `stake`, with a token that takes no other change."""
     token, _ = stern
     with pytest.raises(ContractError):
         token.approve(SPENDER, 5), token.approve(SPENDER, 7)
