@@ -217,4 +217,4 @@ def test_a_cheat_is_condemned(name):
     assert len(tried) == ("number" in name or name in ("a weight's product", "a token", "luck"))
     world.finish()
     assert world.all_tokens() == WEALTH * len(ROLES), "tokens are conserved"
-    assert world.wealth("solver") < WEALTH < world.wealth("requester")
+    assert world.wealth("solver") < WEALTH == world.wealth("requester")

@@ -144,7 +144,8 @@ def test_a_step_of_as_many_reports_as_there_may_be_is_answered_for():
     court = desk.court
     dispute = accused(desk, number, 0)
     world.play(solver)
-    court.accuse_reports(dispute, program.header)
+    claim = court.claim(dispute)
+    court.accuse_reports(dispute, claim, program.header)
     last, sum_item = MAX_OUTPUTS - 2, tensor_item(torch.full((4,), 2.0))
     tree = list_tree([sum_item] * program.report_count)
     while (d := court.dispute(dispute)).phase == Phase.REPORTS:
@@ -158,7 +159,7 @@ def test_a_step_of_as_many_reports_as_there_may_be_is_answered_for():
     traced = list_tree([tensor_item(torch.ones(4)), sum_item])
     proof = (program.output_tree.path(last + 1), sum_item, traced.path(1))
     with pytest.raises(ContractError, match="CommitmentFollows"):
-        court.prove_output(dispute, program.header, 1, *proof)
+        court.prove_output(dispute, claim, program.header, 1, *proof)
     time_out(world)
     assert verdicts(world) == ["time"]
     assert settle_all(world)["solver"] > PRICE
