@@ -1,4 +1,5 @@
-"""What `ape console` has at hand: `assay` and `market`, `court`, `stakes`, `token`, `bid`, `mint`.
+"""What `ape console` has at hand: `assay` and `market`, `court`, `stakes`, `verifiers`, `token`,
+`bid`, `mint`.
 
 Where the connected chain has what deployments/local.json (or ASSAY_DEPLOYMENT) names. Reads are
 those of `worker.chain`; `bid` and `mint` take one of ape's accounts:
@@ -40,5 +41,7 @@ def ape_init_extras(project, chain):
         return project.TestToken.at(where.token).mint(account, amount, sender=account)
 
     names |= {"assay": assay, "deployment": where, "post": post, "bid": bid, "mint": mint}
-    names |= {name: getattr(assay, name) for name in ("market", "court", "stakes", "token")}
+    names |= {
+        name: getattr(assay, name) for name in ("market", "court", "stakes", "verifiers", "token")
+    }
     return names

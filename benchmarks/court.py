@@ -228,6 +228,7 @@ def sizes(chain: NodeChain) -> dict[str, int]:
         "Stakes": system.stakes,
         "Market": system.market,
         "Disputes": system.disputes,
+        "Verifiers": system.verifiers,
         "Court": system.court,
         **{kind: chain.deploy(kind) for kind in CHECKERS},
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
 import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IMarket} from "./interfaces/IMarket.sol";
 import {IStakes} from "./interfaces/IStakes.sol";
+import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Claim, Job} from "./interfaces/Types.sol";
 
 /// The queue of `IDisputes`.
@@ -95,6 +97,8 @@ contract Disputes is IDisputes {
         if (finderBps_ >= BPS || p.floorStake * uint256(finderBps_) / BPS < 2 * uint256(bond_)) {
             revert BadParameter("finderBps");
         }
+        // Who stands ready to verify has staked at least what an accusation costs.
+        if (IVerifiers(p.verifiers).unitStake() < bond_) revert BadParameter("unitStake");
         (market, court, stakes) = (market_, court_, p.stakes);
         (openTime, finderBps, bond) = (openTime_, finderBps_, bond_);
     }
@@ -199,7 +203,7 @@ contract Disputes is IDisputes {
         entry.standing = Standing.Running;
         line.running = uint24(number + 1); // no truncation: at most `filed`
 
-        (Claim memory claim, uint32 clock) = IMarket(market).claimOf(task, job, entry.segment, entry.accuser);
+        (Claim memory claim, uint32 clock) = _claim(task, job, entry);
         uint96 matter = uint96(task << 32 | number); // no truncation: a task costs a transaction
         dispute = _isDemand(entry.kind)
             ? ICourt(court).demand(claim, uint256(entry.finding), clock, matter)
@@ -372,6 +376,31 @@ contract Disputes is IDisputes {
         if (number == line.filed) number = privileged - 1;
         else if (!_keepsHead(entries[number])) revert AdvanceFirst(number);
         if (entries[number].standing != Standing.Waiting) revert StillSealed(number, _opensUntil(entries[number]));
+    }
+
+    /// What the solver is bound to in an accusation's segment. `job` is anyone's word until its hash is compared.
+    function _claim(uint256 task, Job calldata job, Entry storage entry)
+        private
+        view
+        returns (Claim memory claim, uint32 clock)
+    {
+        bytes32 hash;
+        (claim.solver, hash, clock) = IMarket(market).bound(task);
+        if (keccak256(abi.encode(job)) != hash) revert WrongJob();
+        uint32 segment = entry.segment;
+        uint256 firstStep = uint256(segment) * job.segmentSteps;
+        IMarket.Segment memory end = IMarket(market).segment(task, segment);
+        claim.challenger = entry.accuser;
+        claim.program = job.program;
+        claim.data = job.data;
+        claim.dataTensors = job.dataTensors;
+        claim.rows = job.rows;
+        claim.seed = job.seed;
+        claim.firstStep = uint64(firstStep); // no truncation: below job.steps, as the segment exists
+        claim.lastStep = uint64(Math.min(firstStep + job.segmentSteps, job.steps));
+        claim.firstState = segment == 0 ? job.state : IMarket(market).segment(task, segment - 1).state;
+        claim.lastState = end.state;
+        claim.journal = end.journal;
     }
 
     function _advance(uint256 task, Line storage line, uint32 most) private returns (uint32 head) {

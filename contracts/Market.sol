@@ -6,12 +6,12 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 
 import {IMarket} from "./interfaces/IMarket.sol";
 import {IRandomness} from "./interfaces/IRandomness.sol";
 import {IStakes} from "./interfaces/IStakes.sol";
-import {Claim, Job} from "./interfaces/Types.sol";
+import {IVerifiers} from "./interfaces/IVerifiers.sol";
+import {Job} from "./interfaces/Types.sol";
 import {Draw} from "./lib/Draw.sol";
 
 /// The market of `IMarket`.
@@ -20,6 +20,7 @@ import {Draw} from "./lib/Draw.sol";
 /// task or credit of an account, and only `_credit` makes credit. Stakes stay in their vault:
 ///
 ///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
+///     Committed - not drawn in time > Cancelled   escrow to the requester
 ///     Assigned -------- too late --> Expired     escrow to the requester, a part of the stake burned
 ///     Assigned, Committed,
 ///     Verifying --- found guilty --> Condemned   what `punish` does, when Disputes says so:
@@ -32,11 +33,10 @@ import {Draw} from "./lib/Draw.sol";
 ///
 /// While it is held, a task in Assigned has in `commitUntil` the seconds that were left, as they do not run.
 contract Market is IMarket, ReentrancyGuardTransient {
-    using EnumerableSet for EnumerableSet.AddressSet;
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
-    /// A task in five or six slots; the stakes follow from the rest and are not stored.
+    /// A task in six or seven slots; the stakes follow from the rest and are not stored.
     struct Record {
         address requester;
         uint96 maxPrice;
@@ -61,6 +61,9 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint32 drawWord;
         // slot
         bytes32 job;
+        // slot: which units the draw looks at, and from when its time runs
+        uint48 armedBlock;
+        uint40 armedAt;
         // slot: left empty where all segments are, as in every task of one segment
         uint256 checked;
     }
@@ -73,13 +76,11 @@ contract Market is IMarket, ReentrancyGuardTransient {
     uint256 private constant BPS = 10_000;
     uint256 private constant MOST_SEGMENTS = 256; // one bit each in `checked`
     uint256 private constant MOST_BIDS = 32; // `close` reads them all
-    uint256 private constant DRAW_WINDOW = 32; // enlisted workers that one draw looks at
     uint64 private constant MOST_ROWS = 1 << 32; // what the sampling permutation can order
     uint256 private constant LONGEST = 1 << 32; // seconds from now to a task's last deadline
 
     // Uses of a draw's seed. Draw.subset takes the numbers below MOST_SEGMENTS.
-    uint256 private constant USE_OFFSET = 256;
-    uint256 private constant USE_VERIFIER = 257;
+    uint256 private constant USE_VERIFIER = 256;
 
     /// @inheritdoc IMarket
     address public immutable token;
@@ -88,7 +89,10 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     address public immutable randomness;
     /// @inheritdoc IMarket
+    address public immutable verifiers;
+    /// @inheritdoc IMarket
     address public immutable disputes;
+    uint32 private immutable _drawTime;
     uint32 private immutable _minBidTime;
     uint32 private immutable _minCommitTime;
     uint24 private immutable _minClock;
@@ -106,13 +110,16 @@ contract Market is IMarket, ReentrancyGuardTransient {
     // slither-disable-next-line uninitialized-state
     mapping(uint256 task => Offer[MOST_BIDS]) private _offers; // in the order of time
     mapping(uint256 task => mapping(uint256 index => Segment)) private _segments;
-    EnumerableSet.AddressSet private _enlisted;
 
     constructor(Parameters memory p) {
         if (p.token == address(0) || IStakes(p.stakes).token() != p.token) {
             revert BadParameter("token");
         }
         if (p.randomness.code.length == 0) revert BadParameter("randomness");
+        if (
+            p.verifiers.code.length == 0 || IVerifiers(p.verifiers).market() != address(this)
+                || IVerifiers(p.verifiers).stakes() != p.stakes
+        ) revert BadParameter("verifiers");
         if (p.disputes == address(0)) revert BadParameter("disputes");
         if (p.minBidTime == 0) revert BadParameter("minBidTime");
         if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
@@ -123,7 +130,9 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (p.latePenaltyBps > BPS) revert BadParameter("latePenaltyBps");
         if (p.floorStake == 0) revert BadParameter("floorStake");
 
-        (token, stakes, randomness, disputes) = (p.token, p.stakes, p.randomness, p.disputes);
+        (token, stakes, randomness) = (p.token, p.stakes, p.randomness);
+        (verifiers, disputes) = (p.verifiers, p.disputes);
+        _drawTime = IVerifiers(p.verifiers).drawTime();
         (_minBidTime, _minCommitTime) = (p.minBidTime, p.minCommitTime);
         (_minClock, _maxClock) = (p.minClock, p.maxClock);
         (_marginBps, _latePenaltyBps) = (p.marginBps, p.latePenaltyBps);
@@ -221,8 +230,10 @@ contract Market is IMarket, ReentrancyGuardTransient {
         Record storage record = _inStatus(id, Status.Committed);
         bytes32 word = IRandomness(randomness).word(record.drawWord);
         bytes32 seed = keccak256(abi.encode(word, address(this), id));
-        uint256 stake = verifierStake(record.verifierFee);
-        address verifier = _drawVerifier(seed, record, stake);
+        address[] memory excluded = new address[](2);
+        (excluded[0], excluded[1]) = (record.solver, record.requester);
+        address verifier =
+            IVerifiers(verifiers).draw(record.armedBlock, record.armedAt, Draw.word(seed, USE_VERIFIER), excluded);
         uint256 mask;
         uint256 clock = record.clock;
         uint64 windowEnds = (block.timestamp + clock + record.checks * clock / 4).toUint40();
@@ -234,8 +245,20 @@ contract Market is IMarket, ReentrancyGuardTransient {
             if (record.checks != record.segments) record.checked = mask;
         }
         emit Drawn(id, verifier, mask, windowEnds);
+    }
 
-        if (verifier != address(0)) IStakes(stakes).lock(verifier, stake);
+    /// @inheritdoc IMarket
+    function lapse(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Committed);
+        uint64 until = _drawUntil(record);
+        if (block.timestamp <= until) revert TooEarly(until);
+        if (record.held) revert IsHeld();
+
+        record.status = Status.Cancelled;
+        emit Cancelled(id);
+        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+
+        _end(record.solver, solverStake(record.price, record.segments, record.checks), 0);
     }
 
     /// @inheritdoc IMarket
@@ -260,7 +283,10 @@ contract Market is IMarket, ReentrancyGuardTransient {
             if (block.timestamp > until) revert TooLate(until);
         } else if (status == Status.Verifying) {
             if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
-        } else if (status != Status.Committed) {
+        } else if (status == Status.Committed) {
+            uint64 until = _drawUntil(record);
+            if (block.timestamp > until) revert TooLate(until);
+        } else {
             revert WrongStatus(status);
         }
         if (!record.held) {
@@ -308,17 +334,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
             if (awards[i].amount != 0) IStakes(stakes).award(solver, awards[i].to, awards[i].amount);
         }
         IStakes(stakes).slash(solver, burned);
-        if (verifier == address(0)) return;
-        uint256 bailed = verifierStake(record.verifierFee);
         uint256 penalty;
         if (record.attested && _checked(record) >> index & 1 == 1) {
             // A solver can lose a dispute on purpose, about work that was right, and so frame a
             // verifier that was honest. Therefore nobody gets what the verifier loses, and it is no
             // more than what the solver has burned: framing brings nothing and costs as much.
-            penalty = Math.min(bailed, burned);
-            emit VerifierPenalised(id, verifier, penalty);
+            penalty = Math.min(liability(record.verifierFee), burned);
         }
-        _end(verifier, bailed, penalty);
+        _endDuty(id, verifier, penalty);
     }
 
     // ------------------------------------------------------------------------------------ the end
@@ -341,15 +364,10 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (attested) _credit(verifier, id, fee);
 
         _end(solver, solverStake(uint128(price), record.segments, record.checks), 0);
-        if (verifier == address(0)) return;
-        uint256 stake = verifierStake(uint128(fee));
         // A silent verifier loses no more than it would have earned: or a stranger's task, too cheap
         // for its work, would be a way to hurt whoever is drawn.
-        uint256 penalty = attested ? 0 : Math.min(stake * _latePenaltyBps / BPS, fee);
-        if (penalty != 0) {
-            emit VerifierPenalised(id, verifier, penalty);
-        }
-        _end(verifier, stake, penalty);
+        uint256 penalty = Math.min(uint256(liability(uint128(fee))) * _latePenaltyBps / BPS, fee);
+        _endDuty(id, verifier, attested ? 0 : penalty);
     }
 
     /// @inheritdoc IMarket
@@ -385,30 +403,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
         IERC20(token).safeTransfer(account, amount);
     }
 
-    // ---------------------------------------------------------------------------------- verifiers
-
-    /// @inheritdoc IMarket
-    function enlist() external {
-        _checkStake(msg.sender, _floorStake);
-        if (!_enlisted.add(msg.sender)) revert AlreadyEnlisted(msg.sender);
-        emit Enlisted(msg.sender);
-    }
-
-    /// @inheritdoc IMarket
-    function delist() external {
-        _delist(msg.sender);
-    }
-
-    /// @inheritdoc IMarket
-    // Stake that is locked here counts, so a worker that is busy keeps its place.
-    function evict(address worker) external {
-        uint256 has = IStakes(stakes).free(worker) + IStakes(stakes).locked(worker, address(this));
-        if (has >= _floorStake && IStakes(stakes).isLocker(worker, address(this))) {
-            revert StillGood(worker);
-        }
-        _delist(worker);
-    }
-
     // -------------------------------------------------------------------------------------- views
 
     /// @inheritdoc IMarket
@@ -431,10 +425,9 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.commitUntil = _commitUntil(record);
         result.windowEnds = record.windowEnds;
         result.drawWord = record.drawWord;
+        result.armedBlock = record.armedBlock;
+        if (record.armedAt != 0) result.drawUntil = _drawUntil(record);
         result.verifier = record.verifier;
-        if (result.verifier != address(0)) {
-            result.verifierStake = verifierStake(result.verifierFee);
-        }
         result.attested = record.attested;
         result.job = record.job;
         if (result.verifier != address(0)) result.checked = _checked(record);
@@ -457,28 +450,9 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function claimOf(uint256 id, Job calldata job, uint32 index, address challenger)
-        external
-        view
-        returns (Claim memory claim, uint32 clock)
-    {
+    function bound(uint256 id) external view returns (address solver, bytes32 job, uint32 clock) {
         Record storage record = _known(id);
-        if (keccak256(abi.encode(job)) != record.job) revert WrongJob();
-        if (index >= record.committed) revert NotCommitted(index);
-        uint256 firstStep = uint256(index) * job.segmentSteps;
-        claim.solver = record.solver;
-        claim.challenger = challenger;
-        claim.program = job.program;
-        claim.data = job.data;
-        claim.dataTensors = job.dataTensors;
-        claim.rows = job.rows;
-        claim.seed = job.seed;
-        claim.firstStep = uint64(firstStep); // no truncation: below job.steps, as the segment exists
-        claim.lastStep = uint64(Math.min(firstStep + job.segmentSteps, job.steps));
-        claim.firstState = index == 0 ? job.state : _segments[id][index - 1].state;
-        claim.lastState = _segments[id][index].state;
-        claim.journal = _segments[id][index].journal;
-        clock = record.clock;
+        return (record.solver, record.job, record.clock);
     }
 
     /// @inheritdoc IMarket
@@ -489,31 +463,22 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMarket
-    function isEnlisted(address worker) external view returns (bool) {
-        return _enlisted.contains(worker);
-    }
-
-    /// @inheritdoc IMarket
-    function enlisted() external view returns (uint256) {
-        return _enlisted.length();
-    }
-
-    /// @inheritdoc IMarket
     // Rounded up: a stake is never below what the formula says.
     function solverStake(uint128 price, uint32 count, uint32 checks) public view returns (uint128) {
-        uint256 stake = Math.mulDiv(uint256(price) * _marginBps, count, BPS * checks, Math.Rounding.Ceil);
+        uint256 stake = Math.ceilDiv(uint256(price) * _marginBps * count, BPS * uint256(checks)); // below 2^192
         return Math.max(_floorStake, stake).toUint128();
     }
 
     /// @inheritdoc IMarket
     // Rounded up.
-    function verifierStake(uint128 fee) public view returns (uint128) {
+    function liability(uint128 fee) public view returns (uint128) {
         return Math.max(_floorStake, Math.ceilDiv(uint256(fee) * _marginBps, BPS)).toUint128();
     }
 
     /// @inheritdoc IMarket
     function parameters() external view returns (Parameters memory p) {
-        (p.token, p.stakes, p.randomness, p.disputes) = (token, stakes, randomness, disputes);
+        (p.token, p.stakes, p.randomness) = (token, stakes, randomness);
+        (p.verifiers, p.disputes) = (verifiers, disputes);
         (p.minBidTime, p.minCommitTime) = (_minBidTime, _minCommitTime);
         (p.minClock, p.maxClock) = (_minClock, _maxClock);
         (p.marginBps, p.latePenaltyBps) = (_marginBps, _latePenaltyBps);
@@ -659,33 +624,15 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function _arm(uint256 id, Record storage record) private {
         uint32 drawWord = IRandomness(randomness).next().toUint32();
         record.drawWord = drawWord;
+        // No truncation: a block's number and its time stay below 2^40 for as long as anyone lives.
+        (record.armedBlock, record.armedAt) = (uint48(block.number), uint40(block.timestamp));
         emit DrawArmed(id, drawWord);
     }
 
     // ---------------------------------------------------------------------------------- drawing
 
-    /// An enlisted worker by its free stake, out of the DRAW_WINDOW that follow a random one in the
-    /// list, or nobody. The solver and the requester take no part.
-    function _drawVerifier(bytes32 seed, Record storage record, uint256 stake) private view returns (address) {
-        uint256 listed = _enlisted.length();
-        if (listed == 0) return address(0);
-        uint256 looked = Math.min(listed, DRAW_WINDOW);
-        uint256 offset = Draw.number(seed, USE_OFFSET, listed);
-        (address solver, address requester) = (record.solver, record.requester);
-        address[] memory workers = new address[](looked);
-        uint256[] memory weights = new uint256[](looked);
-        bool anyone;
-        for (uint256 i; i < looked; ++i) {
-            address worker = _enlisted.at((offset + i) % listed);
-            workers[i] = worker;
-            if (worker == solver || worker == requester) continue;
-            uint256 free = IStakes(stakes).available(worker, address(this));
-            if (free < stake) continue;
-            weights[i] = free;
-            anyone = true;
-        }
-        // A stake is never zero, so the weights' sum is not either.
-        return anyone ? workers[Draw.weighted(seed, USE_VERIFIER, weights)] : address(0);
+    function _drawUntil(Record storage record) private view returns (uint64) {
+        return uint64(record.armedAt) + _drawTime;
     }
 
     /// The segments that the drawn verifier recomputes.
@@ -694,17 +641,19 @@ contract Market is IMarket, ReentrancyGuardTransient {
         return type(uint256).max >> (MOST_SEGMENTS - record.segments);
     }
 
-    function _delist(address worker) private {
-        if (!_enlisted.remove(worker)) revert NotEnlisted(worker);
-        emit Delisted(worker);
-    }
-
     // ------------------------------------------------------------------------------------- money
 
     /// Ends a lock of `stake`: takes `penalty` of it and frees the rest.
     function _end(address worker, uint256 stake, uint256 penalty) private {
         if (penalty != 0) IStakes(stakes).slash(worker, penalty);
         if (stake != penalty) IStakes(stakes).release(worker, stake - penalty);
+    }
+
+    /// Ends what a verifier was drawn for, if one was. Its units may have less than the penalty.
+    function _endDuty(uint256 id, address verifier, uint256 penalty) private {
+        if (verifier == address(0)) return;
+        uint256 fined = IVerifiers(verifiers).done(verifier, penalty);
+        if (fined != 0) emit VerifierPenalised(id, verifier, fined);
     }
 
     function _credit(address account, uint256 id, uint256 amount) private {

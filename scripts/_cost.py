@@ -35,7 +35,7 @@ class Cost:
     decimals: int
     symbol: str
     solver_stake: int
-    verifier_stake: int
+    liability: int
 
     @classmethod
     def of(cls, clients: Clients, market: MarketSection, segments: int) -> Cost:
@@ -48,7 +48,7 @@ class Cost:
             decimals,
             clients.token.symbol(),
             clients.market.solver_stake(price, segments, market.checks or segments),
-            clients.market.verifier_stake(fee),
+            clients.market.liability(fee),
         )
 
     @property
@@ -98,7 +98,7 @@ class Cost:
             (
                 "stake",
                 f"{self.tokens(self.solver_stake)} of the solver at that price, "
-                f"{self.tokens(self.verifier_stake)} of the verifier",
+                f"the verifier answers with its units for {self.tokens(self.liability)}",
             ),
         ]
 

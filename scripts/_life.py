@@ -104,11 +104,16 @@ def life(events: Sequence[Event], task: Task, amount: Amount) -> Iterator[str]:
 
 def why_cancelled(events: Sequence[Event], task: Task) -> str:
     """What a requester should change before it posts such a task again."""
+    if any(isinstance(e, DrawArmed) for e in events):
+        return (
+            f"nobody drew until {clock(task.draw_until)}, which anyone could have; run a worker "
+            "with the role `keeper`"
+        )
     bids = sum(isinstance(e, BidPlaced) for e in events)
     if not bids:
         return (
             "no worker bid. Too low a price, too little time, too large a state or no worker "
-            "enlisted are the usual reasons: `ape run post ... --dry-run` shows what it would cost"
+            "at all are the usual reasons: `ape run post ... --dry-run` shows what it would cost"
         )
     return (
         f"{bids} bid{'s' * (bids > 1)} came, and when it was closed no bidder had the stake free, "

@@ -136,14 +136,12 @@ def jsonable(value: Any) -> Any:
 
 def alone(clients: Clients) -> str:
     """What is missing for tasks to be verified, or nothing."""
-    count = clients.market.enlisted()
-    if count >= 2:
+    if clients.verifiers.units() and clients.verifiers.places() > 1:
         return ""
-    who = "one worker is" if count else "no worker is"
     return (
-        f"{who} enlisted with this market: a task needs one to solve it and another to verify it. "
-        "Until a second one runs `python -m worker stake`, nobody is drawn, and a result is only "
-        "as good as its solver"
+        "this market has no two workers that verify: a task needs one to solve it and another to "
+        "verify it. Until a second one has run with the role `verifier`, nobody is drawn, and a "
+        "result is only as good as its solver"
     )
 
 

@@ -64,8 +64,9 @@ class Stage:
         mine.token.ensure_allowance(mine.stakes.address, STAKE)
         mine.stakes.deposit(STAKE)
         mine.stakes.approve_locker(mine.market.address)
+        mine.stakes.approve_locker(mine.verifiers.address)
         mine.stakes.approve_locker(mine.disputes.address)  # for bonds, should it come to a dispute
-        mine.market.enlist()
+        mine.verifiers.offer(1)
 
     def desk(self, name: str, computation_of: ComputationOf | None = None) -> Desk:
         mine = self.clients[name]
@@ -77,6 +78,7 @@ class Stage:
             disputes=mine.disputes,
             court=mine.court,
             stakes=mine.stakes,
+            verifiers=mine.verifiers,
             store=self.store,
             on_progress=self._show,
         )
@@ -109,6 +111,7 @@ class Stage:
             + c.stakes.free(c.address)
             + c.stakes.locked(c.address, c.market.address)
             + c.stakes.locked(c.address, c.disputes.address)
+            + c.stakes.locked(c.address, c.verifiers.address)
             for name, c in self.clients.items()
         }
 

@@ -1,4 +1,5 @@
-"""Deploy Assay: the checkers, the court, the stakes, the randomness, the market, the disputes."""
+"""Deploy Assay: the checkers, the court, the stakes, the randomness; the verifiers, the market and
+its disputes, which name each other."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ from worker.chain import Deployment
 LOCAL_PARAMETERS = REGISTRIES / "local.yaml"
 
 # What the parameters have, and what a deployment fills in itself.
-SECTIONS = ("token", "court", "stakes", "randomness", "market", "disputes", "gas")
-FILLED_IN = {"checkers", "token", "stakes", "court", "randomness", "market", "disputes"}
+SECTIONS = ("token", "court", "stakes", "randomness", "verifiers", "market", "disputes", "gas")
+FILLED_IN = {
+    "checkers", "token", "stakes", "court", "randomness", "verifiers", "market", "disputes"
+}  # fmt: skip
 # Where anyone may be given play money: chains of one's own, and public test networks.
 PLAY_CHAINS = {1337, 31337, 11155111, 17000, 560048, 84532, 421614, 11155420}
 
@@ -71,6 +74,7 @@ def expected_parameters(source: str) -> dict[str, dict[str, str]]:
         "court": "Court",
         "stakes": "Stakes",
         "randomness": source,
+        "verifiers": "Verifiers",
         "market": "Market",
         "disputes": "Disputes",
     }
@@ -196,8 +200,13 @@ def deploy(
     court = create("Court", court_parameters["arityBits"], checkers)
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
     randomness = _create_source(create, parameters["randomness"])
-    # Market and disputes name each other, so the first names an address that is to come.
-    expected = address_after(deployer, 1)
+    # The market and the two beside it name each other: who comes first names what is to come.
+    expected = [address_after(deployer, n) for n in (1, 2)]
+    standing = parameters["verifiers"]
+    verifiers = create(
+        "Verifiers", expected[0], stakes.address, standing["unitStake"], standing["drawTime"]
+    )
+    _check_next(deployer, expected[0])
     market = create(
         "Market",
         {
@@ -205,14 +214,11 @@ def deploy(
             "token": token,
             "stakes": stakes.address,
             "randomness": randomness.address,
-            "disputes": expected,
+            "verifiers": verifiers.address,
+            "disputes": expected[1],
         },
     )
-    if address_after(deployer, 0) != expected:
-        raise BadParameters(
-            f"{deployer.address} has sent another transaction meanwhile, so the market names an "
-            "address that its disputes will not get: deploy again, with an account of its own"
-        )
+    _check_next(deployer, expected[1])
     given = parameters["disputes"]
     disputes = create(
         "Disputes",
@@ -222,8 +228,9 @@ def deploy(
         given["finderBps"],
         given["bond"],
     )
-    if market.disputes() != disputes.address or disputes.market() != market.address:
-        raise BadParameters("the market and its disputes do not name each other: deploy again")
+    for name, beside in (("verifiers", verifiers), ("disputes", disputes)):
+        if getattr(market, name)() != beside.address or beside.market() != market.address:
+            raise BadParameters(f"the market and its {name} do not name each other: deploy again")
     deployment = Deployment(
         chain_id=chain.chain_id,
         block=first_block,
@@ -231,12 +238,22 @@ def deploy(
         disputes=disputes.address,
         court=court.address,
         stakes=stakes.address,
+        verifiers=verifiers.address,
         token=token,
         randomness=randomness.address,
         checkers=tuple(checkers),
     )
     deployment.check(chain.provider.web3)
     return deployment
+
+
+def _check_next(deployer: AccountAPI, expected: str) -> None:
+    """Raises `BadParameters` where the deployer's next contract is not where others name it."""
+    if address_after(deployer, 0) != expected:
+        raise BadParameters(
+            f"{deployer.address} has sent another transaction meanwhile, so a contract names "
+            "an address that the next one will not get: deploy again, with an account of its own"
+        )
 
 
 def _create_source(

@@ -17,6 +17,7 @@ SOURCES = {
     "Disputes": ["Disputes"],
     "Court": ["Court"],
     "Stakes": ["Stakes"],
+    "Verifiers": ["Verifiers"],
     "Token": ["TestToken"],
     "Checker": list(CHECKERS),
     "Randomness": list(RANDOMNESS.values()),

@@ -86,6 +86,8 @@ def waits_for(task: Task, now: int) -> str:
         case Status.ASSIGNED:
             late = now > task.commit_until
             return "expire" if late else f"segment {task.committed}{left(task.commit_until, now)}"
+        case Status.COMMITTED if now > task.draw_until:
+            return "lapse"
         case Status.COMMITTED:
             return f"draw, by word {task.draw_word}"
         case Status.VERIFYING if now > task.window_ends:

@@ -91,14 +91,16 @@ class Contract:
         return _selector(entry) + encode(_types(entry["inputs"]), arguments)
 
 
-def deploy(name: str, *arguments: Any, evm: pyrevm.EVM | None = None) -> Contract:
+def deploy(
+    name: str, *arguments: Any, evm: pyrevm.EVM | None = None, caller: str = CALLER
+) -> Contract:
     """Deploy the contract `name` with its constructor's `arguments`, on a new chain by default."""
     artifact = load(name)
     constructor = next((e for e in artifact.abi if e["type"] == "constructor"), None)
     inputs = _types(constructor["inputs"]) if constructor else []
     evm = evm or pyrevm.EVM(gas_limit=GAS, spec_id="CANCUN")
     evm.set_block_env(pyrevm.BlockEnv(gas_limit=GAS))
-    address = evm.deploy(CALLER, artifact.bytecode + encode(inputs, arguments), gas=GAS)
+    address = evm.deploy(caller, artifact.bytecode + encode(inputs, arguments), gas=GAS)
     return Contract(evm, address, artifact.abi)
 
 

@@ -198,6 +198,10 @@ class Account(Addressed):
     chain: Chain
     address: str
 
+    @property
+    def nonce(self) -> int:
+        return self.chain.revm.evm.basic(self.address).nonce or 0
+
     def deploy(self, kind: Kind, *arguments: Any) -> Contract:
         """A new contract; the constructor's refusal as that of any function."""
         artifact = evm.load(kind.name)
@@ -205,7 +209,7 @@ class Account(Addressed):
         inputs = made[0]["inputs"] if made else []
         given = _given(inputs, arguments)
         try:
-            contract = evm.deploy(kind.name, *given, evm=self.chain.revm.evm)
+            contract = evm.deploy(kind.name, *given, evm=self.chain.revm.evm, caller=self.address)
         except RuntimeError as error:
             data = evm._revert_data(error)
             raise ContractLogicError("execution reverted", data="0x" + data.hex()) from None

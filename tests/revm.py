@@ -20,7 +20,7 @@ from web3.exceptions import BlockNotFound, ContractLogicError
 
 from scripts._contracts import CHECKERS
 from tests import evm
-from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token, Verifiers
 from worker.chain.errors import decode_revert
 
 GENESIS_TIME = 1_700_000_000
@@ -203,6 +203,7 @@ class Hand:
     disputes: Disputes
     court: Court
     stakes: Stakes
+    verifiers: Verifiers
     token: Token
 
 
@@ -219,6 +220,7 @@ class Deployed:
         "latePenaltyBps": 1_000,
         "floorStake": 100,
     }
+    VERIFIERS: ClassVar = {"unitStake": 1_500, "drawTime": 30_000}
     DISPUTES: ClassVar = {"openTime": 600, "finderBps": 3_000, "bond": 10}
 
     def __init__(
@@ -227,9 +229,10 @@ class Deployed:
         chain: Any = None,
         parameters: Mapping[str, int] | None = None,
     ) -> None:
-        """parameters: those that are to differ from PARAMETERS and DISPUTES."""
-        given = {**self.PARAMETERS, **self.DISPUTES, **(parameters or {})}
-        if unknown := set(given) - set(self.PARAMETERS) - set(self.DISPUTES):
+        """parameters: those that are to differ from PARAMETERS, VERIFIERS and DISPUTES."""
+        known = {**self.PARAMETERS, **self.VERIFIERS, **self.DISPUTES}
+        given = {**known, **(parameters or {})}
+        if unknown := set(given) - set(known):
             raise ValueError(f"no such parameters: {', '.join(sorted(unknown))}")
         chain = self.chain = RevmChain() if chain is None else chain
         self.token = chain.deploy("TestToken")
@@ -237,14 +240,18 @@ class Deployed:
         checkers = [chain.deploy(kind) for kind in CHECKERS]
         self.court = chain.deploy("Court", arity_bits, checkers)
         self.randomness = chain.deploy("BlockhashRandomness", 2, False)
-        expected = chain.address_after(1)
-        first = (self.token, self.stakes, self.randomness, expected)
+        market, disputes = (chain.address_after(n) for n in (1, 2))
+        self.verifiers = chain.deploy(
+            "Verifiers", market, self.stakes, *(given[name] for name in self.VERIFIERS)
+        )
+        first = (self.token, self.stakes, self.randomness, self.verifiers, disputes)
         self.market = chain.deploy("Market", (*first, *(given[name] for name in self.PARAMETERS)))
         self.disputes = chain.deploy(
             "Disputes", self.market, self.court, *(given[name] for name in self.DISPUTES)
         )
-        assert self.disputes == expected
+        assert (self.market, self.disputes) == (market, disputes)
         self.names = {
+            self.verifiers: "Verifiers",
             self.token: "Token",
             self.stakes: "Stakes",
             self.court: "Court",
@@ -261,5 +268,21 @@ class Deployed:
             Disputes(w3, self.disputes, sender, self.names, 0),
             Court(w3, self.court, sender, self.names, 0),
             Stakes(w3, self.stakes, sender, self.names, 0),
+            Verifiers(w3, self.verifiers, sender, self.names, 0),
             Token(w3, self.token, sender, self.names, 0),
         )
+
+    def stand(self, account: str, units: int) -> None:
+        """Offers units; their stake must be deposited."""
+        hand = self.clients(account)
+        hand.stakes.approve_locker(self.verifiers)
+        hand.verifiers.offer(units)
+
+    def leave(self, account: str) -> None:
+        """Takes an account's units back, and frees their stake; its duties must be over."""
+        units = self.clients(account).verifiers
+        if units.units_of(account):
+            units.offer(0)
+        if units.releasable(account)[0]:
+            self.chain.mine(seconds=units.draw_time() + 1)
+            units.release(account)

@@ -179,6 +179,7 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
     from worker.devices import described, device_of  # torch takes seconds, which --help need not
 
     me, market, stakes = clients.address, clients.market, clients.stakes
+    verifiers = clients.verifiers
     decimals = clients.token.decimals()
     unbonding, available_at = stakes.unbonding(me)
     pending = clients.sender.pending
@@ -195,12 +196,15 @@ def survey(config: Config, clients: Clients) -> dict[str, Any]:
         "balance": shown(clients.token.balance_of(me), decimals),
         "stake_free": shown(stakes.free(me), decimals),
         "stake_locked": shown(stakes.locked(me, market.address), decimals),
+        "stake_in_units": shown(stakes.locked(me, verifiers.address), decimals),
         "stake_unbonding": shown(unbonding, decimals),
         "withdrawable_from": available_at,
         "stake_in_bonds": shown(stakes.locked(me, clients.disputes.address), decimals),
         "market_may_lock": stakes.is_locker(me, market.address),
         "disputes_may_lock": stakes.is_locker(me, clients.disputes.address),
-        "enlisted": market.is_enlisted(me),
+        "units_may_be_locked": stakes.is_locker(me, verifiers.address),
+        "units": verifiers.units_of(me),
+        "unit_stake": shown(verifiers.unit_stake(), decimals),
         "owed": shown(market.credit(me), decimals),
         "tasks": market.tasks(),
         "unsettled_transaction": pending.label if pending else "",
@@ -237,9 +241,15 @@ def advice(found: dict[str, Any]) -> Iterator[str]:
         return
     if found["native_balance"] == "0":
         yield "The account cannot pay for gas: send it some of the chain's own coin."
-    lockers = found["market_may_lock"] and found["disputes_may_lock"]
-    if found["stake_free"] == "0" or not lockers or not found["enlisted"]:
+    staked = found["stake_free"] != "0" or found["units"]
+    lockers = ("market_may_lock", "disputes_may_lock", "units_may_be_locked")
+    if not (staked and all(found[name] for name in lockers)):
         yield "Not ready to work yet: python -m worker stake AMOUNT"
+    elif found["units"] and not {"verifier", "challenger"} & set(found["roles"].split(", ")):
+        yield (
+            f"{found['units']} units stand ready to verify, and no role does: their silence is "
+            "fined. Add the role, or take them back: python -m worker unbond all"
+        )
 
 
 @contextmanager
@@ -276,15 +286,15 @@ def units(text: str, decimals: int) -> int:
 @config_option
 @click.argument("amount")
 def stake(path: Path, amount: str) -> None:
-    """Deposit AMOUNT (whole tokens) as stake, and offer this account to the market.
+    """Deposit AMOUNT (whole tokens) as stake, and let the market's contracts lock it.
 
-    Approves the token for exactly AMOUNT, deposits it, lets the market lock it for work and the
-    disputes for bonds, and enlists as a verifier. What is done already is left out, so it may be
-    run again after an error; but each run
-    deposits AMOUNT.
+    Approves the token for exactly AMOUNT, deposits it, and names the market, its verifiers and its
+    disputes as lockers: `run` bids with it, offers the units of the config to verify, and has bonds
+    for accusations. What is done already is left out, so it may be run again after an error; but
+    each run deposits AMOUNT.
     """
     with acting(path) as (_, clients):
-        me, market, stakes = clients.address, clients.market, clients.stakes
+        me, stakes = clients.address, clients.stakes
         wanted = units(amount, clients.token.decimals())
         held = clients.token.balance_of(me)
         if held < wanted:
@@ -294,11 +304,10 @@ def stake(path: Path, amount: str) -> None:
             )
         done(clients.token.ensure_allowance(stakes.address, wanted))
         done(stakes.deposit(wanted))
-        for locker in (market.address, clients.disputes.address):
+        lockers = (clients.market, clients.verifiers, clients.disputes)
+        for locker in (contract.address for contract in lockers):
             if not stakes.is_locker(me, locker):
                 done(stakes.approve_locker(locker))
-        if not market.is_enlisted(me):
-            done(market.enlist())
 
 
 @cli.command()
@@ -307,20 +316,38 @@ def stake(path: Path, amount: str) -> None:
 def unbond(path: Path, amount: str) -> None:
     """Take AMOUNT (whole tokens, or `all`) of the free stake out of service.
 
-    It can be withdrawn after the unbonding delay. `all` also takes this account off the list of
-    verifiers. Locked stake stays locked until its tasks are over.
+    It can be withdrawn after the unbonding delay. `all` also takes back the units that stand ready
+    to verify: their stake is free when no draw can name them and what they were drawn for is over;
+    run it again then. Other locked stake stays locked until its tasks are over.
     """
     with acting(path) as (_, clients):
         me, stakes = clients.address, clients.stakes
         everything = amount == "all"
-        if everything and clients.market.is_enlisted(me):
-            done(clients.market.delist())
+        if everything:
+            take_back(clients)
         wanted = stakes.free(me) if everything else units(amount, clients.token.decimals())
         if wanted == 0:
             click.echo("there is no free stake")
             return
         done(stakes.unbond(wanted))
         click.echo(f"withdrawable from unix time {stakes.unbonding(me)[1]}")
+
+
+def take_back(clients: Clients) -> None:
+    """Offers no units any more, and frees the stake of those that nothing can name."""
+    me, verifiers = clients.address, clients.verifiers
+    if verifiers.units_of(me):
+        done(verifiers.offer(0))
+    amount, until = verifiers.releasable(me)
+    if not amount:
+        return
+    text = f"{shown(amount, clients.token.decimals())} {clients.token.symbol()} of units"
+    if duties := verifiers.duties(me):
+        click.echo(f"{text} stay locked until {duties} of its duties are over")
+    elif clients.now() <= until:
+        click.echo(f"{text} stay locked up to unix time {until}: run this again after it")
+    else:
+        done(verifiers.release(me))
 
 
 @cli.command()

@@ -124,6 +124,21 @@ class WorkerConfig:
                 "worker.address", self.address, "must be an address", "write 0x and 40 hex digits"
             )
 
+    @property
+    def verifies(self) -> bool:
+        """Whether it does what it is drawn for."""
+        return bool({"verifier", "challenger"} & set(self.roles))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifierConfig:
+    """[verifier]: how much of this worker stands ready where it verifies."""
+
+    units: int = 1  # each locks the market's unit stake, and is a ticket of every draw
+
+    def __post_init__(self) -> None:
+        _at_least("verifier.units", self.units, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PricingConfig:
@@ -208,6 +223,7 @@ class Config:
     chain: ChainConfig
     data: DataConfig
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
     pricing: PricingConfig = field(default_factory=PricingConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     key: KeyConfig = field(default_factory=KeyConfig)
@@ -380,6 +396,9 @@ threads = 0                              # for the arithmetic; 0: as many as tor
 native = true                            # steps as native code, compiled here; false: interpreted
 device = "auto"                          # where they run: a GPU if there is one; cpu, cuda, cuda:1
 # address = "0x..."                      # whose part is looked at where there is no key
+
+[verifier]                               # where the roles have "verifier" or "challenger"
+units = 1                                # tickets of every draw; each locks the market's unit stake
 
 [pricing]                                # a bid is the time that a task takes here, and its gas
 hour = 1.0                               # whole tokens for an hour of this machine

@@ -91,6 +91,7 @@ interface IDisputes is ICourtClient {
     error WrongSeal(bytes32 computed, bytes32 seal);
     error TooLate(uint64 deadline);
     error TooEarly(uint64 deadline);
+    error WrongJob();
     error DisputeRunning(uint256 dispute);
     error NobodyWaits(uint256 task);
     /// The next one in turn is sealed: until `until` it may be unsealed, then anyone lapses it.

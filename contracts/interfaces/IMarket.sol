@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Claim, Job} from "./Types.sol";
+import {Job} from "./Types.sol";
 
 /// Tasks, from the escrow to the payment. Every deadline has a way out that anyone may trigger.
 interface IMarket {
@@ -14,7 +14,7 @@ interface IMarket {
         Settled, // solver paid
         Condemned, // found guilty; `IDisputes.punish` divides the solver's stake and refunds the requester
         Expired, // solver too late, requester refunded
-        Cancelled // nobody eligible bid, requester refunded
+        Cancelled // nobody eligible bid, or nobody drew in time; requester refunded
     }
 
     /// What a market is deployed with. It has no owner and nothing in it changes later.
@@ -22,13 +22,14 @@ interface IMarket {
         address token;
         address stakes;
         address randomness;
+        address verifiers; // which names the market by the address that it gets
         address disputes; // which may not be there yet: it names the market in its turn
         uint32 minBidTime; // seconds that a task is open to bids, at least
         uint32 minCommitTime; // seconds that a solver has, at least
         uint24 minClock; // bounds of `Terms.clock`
         uint24 maxClock;
         uint32 marginBps; // stake over reward, before the chance of detection
-        uint16 latePenaltyBps; // of the stake, for a solver or a verifier that stays silent; at most price or fee
+        uint16 latePenaltyBps; // of the stake, or of a liability, for staying silent; at most price or fee
         uint96 floorStake; // no stake is smaller
     }
 
@@ -54,12 +55,13 @@ interface IMarket {
         uint128 verifierFee;
         uint128 price; // the winning bid
         uint128 solverStake; // locked for this task
-        uint128 verifierStake;
         address solver;
         uint64 bidUntil;
         uint64 commitUntil; // as it has been moved
         uint64 windowEnds;
         uint64 drawWord; // the number of the word of `randomness` that decides the draw
+        uint64 armedBlock; // the draw is among the units at the end of the block before
+        uint64 drawUntil; // last second in which it can be made
         address verifier; // zero where nobody could be drawn
         bool attested;
         bytes32 job; // keccak256(abi.encode(Job))
@@ -99,8 +101,6 @@ interface IMarket {
     event VerifierPenalised(uint256 indexed task, address indexed verifier, uint256 slashed);
     event Expired(uint256 indexed task, address indexed solver, uint256 penalty);
     event Cancelled(uint256 indexed task);
-    event Enlisted(address indexed worker);
-    event Delisted(address indexed worker);
     event Credited(address indexed account, uint256 indexed task, uint256 amount);
     event Withdrawn(address indexed account, uint256 amount);
 
@@ -131,11 +131,7 @@ interface IMarket {
     error TooEarly(uint64 deadline);
     error AlreadyAttested();
     error IsHeld();
-    error WrongJob();
     error NotDisputes(address caller);
-    error AlreadyEnlisted(address worker);
-    error NotEnlisted(address worker);
-    error StillGood(address worker);
     error NothingToWithdraw(address account);
     error WrongAmountReceived(uint256 received, uint256 expected);
 
@@ -155,6 +151,9 @@ interface IMarket {
     /// Draws the verifier and the segments to check by the word that was named when the draw was armed.
     /// Anyone may call. Refused by `randomness` while the word is not there: see `IRandomness`.
     function draw(uint256 task) external;
+    /// Ends a task whose draw was not made in its time, when it is not held: refunds, and pays nobody.
+    /// Anyone may call, as anyone could have drawn.
+    function lapse(uint256 task) external;
     /// The verifier vouches for the segments it was drawn to check. An open dispute does not stop it:
     /// what it found is the same.
     function attest(uint256 task) external;
@@ -174,12 +173,6 @@ interface IMarket {
     function settle(uint256 task) external;
     /// After `commitUntil`, with segments missing, when it is not held: refunds. Anyone may call.
     function expire(uint256 task) external;
-    /// Offers the caller as a verifier; it must have named this market as a locker of its stake.
-    function enlist() external;
-    function delist() external;
-    /// Strikes a worker off that took its approval or its stake away: idle names would crowd the draw.
-    /// Anyone may call.
-    function evict(address worker) external;
     /// Pays out what the caller is owed.
     function withdraw() external;
     /// Pays out to `account` what it is owed. Anyone may call.
@@ -189,23 +182,20 @@ interface IMarket {
     function tasks() external view returns (uint256 count);
     function bids(uint256 task) external view returns (Bid[] memory);
     function segment(uint256 task, uint32 index) external view returns (Segment memory);
-    /// What the solver is bound to in a committed segment, and the seconds that each side has in a dispute of it.
-    function claimOf(uint256 task, Job calldata job, uint32 segment, address challenger)
-        external
-        view
-        returns (Claim memory claim, uint32 clock);
+    /// Who is bound by a task's segments, to which job (`Task.job`), and the seconds that each side has in a dispute.
+    function bound(uint256 task) external view returns (address solver, bytes32 job, uint32 clock);
     /// Who answers for a task: zero where there is none yet. `stake` is the solver's.
     function parties(uint256 task) external view returns (address solver, address verifier, uint256 stake);
     function credit(address account) external view returns (uint256);
-    function isEnlisted(address worker) external view returns (bool);
-    function enlisted() external view returns (uint256 count);
     /// Stake that a solver must have for a price: reward * margin / (detection probability), or the floor.
     function solverStake(uint128 price, uint32 segments, uint32 checks) external view returns (uint128);
-    /// Stake that a drawn verifier must have for its fee: fee * margin, or the floor.
-    function verifierStake(uint128 fee) external view returns (uint128);
+    /// What a verifier answers for with its units in a task of this fee: fee * margin, or the floor. No fine
+    /// of it is higher, and none takes more than its units have, whichever duties it has had before.
+    function liability(uint128 fee) external view returns (uint128);
     function parameters() external view returns (Parameters memory);
     function token() external view returns (address);
     function stakes() external view returns (address);
     function randomness() external view returns (address);
+    function verifiers() external view returns (address);
     function disputes() external view returns (address);
 }

@@ -8,8 +8,4 @@ contract DrawHarness {
     function subset(bytes32 seed, uint256 size, uint256 among) external pure returns (uint256) {
         return Draw.subset(seed, size, among);
     }
-
-    function weighted(bytes32 seed, uint256 use, uint256[] calldata weights) external pure returns (uint256) {
-        return Draw.weighted(seed, use, weights);
-    }
 }

@@ -105,13 +105,14 @@ def deploy_assay(w3: Web3) -> Deployment:
     court = create("Court", *parameters["court"].values(), checkers)
     stakes = create("Stakes", token, parameters["stakes"]["unbondingDelay"])
     randomness = create("BlockhashRandomness", 1, False)
-    # market and disputes name each other
-    expected = evm.address_of_creation(
-        deployer.address, w3.eth.get_transaction_count(deployer.address) + 1
-    )
-    market = create("Market", (token, stakes, randomness, expected, *parameters["market"].values()))
+    # the market and the two beside it name each other
+    sent = w3.eth.get_transaction_count(deployer.address)
+    expected = [evm.address_of_creation(deployer.address, sent + n) for n in (1, 2)]
+    verifiers = create("Verifiers", expected[0], stakes, *parameters["verifiers"].values())
+    named = (token, stakes, randomness, verifiers, expected[1])
+    market = create("Market", (*named, *parameters["market"].values()))
     disputes = create("Disputes", market, court, *parameters["disputes"].values())
-    assert disputes == expected
+    assert [market, disputes] == expected
     return Deployment(
         chain_id=w3.eth.chain_id,
         block=1,
@@ -119,6 +120,7 @@ def deploy_assay(w3: Web3) -> Deployment:
         disputes=disputes,
         court=court,
         stakes=stakes,
+        verifiers=verifiers,
         token=token,
         randomness=randomness,
         checkers=tuple(checkers),

@@ -42,7 +42,7 @@ class Market4:
             if name in ("solver", "verifier"):
                 hand.stakes.approve_locker(self.system.market)
             if name == "verifier":
-                hand.market.enlist()
+                self.system.stand(address_of(name), 2)
         outsider = self.people["outsider"]
         self.market, self.disputes, self.court = outsider.market, outsider.disputes, outsider.court
 

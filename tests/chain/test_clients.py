@@ -26,6 +26,7 @@ from worker.chain.events import (
     FindersPaid,
     Held,
     LockerApproved,
+    Offered,
     Posted,
     SegmentCommitted,
     Started,
@@ -76,10 +77,11 @@ def staked(clients_of):
         worker.token.mint(worker.address, 1_000 * TOKEN)
         worker.token.ensure_allowance(worker.stakes.address, 1_000 * TOKEN)
         assert worker.stakes.deposit(1_000 * TOKEN).one(Deposited).worker == worker.address
-        for locker in (worker.market.address, worker.disputes.address):
+        contracts = (worker.market, worker.verifiers, worker.disputes)
+        for locker in (contract.address for contract in contracts):
             approved = worker.stakes.approve_locker(locker).one(LockerApproved)
             assert (approved.locker, approved.approved) == (locker, True)
-        worker.market.enlist()
+        assert worker.verifiers.offer(60).one(Offered).units == 60
         return worker
 
     return make
@@ -189,8 +191,15 @@ def test_accusations_from_filing_to_their_end(assay, post, staked):
 
 def test_stake_can_leave(assay, staked):
     worker = staked(assay)
-    worker.market.delist()
-    assert not worker.market.is_enlisted(worker.address)
+    worker.verifiers.offer(0)
+    amount, until = worker.verifiers.releasable(worker.address)
+    assert amount == 600 * TOKEN
+    with pytest.raises(ContractError, match="StillDrawable"):
+        worker.verifiers.release(worker.address)
+    chains.mine(worker.w3, worker.verifiers.draw_time() + 1)
+    worker.verifiers.release(worker.address)
+    assert (until, worker.verifiers.units(), worker.verifiers.places()) > (0, -1, 0)
+    assert worker.stakes.free(worker.address) == 1_000 * TOKEN
     worker.stakes.unbond(400 * TOKEN)
     amount, available_at = worker.stakes.unbonding(worker.address)
     assert amount == 400 * TOKEN
@@ -207,12 +216,14 @@ def test_reads_of_the_market_and_the_court(assay, clients_of):
     clients = clients_of(assay)
     parameters = clients.market.parameters()
     assert parameters.stakes == clients.stakes.address
+    assert parameters.verifiers == clients.verifiers.address
     assert parameters.disputes == clients.disputes.address
     assert (parameters.min_clock, parameters.max_clock) == (60, 86_400)
-    assert clients.market.verifier_stake(0) == parameters.floor_stake
+    assert clients.market.liability(0) == parameters.floor_stake
     assert clients.court.arity_bits() == 5
     assert (clients.disputes.open_time(), clients.disputes.finder_bps()) == (60, 3_000)
     assert clients.disputes.bond() == 15 * 10**17
+    assert (clients.verifiers.draw_time(), clients.verifiers.unit_stake()) == (600, 10 * TOKEN)
     assert clients.court.checker(3) == clients.deployment.checkers[3]
     assert clients.stakes.token() == clients.token.address
     assert clients.stakes.available(clients.address, clients.market.address) == 0

@@ -236,7 +236,7 @@ def test_a_price_is_what_the_market_makes_of_it(payer):
     cost = Cost.of(clients, MarketSection(price=0.1, fee=0.7, checks=2), segments=8)
     assert (cost.price, cost.fee, cost.escrow) == (10**17, 7 * 10**17, 8 * 10**17)
     assert cost.solver_stake == clients.market.solver_stake(10**17, 8, 2)
-    assert cost.verifier_stake == clients.market.verifier_stake(7 * 10**17)
+    assert cost.liability == clients.market.liability(7 * 10**17)
     dear = Cost.of(clients, MarketSection(price=1000), segments=8)
     assert dear.solver_stake == 1500 * 10**18, "1.5 times the price where all is checked"
     assert dear.tokens(dear.solver_stake) == "1500 TEST"
@@ -335,7 +335,7 @@ def test_a_job_is_posted_with_what_to_expect(payer, deployment, tmp_path):
     number = clients.market.tasks() - 1
     assert f"task {number}: 400 steps" in said.output
     assert "anyone may accuse for" in said.output
-    assert "no worker is enlisted" in said.output
+    assert "no two workers that verify" in said.output.replace("\n", " ")
 
 
 def test_the_console_has_helpers_where_there_is_a_deployment(
@@ -523,14 +523,14 @@ def test_what_came_to_nothing_is_taken_back_by_one_command(
     chain.mine(deltatime=300)
     number = clients.market.tasks() - 1
     shown = run(status_script.cli, [*options, "--task", str(number)]).output
-    assert "close" in shown and "no worker is enlisted" not in shown
+    assert "close" in shown and "no two workers" not in shown
     said = run(withdraw_script.cli, [*options, "--json"])
     assert said.exit_code == 0, said.output
     assert json.loads(said.stdout)["moved_on"] == [{"task": number, "call": "close"}]
     assert clients.token.balance_of(me) == before
     assert "no worker bid" in run(status_script.cli, [*options, "--task", str(number)]).output
     listed = run(status_script.cli, options).output
-    assert "no worker is enlisted with this market" in listed.replace("\n", " ")
+    assert "this market has no two workers that verify" in listed.replace("\n", " ")
 
 
 def test_a_node_that_is_not_there_is_one_message():

@@ -11,10 +11,11 @@ from worker.chain.events import EVENTS
 STRUCTS = types.Struct.__subclasses__()
 # Called by other contracts, not by people.
 NOT_WRAPPED = {
-    "Market": {"hold", "unhold", "condemn", "punish", "claimOf", "parties"},
+    "Market": {"hold", "unhold", "condemn", "punish", "bound", "parties"},
     "Disputes": {"onVerdict"},
     "Court": {"open", "demand"},
     "Stakes": {"lock", "release", "slash", "award"},
+    "Verifiers": {"draw", "done"},
 }
 
 
@@ -31,7 +32,9 @@ def test_struct_has_the_fields_of_its_solidity_twin_in_order(struct):
     assert list(struct.__dataclass_fields__) == components(struct.__name__)
 
 
-@pytest.mark.parametrize("contract", ["Market", "Disputes", "Court", "Stakes", "Token"])
+@pytest.mark.parametrize(
+    "contract", ["Market", "Disputes", "Court", "Stakes", "Verifiers", "Token"]
+)
 def test_every_event_has_its_class(contract):
     for entry in (e for e in load_abi(contract) if e["type"] == "event"):
         cls = EVENTS[contract, entry["name"]]
@@ -43,14 +46,14 @@ def test_every_event_has_its_class(contract):
         assert cls.word_names() == names
 
 
-@pytest.mark.parametrize("contract", ["Market", "Disputes", "Court", "Stakes"])
+@pytest.mark.parametrize("contract", ["Market", "Disputes", "Court", "Stakes", "Verifiers"])
 def test_every_function_for_people_has_its_method(contract):
     wrapper = getattr(contracts, contract)
     functions = {e["name"] for e in load_abi(contract) if e["type"] == "function"}
     functions -= NOT_WRAPPED[contract]
     # addresses, which a deployment knows; the court's `disputes` is their number
     if contract != "Court":
-        functions -= {"token", "stakes", "court", "randomness", "market", "disputes"}
+        functions -= {"token", "stakes", "court", "randomness", "verifiers", "market", "disputes"}
     missing = {f for f in functions if not hasattr(wrapper, snake(f))}
     assert not missing
 

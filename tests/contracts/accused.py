@@ -31,7 +31,7 @@ class Accused(World):
         self.requester, self.solver, self.verifier, self.stranger, *self.accusers = self.people
         for person in (self.solver, self.verifier, *self.accusers):
             self.staked(person, RICH)
-        self.enlisted(self.verifier)
+        self.stands(self.verifier, 4)
         self.segments = segments
         self.the_job = self.job(segments)
         self.act(
@@ -113,7 +113,7 @@ class Accused(World):
 
     def bond(self, who: str) -> int:
         """What is locked of this account's stake as bonds."""
-        return self.stake(who)[2]
+        return self.stake(who)[3]
 
     def wealth(self, who: str) -> int:
         return sum(self.stake(who))

@@ -26,6 +26,9 @@ PARAMETERS = {
     "floorStake": 100,
 }
 OPEN_TIME, FINDER_BPS, BOND = 120, 3_000, 10
+UNIT, DRAW_TIME = 500, 1_800
+UNITS = 3  # of the verifier
+IN_UNITS = UNITS * UNIT
 WEALTH = 10**9
 STAKED = 10**6
 PRICE = 1_000
@@ -62,10 +65,24 @@ def randomness(project, deployer):
 
 
 @pytest.fixture(scope="module")
-def make_market(project, deployer, token, stakes, randomness):
-    """Deploys a market with other parameters. Unless told, its disputes are what comes next."""
+def make_verifiers(project, deployer, stakes):
+    """Deploys verifiers of the market that comes next."""
+
+    def make(of=stakes):
+        market = address_of_creation(deployer.address, deployer.nonce + 1)
+        return deployer.deploy(project.Verifiers, market, of, UNIT, DRAW_TIME)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def make_market(project, deployer, token, stakes, randomness, make_verifiers):
+    """Deploys a market with other parameters. Unless told, its verifiers are new, and its disputes
+    are what comes next."""
 
     def make(**changes):
+        if "verifiers" not in changes:
+            changes["verifiers"] = make_verifiers(changes.get("stakes", stakes)).address
         given = {
             "token": token.address,
             "stakes": stakes.address,
@@ -80,21 +97,28 @@ def make_market(project, deployer, token, stakes, randomness):
 
 
 @pytest.fixture(scope="module")
-def pair(project, deployer, court, make_market):
-    """The market and its disputes."""
-    market = make_market()
-    return market, deployer.deploy(project.Disputes, market, court, OPEN_TIME, FINDER_BPS, BOND)
+def three(project, deployer, court, make_verifiers, make_market):
+    """The market, its verifiers and its disputes."""
+    verifiers = make_verifiers()
+    market = make_market(verifiers=verifiers.address)
+    disputes = deployer.deploy(project.Disputes, market, court, OPEN_TIME, FINDER_BPS, BOND)
+    return market, verifiers, disputes
 
 
 @pytest.fixture(scope="module")
-def disputes(pair):
-    return pair[1]
+def verifiers(three):
+    return three[1]
 
 
 @pytest.fixture(scope="module")
-def market(pair, token, requester, challenger, outsider):
+def disputes(three):
+    return three[2]
+
+
+@pytest.fixture(scope="module")
+def market(three, token, requester, challenger, outsider):
     """The market, with people who have money and have allowed it to take it."""
-    market, _ = pair
+    market = three[0]
     for account in (requester, challenger, outsider):
         token.mint(account, WEALTH, sender=account)
         token.approve(market, WEALTH, sender=account)
@@ -117,11 +141,11 @@ def make_worker(token, stakes):
 
 
 @pytest.fixture(scope="module")
-def workers(make_worker, market, solver, verifier):
-    """The solver and the verifier, staked; the verifier is enlisted."""
-    for account in (solver, verifier):
-        make_worker(account, market)
-    market.enlist(sender=verifier)
+def workers(make_worker, market, verifiers, solver, verifier):
+    """The solver and the verifier, with STAKED free; the verifier stands ready beside."""
+    make_worker(solver, market)
+    make_worker(verifier, market, verifiers, amount=STAKED + IN_UNITS)
+    verifiers.offer(UNITS, sender=verifier)
 
 
 @pytest.fixture
@@ -221,7 +245,7 @@ def commit(market, solver, assign, segment_of):
 
 @pytest.fixture
 def draw(market, chain, outsider, commit):
-    """A task whose verifier is drawn, if one is enlisted."""
+    """A task whose verifier is drawn, if one stands ready."""
 
     def draw(**changes):
         task = commit(**changes)

@@ -18,9 +18,12 @@ class Chain(World):
     def _deploy(self, name, *given):
         changes = self.changes
         if name == "Market":
-            *addresses, disputes = given[0][:4]
+            *addresses, disputes = given[0][:5]
             values = {k: changes.get(k, v) for k, v in PARAMETERS.items()}
             given = ((*addresses, changes.get("disputes", disputes), *values.values()),)
+        if name == "Verifiers":
+            market, stakes, unit, time = given
+            given = (market, stakes, changes.get("unitStake", unit), time)
         if name == "Disputes":
             market, court, *rest = given
             named = dict(zip(("openTime", "finderBps", "bond"), rest, strict=True))
@@ -39,6 +42,7 @@ class Chain(World):
         ("finderBps", {"finderBps": 1_999}),
         ("finderBps", {"finderBps": 10_000}),  # convicting oneself would cost nothing
         ("finderBps", {"finderBps": 10_001}),
+        ("unitStake", {"unitStake": 9}),  # whoever is drawn has staked less than whoever accuses
         ("court", {"court": NOBODY}),
         ("market", {"disputes": "0x" + "11" * 20}),  # it obeys another
         ("market", {"market": "0x" + "11" * 20}),  # none is there
@@ -54,7 +58,13 @@ def test_disputes_refuse(name, changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"openTime": 150, "minClock": 600}, {"bond": 15}, {"finderBps": 2_000}, {"finderBps": 9_999}],
+    [
+        {"openTime": 150, "minClock": 600},
+        {"bond": 15},
+        {"finderBps": 2_000},
+        {"finderBps": 9_999},
+        {"unitStake": 10},
+    ],
 )
 def test_disputes_at_the_bounds(changes):
     Chain(**changes)

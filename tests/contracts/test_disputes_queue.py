@@ -61,7 +61,7 @@ def test_the_claim_is_of_the_segment_and_of_its_accuser(world):
 def test_starting_needs_the_tasks_job(world):
     world.opened(world.accusers[0])
     world.the_job = world.job(2, seed=8)
-    with world.refuses(world.market, "WrongJob"):
+    with world.refuses(world.disputes, "WrongJob"):
         world.start()
     assert world.queue(0).running == 0
 

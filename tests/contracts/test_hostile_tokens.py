@@ -36,9 +36,9 @@ class Hostile(World):
             for spender in (self.stakes, self.market):
                 self.as_token(self.token, "approve", spender.address, self.WEALTH)
             self.as_token(self.stakes, "deposit", 10_000)
-            for locker in (self.market, self.disputes):
+            for locker in (self.verifiers, self.disputes):
                 self.as_token(self.stakes, "approveLocker", locker.address, True)
-            self.as_token(self.market, "enlist")
+            self.as_token(self.verifiers, "offer", 3)
         self.unwanted()
         self.verified_task()
         number = 0
@@ -123,6 +123,7 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
                 "commitSegment": (1, 2, *WORK),
                 "commitSegments": (1, 2, [WORK]),
                 "draw": (1,),
+                "lapse": (1,),
                 "attest": (1,),
                 "settle": (1,),
                 "expire": (1,),
@@ -139,24 +140,29 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
                 "accuse": (1, FOUND),
                 "demand": (1, 0, 7),
                 "start": (1, job),
-                "lapse": (1, 2),
+                "disputes.lapse": (1, 2),
                 "advance": (1, 9),
                 "dismiss": (1, 2),
                 "onVerdict": (2, 0, True),
             },
         ),
+        (
+            world.verifiers,
+            {"offer": (0,), "release": (world.bad,), "done": (world.bad, 1)},
+        ),
         (world.stakes, {"lock": (world.solver, 1), "slash": (world.solver, 1), "sweep": ()}),
     ]
     for contract, known in calls:
         if name in known:
-            return contract, contract.encode(name, *known[name])
+            return contract, contract.encode(name.split(".")[-1], *known[name])
     raise KeyError(name)
 
 
-ALONE = ("post", "bid", "close", "draw", "settle", "expire", "withdrawFor")
+ALONE = ("post", "bid", "close", "draw", "lapse", "settle", "expire", "withdrawFor")
 OTHERS = (
     "commitSegment", "commitSegments", "attest", "hold", "unhold", "condemn", "punish", "accuse",
-    "demand", "start", "lapse", "advance", "dismiss", "onVerdict", "lock", "slash", "sweep",
+    "demand", "start", "disputes.lapse", "advance", "dismiss", "onVerdict", "offer", "release",
+    "done", "lock", "slash", "sweep",
 )  # fmt: skip
 
 
@@ -173,7 +179,7 @@ def test_a_token_that_calls_back_finds_the_books_written(world, outer, inner):
     assert world.token.call("attempts") == 1
     if outer in ("post", "withdraw") and inner in ALONE:
         assert bytes(world.token.call("answer")) == REENTRANT
-    if inner in ("hold", "unhold", "condemn", "punish", "onVerdict", "lock", "slash"):
+    if inner in ("hold", "unhold", "condemn", "punish", "onVerdict", "done", "lock", "slash"):
         assert not world.token.call("succeeded")
     for person, before in worth.items():
         assert sum(world.stake(person)) + world.credit(person) == before

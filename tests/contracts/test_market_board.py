@@ -1,9 +1,9 @@
-"""A full board of bids, and a crowd to draw from: more accounts than ape's chain likes."""
+"""A full board of bids: more accounts than ape's chain likes."""
 
 import pytest
 
 from tests import evm
-from tests.contracts.world import ASSIGNED, VERIFYING, World
+from tests.contracts.world import ASSIGNED, World
 
 MOST_BIDS = 32
 STAKED = 10**6
@@ -85,51 +85,3 @@ def test_close_looks_past_31_that_have_no_stake_left(world):
     assert world.task(task).status == ASSIGNED
     assert world.task(task).solver.lower() == workers[0]
     assert world.evm.result.gas_used < 700_000
-
-
-def test_the_draw_looks_at_32_and_costs_so_much_gas(world):
-    for person in world.people[1:]:
-        world.act(person, world.market, "enlist")
-    task = commit(world, segments=256, checks=256)
-    world.act(world.people[1], world.market, "draw", task)
-    assert world.evm.result.gas_used < 700_000
-    drawn = world.task(task)
-    assert drawn.status == VERIFYING
-    assert drawn.checked == 2**256 - 1
-    assert drawn.verifier.lower() in world.people[2:]
-
-
-def commit(world, segments=1, checks=1):
-    """A task that person 1 has done, with its draw's block past."""
-    task = post(world, segments, checks)
-    solver = world.people[1]
-    bid(world, solver, task, 1_000)
-    world.reach(world.task(task).bidUntil + 1)
-    world.act(solver, world.market, "close", task)
-    work = [(b"\x05" * 32, b"\x06" * 32)] * segments
-    world.act(solver, world.market, "commitSegments", task, 0, work)
-    world.pass_time(blocks=3)
-    return task
-
-
-def test_verifiers_are_drawn_by_stake_and_segments_uniformly(world):
-    """Of three workers with 1, 2 and 5 parts of the stake; of six segments two are checked."""
-    parts = (1, 2, 5)
-    for person, part in zip(world.people[2:5], parts, strict=True):
-        world.act(person, world.stakes, "unbond", STAKED - 10_000 * part)
-        world.act(person, world.market, "enlist")
-    rounds = 800
-    verifiers, checked = [0] * 3, [0] * 6
-    for _ in range(rounds):
-        before = world.evm.snapshot()  # of the state: blocks and so words go on
-        task = commit(world, segments=6, checks=2)
-        world.act(world.people[0], world.market, "draw", task)
-        drawn = world.task(task)
-        verifiers[world.people[2:5].index(drawn.verifier.lower())] += 1
-        for segment in range(6):
-            checked[segment] += drawn.checked >> segment & 1
-        world.evm.revert(before)
-    for count, part in zip(verifiers, parts, strict=True):
-        assert abs(count - rounds * part / 8) < 70
-    for count in checked:
-        assert abs(count - rounds * 2 / 6) < 70

@@ -1,4 +1,4 @@
-"""Who verifies, and what: drawn from a later block, by stake."""
+"""Who verifies, and what: drawn from a later block, by units."""
 
 from math import comb
 
@@ -8,9 +8,13 @@ from eth_utils import keccak
 from tests import evm
 from tests.contracts.conftest import (
     ASSIGNED,
+    CANCELLED,
     CLOCK,
     COMMITTED,
+    DRAW_TIME,
+    FEE,
     NOBODY,
+    PRICE,
     STAKED,
     VERIFYING,
 )
@@ -36,86 +40,108 @@ def test_draw_waits_for_a_later_block(market, randomness, chain, outsider, commi
         market.draw(task, sender=outsider)
 
 
-def test_draw(market, stakes, verifier, commit, chain, outsider, now):
+def test_draw(market, verifiers, verifier, commit, chain, outsider, now):
     task = commit(steps=50, checks=3)
+    armed = market.task(task)
+    assert armed.armedBlock == chain.blocks.height
+    assert armed.drawUntil == now() + DRAW_TIME
     chain.mine(2)
     tx = market.draw(task, sender=outsider)
     drawn = market.task(task)
     assert drawn.status == VERIFYING
     assert drawn.verifier == verifier
-    assert drawn.verifierStake == 450  # 300 * 1.5
     assert drawn.windowEnds == now() + CLOCK + 3 * CLOCK // 4  # of three checks
     assert drawn.checked.bit_count() == 3
     assert drawn.checked < 2**5
     assert tx.events[0] == market.Drawn(
         task=task, verifier=verifier, checked=drawn.checked, windowEnds=drawn.windowEnds
     )
-    assert stakes.locked(verifier, market) == 450
+    assert verifiers.duties(verifier) == 1
 
 
-def test_nobody_enlisted(market, verifier, draw):
-    market.delist(sender=verifier)
+def test_nobody_stands_ready(market, verifiers, verifier, draw):
+    verifiers.offer(0, sender=verifier)
     task = market.task(draw())
-    assert (task.verifier, task.verifierStake, task.checked) == (NOBODY, 0, 0)
+    assert (task.verifier, task.checked) == (NOBODY, 0)
     assert task.status == VERIFYING
 
 
-def test_nobody_eligible(market, stakes, verifier, solver, requester, draw, make_worker):
-    """The solver, the requester, one with too little stake, and one that took its approval back."""
-    market.enlist(sender=solver)
-    make_worker(requester, market)
-    market.enlist(sender=requester)
-    stakes.unbond(STAKED - 449, sender=verifier)
-    task = market.task(draw())
-    assert (task.verifier, task.checked) == (NOBODY, 0)
-    assert stakes.locked(verifier, market) == 0
-
-    stakes.approveLocker(market, False, sender=verifier)
-    task = market.task(draw())
-    assert (task.verifier, task.checked) == (NOBODY, 0)
+def test_whoever_solves_or_posts_is_not_drawn(
+    market, stakes, verifiers, verifier, solver, requester, draw, make_worker
+):
+    stakes.approveLocker(verifiers, True, sender=solver)
+    verifiers.offer(9, sender=solver)
+    make_worker(requester, market, verifiers)
+    verifiers.offer(9, sender=requester)
+    for _ in range(3):
+        assert market.task(draw()).verifier == verifier
+    verifiers.offer(0, sender=verifier)
+    assert market.task(draw()).verifier == NOBODY
 
 
-# --- enlisting ---------------------------------------------------------------------------------
+def test_a_requester_that_solves_is_left_out_once(
+    market, verifiers, verifier, requester, outsider, chain, post, at, make_worker, segment_of
+):
+    make_worker(requester, market, verifiers)
+    verifiers.offer(9, sender=requester)
+    task = post()
+    market.bid(task, 1, sender=requester)
+    at(market.task(task).bidUntil + 1)
+    market.close(task, sender=outsider)
+    market.commitSegment(task, 0, *segment_of(0), sender=requester)
+    chain.mine(2)
+    market.draw(task, sender=outsider)
+    assert market.task(task).verifier == verifier
 
 
-def test_enlist_refuses(market, stakes, workers, outsider, verifier, solver, refuses):
-    with refuses(market.NotALocker, worker=outsider):
-        market.enlist(sender=outsider)
-    with refuses(market.AlreadyEnlisted, worker=verifier):
-        market.enlist(sender=verifier)
-    stakes.unbond(STAKED - 99, sender=solver)
-    with refuses(market.NotEnoughStake, worker=solver, free=99, needed=100):
-        market.enlist(sender=solver)
-    with refuses(market.NotEnlisted, worker=solver):
-        market.delist(sender=solver)
+# --- a draw that nobody makes ------------------------------------------------------------------
 
 
-def test_enlist_and_delist(market, workers, solver, verifier):
-    tx = market.enlist(sender=solver)
-    assert tx.events == [market.Enlisted(worker=solver)]
-    assert market.enlisted() == 2
-    tx = market.delist(sender=verifier)
-    assert tx.events == [market.Delisted(worker=verifier)]
-    assert market.isEnlisted(solver)
-    assert not market.isEnlisted(verifier)
+def test_a_draw_has_its_time(
+    market, stakes, verifiers, solver, requester, outsider, chain, commit, refuses, at
+):
+    """Protects escrow and stakes from randomness that never comes, and whoever verifies from being
+    drawn when its stake has gone: after the last second all goes back, and nobody is drawn."""
+    task = commit()
+    until = market.task(task).drawUntil
+    chain.mine(2)
+    at(until)
+    with refuses(market.TooEarly, deadline=until):
+        market.lapse(task, sender=outsider)
+    at(until + 1)
+    with refuses(verifiers.DrawOver, until=until):
+        market.draw(task, sender=outsider)
+    tx = market.lapse(task, sender=outsider)
+    assert tx.events[0] == market.Cancelled(task=task)
+    assert market.task(task).status == CANCELLED
+    assert market.credit(requester) == PRICE + FEE
+    assert market.credit(solver) == 0
+    assert (stakes.free(solver), stakes.locked(solver, market)) == (STAKED, 0)
+    with refuses(market.WrongStatus, status=CANCELLED):
+        market.lapse(task, sender=outsider)
 
 
-def test_evict_spares_who_is_good_or_busy(market, stakes, verifier, outsider, draw, refuses):
-    with refuses(market.NotEnlisted, worker=outsider):
-        market.evict(outsider, sender=outsider)
-    draw()
-    stakes.unbond(stakes.free(verifier), sender=verifier)
-    with refuses(market.StillGood, worker=verifier):
-        market.evict(verifier, sender=outsider)
+def test_a_lapse_waits_for_every_accusation_and_none_is_filed_then(
+    market, disputes, outsider, challenger, commit, accuse, try_next, refuses, at
+):
+    task = commit()
+    until = market.task(task).drawUntil
+    at(until - 5)
+    accuse(task)
+    at(until + 1)
+    with refuses(market.IsHeld):
+        market.lapse(task, sender=outsider)
+    with refuses(market.TooLate, deadline=until):
+        disputes.accuse(task, b"\x01" * 32, sender=challenger)
+    try_next(task, False)
+    market.lapse(task, sender=outsider)
+    assert market.task(task).status == CANCELLED
 
 
-def test_evict_strikes_off_who_has_gone(market, stakes, workers, verifier, solver, outsider):
-    market.enlist(sender=solver)
-    stakes.unbond(STAKED - 99, sender=verifier)
-    stakes.approveLocker(market, False, sender=solver)
-    market.evict(verifier, sender=outsider)
-    market.evict(solver, sender=outsider)
-    assert market.enlisted() == 0
+def test_a_lapse_refuses_before_and_after_the_draw(market, outsider, assign, draw, refuses):
+    for task, status in ((assign(), ASSIGNED), (draw(), VERIFYING)):
+        with refuses(market.WrongStatus, status=status):
+            market.lapse(task, sender=outsider)
 
 
 # --- attest ------------------------------------------------------------------------------------
@@ -176,13 +202,3 @@ def test_subset_is_uniform(library):
         counts[mask] = counts.get(mask, 0) + 1
     assert len(counts) == comb(6, 3)
     assert chi_square(counts.values(), 200) < 43.8  # 19 degrees of freedom, one in a thousand
-
-
-def test_weighted_follows_the_weights(library):
-    weights = [0, 1, 0, 5, 2, 0]
-    counts = [0] * len(weights)
-    for i in range(4_000):
-        counts[library.call("weighted", keccak(i.to_bytes(4, "big")), 9, weights)] += 1
-    for count, weight in zip(counts, weights, strict=True):
-        assert abs(count - 500 * weight) < 100
-        assert (count == 0) == (weight == 0)

@@ -14,8 +14,6 @@ def live(market, workers, requester, solver, verifier, outsider, chain, at, make
 
     def live(segments, one_by_one=False):
         gas = {}
-        if not market.isEnlisted(solver):
-            market.enlist(sender=solver)
         job, terms = make_job(steps=10 * segments), make_terms()
         gas["post"] = market.post(job, terms, sender=requester).gas_used
         task = market.tasks() - 1

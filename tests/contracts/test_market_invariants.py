@@ -21,7 +21,15 @@ from hypothesis.stateful import (
 )
 
 from tests import evm
-from tests.contracts.conftest import BOND, BURNED, DRAW_DELAY, OPEN_TIME, UNBONDING
+from tests.contracts.conftest import (
+    BOND,
+    BURNED,
+    DRAW_DELAY,
+    DRAW_TIME,
+    OPEN_TIME,
+    UNBONDING,
+    UNIT,
+)
 from tests.contracts.world import (
     ASSIGNED,
     CANCELLED,
@@ -87,7 +95,7 @@ class Game(RuleBasedStateMachine):
     def start(self, idle):
         for person in set(range(PEOPLE)) - idle:
             self.world.staked(self.world.people[person], 20_000)
-            self.attempt(person, self.world.market, "enlist")
+            self.attempt(person, self.world.verifiers, "offer", 1 + person)
 
     @rule(seconds=st.sampled_from([0, 1_000, UNBONDING]), blocks=st.sampled_from([0, 1, 255]))
     def wait(self, seconds, blocks):
@@ -107,15 +115,34 @@ class Game(RuleBasedStateMachine):
     def take_stake(self, person):
         self.attempt(person, self.world.stakes, "withdraw")
 
-    @rule(person=people, approved=st.booleans(), of_market=st.booleans())
-    def approve(self, person, approved, of_market):
-        locker = self.world.market if of_market else self.world.disputes
-        self.attempt(person, self.world.stakes, "approveLocker", locker.address, approved)
+    @rule(
+        person=people,
+        approved=st.booleans(),
+        of=st.sampled_from(["market", "verifiers", "disputes"]),
+    )
+    def approve(self, person, approved, of):
+        locker = getattr(self.world, of).address
+        self.attempt(person, self.world.stakes, "approveLocker", locker, approved)
 
-    @rule(person=people, worker=people, name=st.sampled_from(["enlist", "delist", "evict"]))
-    def list_or_not(self, person, worker, name):
-        arguments = [self.world.people[worker]] if name == "evict" else []
-        self.on_market(person, name, *arguments)
+    @rule(person=people, units=st.integers(0, 6))
+    def offer(self, person, units):
+        before = self.all_stakes()
+        self.attempt(person, self.world.verifiers, "offer", units)
+        assert self.all_stakes() == before, "an offer takes no stake"
+
+    @rule(person=people, other=people)
+    def release(self, person, other):
+        whose = self.world.people[other]
+        spare, until = self.world.verifiers.call("releasable", whose)
+        duties = self.world.verifiers.call("duties", whose)
+        free = self.world.stake(whose)[0]
+        done = self.attempt(person, self.world.verifiers, "release", whose)
+        assert done == (spare > 0 and duties == 0 and self.world.time > until)
+        assert self.world.stake(whose)[0] == free + (spare if done else 0)
+
+    @rule(task=tasks, person=people)
+    def lapse_draw(self, task, person):
+        self.on_market(person, "lapse", task)
 
     @rule(
         target=tasks,
@@ -240,11 +267,11 @@ class Game(RuleBasedStateMachine):
         seal = self.world.disputes.call("sealOf", task, segment, finding, who, finding)
         before = self.world.task(task)
         bond, privileged = self.world.disputes.call("bondOf", task, who)
-        locked = self.world.stake(who)[2]
+        locked = self.world.stake(who)[3]
         if not self.on_disputes(person, "accuse", task, seal):
             assert self.world.task(task) == before
             return None
-        assert self.world.stake(who)[2] == locked + bond
+        assert self.world.stake(who)[3] == locked + bond
         assert privileged == (who == before.verifier.lower() and bond == BOND) or not privileged
         self.sealed[task, number] = (who, segment, finding)
         return number
@@ -407,16 +434,33 @@ class Game(RuleBasedStateMachine):
         assert self.world.balance(self.world.stakes.address) == owed
 
     @invariant()
+    def units_have_their_stake_and_duties_their_tasks(self):
+        """Whoever verifies has at least its units' stake locked, and a duty for each task that it
+        was drawn for and that is not over; the sum of the units is what is offered."""
+        waiting = self.world.unpunished()
+        tasks = [
+            task
+            for number, task in enumerate(self.world.tasks())
+            if task.status == VERIFYING or number in waiting
+        ]
+        units = {
+            person: self.world.verifiers.call("unitsOf", person) for person in self.world.people
+        }
+        assert sum(units.values()) == self.world.verifiers.call("units")
+        for person, count in units.items():
+            assert self.world.stake(person)[2] >= count * UNIT
+            drawn = sum(task.verifier.lower() == person for task in tasks)
+            assert self.world.verifiers.call("duties", person) == drawn
+
+    @invariant()
     def locks_belong_to_tasks(self):
-        """A worker's locked stake is that of the tasks it solves and verifies which are live, or
-        condemned and not punished."""
+        """What the market has locked of a worker's stake is that of the tasks it solves which are
+        live, or condemned and not punished."""
         due = dict.fromkeys(self.world.people, 0)
         waiting = self.world.unpunished()
         for number, task in enumerate(self.world.tasks()):
             if task.status in (ASSIGNED, COMMITTED, VERIFYING) or number in waiting:
                 due[task.solver.lower()] += task.solverStake
-            if (task.status == VERIFYING or number in waiting) and task.verifierStake:
-                due[task.verifier.lower()] += task.verifierStake
         for person in self.world.people:
             assert self.world.stake(person)[1] == due[person]
 
@@ -453,7 +497,7 @@ class Game(RuleBasedStateMachine):
             if found.status in (SETTLED, EXPIRED, CANCELLED):
                 assert not undecided
         for person in self.world.people:
-            assert self.world.stake(person)[2] == due[person]
+            assert self.world.stake(person)[3] == due[person]
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -471,9 +515,8 @@ class Game(RuleBasedStateMachine):
                 world.reach(task.commitUntil + 1)
                 world.act(stranger, world.market, "expire", number)
             if task.status == COMMITTED:
-                world.pass_time(blocks=DRAW_DELAY)
-                world.act(stranger, world.market, "draw", number)
-                task = world.task(number)
+                world.reach(task.drawUntil + 1)
+                world.act(stranger, world.market, "lapse", number)
             if task.status == VERIFYING:
                 world.reach(task.windowEnds + 1)
                 world.act(stranger, world.market, "settle", number)
@@ -485,13 +528,19 @@ class Game(RuleBasedStateMachine):
         assert world.balance(world.market.address) == 0
 
         for person in world.people:
-            free, locked, bonds, _ = world.stake(person)
-            assert locked == bonds == 0
+            if world.verifiers.call("unitsOf", person):
+                world.act(person, world.verifiers, "offer", 0)
+        world.pass_time(seconds=DRAW_TIME + 1)
+        for person in world.people:
+            if world.verifiers.call("releasable", person)[0]:
+                world.act(stranger, world.verifiers, "release", person)
+            free, locked, in_units, bonds, _ = world.stake(person)
+            assert locked == in_units == bonds == 0
             if free:
                 world.act(person, world.stakes, "unbond", free)
         world.pass_time(seconds=UNBONDING)
         for person in world.people:
-            if world.stake(person)[3]:
+            if world.stake(person)[4]:
                 world.act(person, world.stakes, "withdraw")
         if world.stakes.call("burned"):
             world.act(stranger, world.stakes, "sweep")

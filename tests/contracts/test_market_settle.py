@@ -5,10 +5,12 @@ import pytest
 from tests.contracts.conftest import (
     COMMITTED,
     FEE,
+    IN_UNITS,
     PRICE,
     SETTLED,
     STAKED,
     UNBONDING,
+    UNITS,
     WEALTH,
 )
 
@@ -42,7 +44,9 @@ def test_settle_waits_for_every_accusation(market, outsider, draw, accuse, try_n
     market.settle(task, sender=outsider)
 
 
-def test_settle_attested(market, stakes, token, requester, solver, verifier, outsider, draw, at):
+def test_settle_attested(
+    market, stakes, verifiers, token, requester, solver, verifier, outsider, draw, at
+):
     task = draw(price=800)
     market.attest(task, sender=verifier)
     at(market.task(task).windowEnds + 1)
@@ -52,9 +56,9 @@ def test_settle_attested(market, stakes, token, requester, solver, verifier, out
     assert market.credit(solver) == 800
     assert market.credit(requester) == PRICE - 800
     assert market.credit(verifier) == FEE
-    for worker in (solver, verifier):
-        assert stakes.free(worker) == STAKED
-        assert stakes.locked(worker, market) == 0
+    assert (stakes.free(solver), stakes.locked(solver, market)) == (STAKED, 0)
+    assert stakes.locked(verifier, verifiers) == IN_UNITS
+    assert verifiers.duties(verifier) == 0
     for account in (solver, requester, verifier):
         market.withdraw(sender=account)
     assert token.balanceOf(market) == 0
@@ -64,13 +68,13 @@ def test_settle_attested(market, stakes, token, requester, solver, verifier, out
 @pytest.mark.parametrize(
     "fee, penalty",
     [
-        (300, 45),  # a tenth of its stake of 450
+        (300, 45),  # a tenth of the 450 that it answers for
         (8, 8),  # a tenth of 100, but no more than the fee
         (0, 0),
     ],
 )
 def test_settle_with_a_silent_verifier(
-    market, stakes, requester, solver, verifier, outsider, draw, at, fee, penalty
+    market, stakes, verifiers, requester, solver, verifier, outsider, draw, at, fee, penalty
 ):
     task = draw(verifierFee=fee)
     at(market.task(task).windowEnds + 1)
@@ -81,14 +85,14 @@ def test_settle_with_a_silent_verifier(
     assert market.credit(requester) == fee
     assert market.credit(verifier) == 0
     assert stakes.burned() == penalty
-    assert stakes.free(verifier) == STAKED - penalty
-    assert stakes.locked(verifier, market) == 0
+    assert stakes.locked(verifier, verifiers) == IN_UNITS - penalty
+    assert verifiers.unitsOf(verifier) == UNITS - (penalty > 0)
 
 
 def test_settle_where_nobody_was_drawn(
-    market, stakes, requester, solver, verifier, outsider, draw, at
+    market, stakes, verifiers, requester, solver, verifier, outsider, draw, at
 ):
-    market.delist(sender=verifier)
+    verifiers.offer(0, sender=verifier)
     task = draw()
     at(market.task(task).windowEnds + 1)
     market.settle(task, sender=outsider)

@@ -14,10 +14,12 @@ from tests.contracts.conftest import (
     BURNED,
     CLOCK,
     DRAW_DELAY,
+    DRAW_TIME,
     FINDER_BPS,
     OPEN_TIME,
     PARAMETERS,
     UNBONDING,
+    UNIT,
 )
 
 PANIC = bytes.fromhex("4e487b71")
@@ -40,12 +42,13 @@ class Task(NamedTuple):
     verifierFee: int  # noqa: N815
     price: int
     solverStake: int  # noqa: N815
-    verifierStake: int  # noqa: N815
     solver: str
     bidUntil: int  # noqa: N815
     commitUntil: int  # noqa: N815
     windowEnds: int  # noqa: N815
     drawWord: int  # noqa: N815
+    armedBlock: int  # noqa: N815
+    drawUntil: int  # noqa: N815
     verifier: str
     attested: bool
     job: bytes
@@ -100,8 +103,10 @@ class World:
         self.court = self._deploy("StubCourt")
         self.randomness = self._deploy("StubRandomness", DRAW_DELAY)
         parts = [part.address for part in (self.token, self.stakes, self.randomness)]
-        disputes = evm.address_after(self.evm, 1)
-        self.market = self._deploy("Market", (*parts, disputes, *PARAMETERS.values()))
+        market, disputes = (evm.address_after(self.evm, n) for n in (1, 2))
+        self.verifiers = self._deploy("Verifiers", market, self.stakes.address, UNIT, DRAW_TIME)
+        named = (*parts, self.verifiers.address, disputes)
+        self.market = self._deploy("Market", (*named, *PARAMETERS.values()))
         known = (self.market.address, self.court.address)
         self.disputes = self._deploy("Disputes", *known, OPEN_TIME, FINDER_BPS, BOND)
         for person in self.people:
@@ -136,12 +141,12 @@ class World:
     def staked(self, person: str, amount: int) -> None:
         """A worker with this free stake."""
         self.act(person, self.stakes, "deposit", amount)
-        for locker in (self.market, self.disputes):
+        for locker in (self.market, self.verifiers, self.disputes):
             self.act(person, self.stakes, "approveLocker", locker.address, True)
 
-    def enlisted(self, person: str) -> None:
-        """A worker that has stake stands ready to verify."""
-        self.act(person, self.market, "enlist")
+    def stands(self, person: str, units: int = 1) -> None:
+        """Offers units to verify."""
+        self.act(person, self.verifiers, "offer", units)
 
     def job(self, segments: int = 1, seed: int = 7) -> tuple[Any, ...]:
         return (b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, 2, 1_000, seed, segments * 10, 10)
@@ -181,11 +186,12 @@ class World:
     def credit(self, account: str) -> int:
         return self.market.call("credit", account)
 
-    def stake(self, person: str) -> tuple[int, int, int, int]:
-        """Free, locked by the market, locked as bonds, unbonding."""
+    def stake(self, person: str) -> tuple[int, int, int, int, int]:
+        """Free, locked by the market, for units, as bonds, unbonding."""
         return (
             self.stakes.call("free", person),
             self.stakes.call("locked", person, self.market.address),
+            self.stakes.call("locked", person, self.verifiers.address),
             self.stakes.call("locked", person, self.disputes.address),
             self.stakes.call("unbonding", person)[0],
         )

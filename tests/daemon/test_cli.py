@@ -36,17 +36,24 @@ def rich(home, node):
 
 
 def test_a_workers_stake_from_deposit_to_withdrawal(call, rich):
-    me, market, stakes = rich.address, rich.market, rich.stakes
+    me, market, stakes, units = rich.address, rich.market, rich.stakes, rich.verifiers
     assert "stakes.deposit: block" in call("stake", "250.5")
     assert stakes.free(me) == 250 * TOKEN + TOKEN // 2
-    assert stakes.is_locker(me, market.address) and market.is_enlisted(me)
+    assert stakes.is_locker(me, market.address) and stakes.is_locker(me, units.address)
     assert rich.token.allowance(me, stakes.address) == 0
 
     again = call("stake", "1")  # only what is not done yet
-    assert "enlist" not in again and "approveLocker" not in again
+    assert "approveLocker" not in again
 
-    assert "withdrawable from" in call("unbond", "all")
-    assert stakes.free(me) == 0 and not market.is_enlisted(me)
+    units.offer(5)  # as the role does
+    assert "50 TEST of units stay locked up to" in call("unbond", "all")
+    assert units.units_of(me) == 0
+    assert "50 TEST of units stay locked up to" in call("unbond", "all")
+    chains.mine(rich.w3, units.draw_time() + 1)
+
+    said = call("unbond", "all")
+    assert "verifiers.release: block" in said and "withdrawable from" in said
+    assert stakes.free(me) == stakes.locked(me, units.address) == 0
     assert "no free stake" in call("unbond", "all")
     assert "still unbonding" in call("withdraw")
     chains.mine(rich.w3, stakes.unbonding_delay())
@@ -61,7 +68,8 @@ def test_check_shows_where_a_worker_stands(call, rich):
     assert found["address"] == rich.address
     assert found["computes_on"].startswith("cuda" if torch.cuda.is_available() else "cpu")
     assert (found["balance"], found["stake_free"]) == ("990", "10")
-    assert found["enlisted"] and not found["dry"]
+    assert found["market_may_lock"] and found["units_may_be_locked"] and not found["dry"]
+    assert (found["units"], found["unit_stake"]) == (0, "10")
     assert "work units" in found["speed"] and "perceptron" in found["sample_job"]
     assert 0 < float(found["of_it_for_time"]) <= float(found["sample_price"])
     assert "python -m worker stake" not in call("check")

@@ -148,9 +148,9 @@ class Place:
         mine = worker.clients
         mine.token.ensure_allowance(self.deployment.stakes, STAKE)
         mine.stakes.deposit(STAKE)
-        mine.stakes.approve_locker(self.deployment.market)
-        mine.stakes.approve_locker(self.deployment.disputes)
-        mine.market.enlist()
+        addresses = self.deployment
+        for locker in (addresses.market, addresses.verifiers, addresses.disputes):
+            mine.stakes.approve_locker(locker)
         return worker
 
     def post(self, training: TrainingJob) -> int:
@@ -204,6 +204,7 @@ class Place:
             + stakes.free(me)
             + stakes.locked(me, who.market.address)
             + stakes.locked(me, who.disputes.address)
+            + stakes.locked(me, who.verifiers.address)
             + who.market.credit(me)
         )
 

@@ -42,6 +42,7 @@ class Arena:
         self.lists = [hand.disputes for hand in hands]  # of accusations
         self.courts = [hand.court for hand in hands]
         self.stakes = [hand.stakes for hand in hands]
+        self.verifiers = hands[STRANGER].verifiers
         self.tokens = [hand.token for hand in hands]
         self.words = Randomness.of(self.markets[STRANGER])
         self.tasks: list[Assignment] = []
@@ -58,7 +59,7 @@ class Arena:
             self.stakes[person].approve_locker(self.system.disputes)
             if person != STRANGER:
                 self.stakes[person].approve_locker(self.system.market)
-                self.markets[person].enlist()
+                self.system.stand(account, 10)
 
     # tasks
 
@@ -316,7 +317,7 @@ class Arena:
             return not task.held and now > task.commit_until
         if task.status == Status.VERIFYING:
             return now > task.window_ends
-        return task.status != Status.COMMITTED
+        return task.status != Status.COMMITTED or now > task.draw_until
 
     def _accuse(self, number: int, segments: tuple[int, ...], person: int) -> bool:
         """True if it was not done before, and there is a wrong segment."""
@@ -350,7 +351,7 @@ class Arena:
             names = {
                 address: name
                 for address, name in self.system.names.items()
-                if name in ("Market", "Disputes", "Court")
+                if name in ("Market", "Verifiers", "Disputes", "Court")
             }
             w3 = self.markets[STRANGER]._w3
             for event in read_events(w3, names, self._read_until + 1, tip):
@@ -358,16 +359,17 @@ class Arena:
             self._read_until = tip
         return self._books
 
-    def stake(self, person: int) -> tuple[int, int, int]:
-        """Free or unbonding, locked by tasks, locked by accusations."""
+    def stake(self, person: int) -> tuple[int, int, int, int]:
+        """Free or unbonding, locked by tasks, by accusations, by units."""
         return self._seen("stake", person, self._stake)
 
-    def _stake(self, person: int) -> tuple[int, int, int]:
+    def _stake(self, person: int) -> tuple[int, int, int, int]:
         stakes, account = self.stakes[person], self.people[person]
         return (
             stakes.free(account) + stakes.unbonding(account)[0],
             stakes.locked(account, self.system.market),
             stakes.locked(account, self.system.disputes),
+            stakes.locked(account, self.system.verifiers),
         )
 
     def balance(self, account: str) -> int:

@@ -19,6 +19,7 @@ BPS = 10_000
 BOND, OPEN_TIME = Deployed.DISPUTES["bond"], Deployed.DISPUTES["openTime"]
 FINDERS = Deployed.DISPUTES["finderBps"]
 LATE = Deployed.PARAMETERS["latePenaltyBps"]
+UNIT, DRAW_TIME = Deployed.VERIFIERS["unitStake"], Deployed.VERIFIERS["drawTime"]
 LAST = (Standing.CONVICTING, Standing.LOST, Standing.LAPSED, Standing.MOOT)
 
 
@@ -62,6 +63,7 @@ class Entry:
     committed: int = 0
     commit_until: int = 0  # but for a time that it is held now
     held_since: int | None = None  # while it works
+    armed_at: int = 0
     window_ends: int = 0
     filed: list[Filed] = field(default_factory=list)
     running: int | None = None
@@ -80,11 +82,11 @@ class Entry:
         return bool(self.undecided) or self.convicting is not None
 
     @property
-    def verifier_stake(self) -> int:
-        """What a drawn verifier has locked."""
+    def liability(self) -> int:
+        """What a drawn verifier answers for, with all its units."""
         margin = Deployed.PARAMETERS["marginBps"]
         least = -(-self.terms.verifier_fee * margin // BPS)
-        return max(Deployed.PARAMETERS["floorStake"], least) if self.verifier else 0
+        return max(Deployed.PARAMETERS["floorStake"], least)
 
     def next_bond(self, accuser: str) -> tuple[int, bool]:
         """What an accusation costs, and whether it is the drawn verifier's privileged one."""
@@ -136,6 +138,8 @@ class Books:
         self.started: dict[int, int] = {}  # disputes, and the second in which each began
         self.decided: dict[int, bool] = {}  # disputes, and whether the solver was guilty
         self.gains: dict[str, int] = defaultdict(int)  # in stake
+        self.units: dict[str, int] = defaultdict(int)  # stake that is locked for units
+        self.offered: dict[str, int] = defaultdict(int)  # units
         self.burned = 0  # ever
 
     def bonds(self) -> Mapping[str, int]:
@@ -153,8 +157,15 @@ class Books:
         for task in self.tasks.values():
             if not task.is_over:
                 locked[task.solver] += task.stake
-                locked[task.verifier] += task.verifier_stake
         return locked
+
+    def duties(self) -> Mapping[str, int]:
+        """How many tasks that are not over each has been drawn for."""
+        found: dict[str, int] = defaultdict(int)
+        for task in self.tasks.values():
+            if not task.is_over:
+                found[task.verifier] += 1
+        return found
 
     def take(self, event: e.Event, at: int) -> None:
         """Writes down what happened in this second."""
@@ -164,6 +175,9 @@ class Books:
                 self.tasks[event.task] = Entry(event.requester, event.job.segments, event.terms)
             case e.Decided():
                 self._decided(event, at)
+            case e.Offered():
+                self.offered[event.verifier] = event.units
+                self.units[event.verifier] = max(self.units[event.verifier], event.units * UNIT)
             case _ if task is not None:
                 self._about(task, event, at)
 
@@ -176,9 +190,12 @@ class Books:
             case e.SegmentCommitted():
                 task.committed += 1
                 if task.committed == task.segments:
+                    task.armed_at = at
                     self._run_on(task, at)
             case e.Drawn():
                 clock, checks = task.terms.clock, task.terms.checks
+                assert at <= task.armed_at + DRAW_TIME, "it is drawn too late"
+                assert event.verifier not in (task.solver, task.requester)
                 task.verifier = "" if int(event.verifier, 16) == 0 else event.verifier
                 task.checked, task.window_ends = event.checked, at + clock + checks * clock // 4
                 assert event.window_ends == task.window_ends
@@ -220,6 +237,8 @@ class Books:
         if isinstance(event, e.DataDemanded):
             filed.segment, filed.standing = event.segment, Standing.WAITING
         assert not task.window_ends or at <= task.window_ends, "the window is over"
+        if task.armed_at and not task.window_ends:
+            assert at <= task.armed_at + DRAW_TIME, "it cannot be drawn any more"
         task.filed.append(filed)
 
     def _decided(self, event: e.Decided, at: int) -> None:
@@ -284,6 +303,8 @@ class Books:
             assert not task.is_held, "it ends while it is held"
         if isinstance(event, e.Settled):
             assert at > task.window_ends
+        if isinstance(event, e.Cancelled) and task.solver:
+            assert task.armed_at and not task.window_ends and at > task.armed_at + DRAW_TIME
         if isinstance(event, e.Expired):
             assert at > task.commit_until
             assert event.penalty == min(task.stake * LATE // BPS, task.price)
@@ -294,12 +315,15 @@ class Books:
     def _fined(self, task: Entry, event: e.VerifierPenalised) -> None:
         if task.convicting is None:
             assert not task.attested, "it was not silent"
-            due = min(task.verifier_stake * LATE // BPS, task.terms.verifier_fee)
+            due = min(task.liability * LATE // BPS, task.terms.verifier_fee)
         else:
             segment = task.filed[task.convicting].segment
             assert segment is not None and task.attested and task.checked >> segment & 1
-            due = min(task.verifier_stake, task.stake - sum(task.shares()[1::2]))
+            due = min(task.liability, task.stake - sum(task.shares()[1::2]))
+        due = min(due, self.units[task.verifier])
         assert event.slashed == due
+        self.units[task.verifier] -= due
+        assert self.offered[task.verifier] <= self.units[task.verifier] // UNIT
         task.fined = due
         self.gains[task.verifier] -= due
         self.burned += due

@@ -278,6 +278,8 @@ def settle_all(world: World) -> dict[str, int]:
         outsider.court.dispute(n).phase == Phase.CLOSED for n in range(outsider.court.disputes())
     )
     clients = {role: world.system.clients(world.people[role]) for role in ROLES}
+    for account in world.people.values():
+        world.system.leave(account)
     leaving = [(role, c.stakes) for role, c in clients.items() if c.stakes.free(world.people[role])]
     for role, stakes in leaving:
         stakes.unbond(stakes.free(world.people[role]))

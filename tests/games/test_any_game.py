@@ -163,7 +163,8 @@ class Game(RuleBasedStateMachine):
                 return
             self.arena.commit(task)
         if self.arena.task(task).status == Status.COMMITTED:
-            self.arena.draw(task)
+            late = self.arena.chain.time + 1 > self.arena.task(task).draw_until
+            self.allowed(not late, lambda: self.arena.draw(task))
 
     @rule(whim=whims, crowd=st.lists(accusers, min_size=1, max_size=5))
     @precondition(anything)
@@ -210,7 +211,11 @@ class Game(RuleBasedStateMachine):
         ends_once = lambda task: task.status == Status.VERIFYING or not task.held  # noqa: E731
         task = self.a_task(whim, lambda task: not self.arena.is_too_late(task) and ends_once(task))
         found = self.arena.task(task)
-        ends = {Status.ASSIGNED: found.commit_until, Status.VERIFYING: found.window_ends}
+        ends = {
+            Status.ASSIGNED: found.commit_until,
+            Status.COMMITTED: found.draw_until,
+            Status.VERIFYING: found.window_ends,
+        }
         left = ends.get(found.status, 0) - self.arena.chain.time - 1
         if left <= 0 or (found.held and found.status == Status.ASSIGNED):
             return
@@ -358,7 +363,7 @@ class Game(RuleBasedStateMachine):
             assert d.solver_to_move in q.stuck or not self.arena.move(dispute), "too late"
         assert self.arena.call_time(dispute) != in_time
 
-    @rule(whim=whims, name=st.sampled_from(["settle", "expire"]))
+    @rule(whim=whims, name=st.sampled_from(["settle", "expire", "lapse"]))
     @precondition(anything)
     def end(self, whim, name):
         self.end_of(self.a_task(whim, lambda task: not task.status.is_over), name)
@@ -419,12 +424,17 @@ class Game(RuleBasedStateMachine):
         """Each stake, free and locked, is what all that happened has left of it by the rules: every
         bond has come back, or gone in the one way that its accusation's end says."""
         arena, books = self.arena, self.arena.books
-        bonds, promised = books.bonds(), books.promised()
+        bonds, promised, duties = books.bonds(), books.promised(), books.duties()
+        verifiers = arena.verifiers
         for person, account in enumerate(arena.people):
-            free, of_tasks, of_accusations = arena.stake(person)
+            free, of_tasks, of_accusations, of_units = arena.stake(person)
             assert of_accusations == bonds[account]
             assert of_tasks == promised[account]
-            assert free + of_tasks + of_accusations == STAKED + books.gains[account]
+            assert of_units == books.units[account]
+            assert verifiers.duties(account) == duties[account]
+            assert verifiers.units_of(account) == books.offered[account]
+            everything = free + of_tasks + of_accusations + of_units
+            assert everything == STAKED + books.gains[account]
 
     @invariant()
     def an_honest_solver_never_loses_stake(self):
@@ -533,6 +543,8 @@ class Game(RuleBasedStateMachine):
         assert arena.balance(arena.system.market) == 0
         if arena.stakes[STRANGER].burned():
             arena.stakes[STRANGER].sweep()
+        for account in arena.people[:STRANGER]:
+            arena.system.leave(account)
         for person in range(PEOPLE):
             arena.stakes[person].unbond(arena.stakes[person].free(arena.people[person]))
         arena.chain.mine(seconds=31 * 86_400)
@@ -547,11 +559,11 @@ class Game(RuleBasedStateMachine):
         arena, did = self.arena, False
         while arena.push(number):
             did = True
-        if arena.task(number).status == Status.COMMITTED:
+        due = arena.task(number).due(arena.chain.time + 1)
+        if due == "draw":
             arena.draw(number)  # opens a window, in which honest people accuse
             return True
-        due = arena.task(number).due(arena.chain.time + 1)
-        if due in ("expire", "settle"):
+        if due in ("expire", "settle", "lapse"):
             getattr(arena.markets[STRANGER], due)(number)
             return True
         return did

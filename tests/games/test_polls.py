@@ -9,7 +9,7 @@ from tests.chain.test_board import cost, served
 from tests.games.players import at_max_price
 from tests.games.world import World
 from worker.chain import Board
-from worker.chain.contracts import Stakes
+from worker.chain.contracts import Stakes, Verifiers
 from worker.roles import Desk, Keeper, Solver, Verifier
 
 
@@ -20,9 +20,9 @@ def roles_over_http(world, w3, market, disputes, court):
     board = Board(w3, market, disputes, court, account=me, fresh_seconds=1.0, clock=lambda: now[0])
     now = [0.0]
     stakes = Stakes(w3, world.system.stakes, sender, {}, 0)
-    desk = Desk(
-        w3, me, b"s" * 32, market, disputes, court, stakes, world.store, board, rest_seconds=30.0
-    )
+    units = Verifiers(w3, world.system.verifiers, sender, {}, 0)
+    parts = (market, disputes, court, stakes, units, world.store, board)
+    desk = Desk(w3, me, b"s" * 32, *parts, rest_seconds=30.0)
     roles = [Solver(desk, at_max_price), Verifier(desk, volunteer=True), Keeper(desk, own=True)]
 
     def poll():

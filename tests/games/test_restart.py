@@ -157,7 +157,7 @@ def test_a_verifier_that_dies_after_every_move_still_wins(cheat):
 def test_a_volunteer_that_dies_after_every_move_still_wins():
     """The same for a passer-by, and it opens one dispute only, however often it starts again."""
     world = World()
-    world.desks["verifier"].market.delist()
+    world.desks["verifier"].verifiers.offer(0)
     world.commit(world.job(), world.desk("solver", computation_of=CHEATS["element"]()))
     solver = Solver(world.desk("solver", computation_of=CHEATS["element"]()), at_max_price)
     volunteer = Mortal(lambda: Verifier(dying_desk(world, "outsider"), volunteer=True))

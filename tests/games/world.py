@@ -21,6 +21,7 @@ from worker.store import Store
 WEALTH = 10**9
 STAKED = 10**6
 PRICE, FEE = 1_000, 300
+UNITS = 2  # of the verifier
 BURNED = "0x000000000000000000000000000000000000dEaD"
 ROLES = ("requester", "solver", "verifier", "outsider")
 
@@ -89,7 +90,7 @@ class World:
             if role in ("solver", "verifier"):
                 hand.stakes.approve_locker(self.system.market)
             if role == "verifier":
-                hand.market.enlist()
+                self.system.stand(address, UNITS)
 
     def desk(self, role: str, **changes: Any) -> Desk:
         address = self.people[role]
@@ -102,6 +103,7 @@ class World:
             "disputes": hand.disputes,
             "court": hand.court,
             "stakes": hand.stakes,
+            "verifiers": hand.verifiers,
             "store": self.store,
         }
         return Desk(**{**given, **changes})
@@ -170,9 +172,10 @@ class World:
                 self.play(Keeper(desk))
 
     def wealth(self, role: str) -> int:
-        """Tokens and free stake of a role."""
+        """Tokens, free stake and the stake of the units of a role."""
         me, hand = self.people[role], self.system.clients(self.people[role])
-        return hand.token.balance_of(me) + hand.stakes.free(me)
+        units = hand.stakes.locked(me, self.system.verifiers)
+        return hand.token.balance_of(me) + hand.stakes.free(me) + units
 
     def all_tokens(self) -> int:
         """Every token, wherever it is."""

@@ -6,7 +6,7 @@ endpoint and on an in-process `EthereumTesterProvider`.
 
 from worker.chain.board import Board
 from worker.chain.contract import Receipt
-from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token, Verifiers
 from worker.chain.deployment import Clients, Deployment, connect
 from worker.chain.errors import (
     ChainError,
@@ -93,6 +93,7 @@ __all__ = [
     "Token",
     "TooMuch",
     "Unconfirmed",
+    "Verifiers",
     "Word",
     "WrongDeployment",
     "connect",

@@ -142,6 +142,50 @@ class Stakes(Contract):
         return self._write("sweep")
 
 
+class Verifiers(Contract):
+    """Units that stand ready to verify; `IVerifiers` says what each call does."""
+
+    name = "Verifiers"
+
+    def offer(self, units: int) -> Receipt:
+        return self._write("offer", units)
+
+    def release(self, verifier: str) -> Receipt:
+        return self._write("release", verifier)
+
+    def units_of(self, verifier: str) -> int:
+        return self._read("unitsOf", verifier)
+
+    def units(self) -> int:
+        """All that is offered now."""
+        return self._read("units")
+
+    def places(self) -> int:
+        """How many have ever offered something."""
+        return self._read("places")
+
+    def duties(self, verifier: str) -> int:
+        return self._read("duties", verifier)
+
+    def releasable(self, verifier: str) -> tuple[int, int]:
+        """What a release would free, in the token's smallest units, and the last unix second in
+        which it would not."""
+        amount, until = self._read("releasable", verifier)
+        return amount, until
+
+    def unit_stake(self) -> int:
+        """The token's smallest units that a unit locks."""
+        return self._read_once("unitStake")
+
+    def draw_time(self) -> int:
+        """Seconds from the arming of a draw within which it is made."""
+        return self._read_once("drawTime")
+
+    def pick(self, armed_block: int, word: bytes, excluded: Sequence[str]) -> str:
+        """Whom a word draws; the zero address where nobody is left."""
+        return Web3.to_checksum_address(self._read("pick", armed_block, word, list(excluded)))
+
+
 class Market(Contract):
     """Tasks, by their numbers; `IMarket` says what each call does. Amounts are in the token's
     smallest units, times in unix seconds."""
@@ -168,6 +212,9 @@ class Market(Contract):
     def draw(self, task: int) -> Receipt:
         return self._write("draw", task)
 
+    def lapse(self, task: int) -> Receipt:
+        return self._write("lapse", task)
+
     def attest(self, task: int) -> Receipt:
         return self._write("attest", task)
 
@@ -176,15 +223,6 @@ class Market(Contract):
 
     def expire(self, task: int) -> Receipt:
         return self._write("expire", task)
-
-    def enlist(self) -> Receipt:
-        return self._write("enlist")
-
-    def delist(self) -> Receipt:
-        return self._write("delist")
-
-    def evict(self, worker: str) -> Receipt:
-        return self._write("evict", worker)
 
     def withdraw(self) -> Receipt:
         return self._write("withdraw")
@@ -208,12 +246,9 @@ class Market(Contract):
     def credit(self, account: str) -> int:
         return self._read("credit", account)
 
-    def is_enlisted(self, worker: str) -> bool:
-        return self._read("isEnlisted", worker)
-
-    def enlisted(self) -> int:
-        """How many workers offer themselves as verifiers."""
-        return self._read("enlisted")
+    def verifiers(self) -> str:
+        """Where its verifiers stand ready."""
+        return Web3.to_checksum_address(self._read_once("verifiers"))
 
     def parameters(self) -> Parameters:
         return Parameters.from_abi(self._read_once("parameters"))
@@ -222,8 +257,9 @@ class Market(Contract):
         """Stake that a solver must have for a price."""
         return self._read_once("solverStake", price, segments, checks)
 
-    def verifier_stake(self, fee: int) -> int:
-        return self._read_once("verifierStake", fee)
+    def liability(self, fee: int) -> int:
+        """What a verifier's units answer for in a task of this fee."""
+        return self._read_once("liability", fee)
 
     def posted(self, task: int) -> Posted:
         """The task's job and terms, from its event; `ValueError` where there is no such task."""

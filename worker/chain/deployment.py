@@ -14,7 +14,7 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from worker.chain.board import Board
-from worker.chain.contracts import Court, Disputes, Market, Stakes, Token
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Token, Verifiers
 from worker.chain.errors import WrongDeployment
 from worker.chain.files import read_json, write_json
 from worker.chain.scan import Follower
@@ -32,6 +32,7 @@ class Deployment:
     disputes: str
     court: str
     stakes: str
+    verifiers: str
     token: str
     randomness: str
     checkers: tuple[str, ...] = ()
@@ -97,6 +98,7 @@ class Clients:
     disputes: Disputes
     court: Court
     stakes: Stakes
+    verifiers: Verifiers
     token: Token
 
     @property
@@ -124,8 +126,8 @@ class Clients:
         )
 
     def follow(self, cursor: Path | None = None, *, confirmations: int = 0) -> Follower:
-        """Follows every event of the market, of accusations, the court and the stakes."""
-        contracts = (self.market, self.disputes, self.court, self.stakes)
+        """Follows every event of the market, accusations, the court, the stakes and units."""
+        contracts = (self.market, self.disputes, self.court, self.stakes, self.verifiers)
         return Follower(
             self.w3,
             {contract.address: contract.name for contract in contracts},
@@ -168,6 +170,7 @@ def connect(
         deployment.disputes: "Disputes",
         deployment.court: "Court",
         deployment.stakes: "Stakes",
+        deployment.verifiers: "Verifiers",
         deployment.token: "Token",
     }
     shared: dict[str, Any] = {"contracts": names, "first_block": deployment.block}
@@ -179,5 +182,6 @@ def connect(
         disputes=Disputes(w3, deployment.disputes, sender, **shared),
         court=Court(w3, deployment.court, sender, **shared),
         stakes=Stakes(w3, deployment.stakes, sender, **shared),
+        verifiers=Verifiers(w3, deployment.verifiers, sender, **shared),
         token=Token(w3, deployment.token, sender, **shared),
     )

@@ -147,16 +147,6 @@ class Cancelled(MarketEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Enlisted(MarketEvent):
-    worker: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delisted(MarketEvent):
-    worker: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Credited(MarketEvent):
     account: str
     task: int
@@ -338,7 +328,14 @@ class Decided(CourtEvent):
     reason: bytes
 
 
-# --- stakes and the token ------------------------------------------------------------------------
+# --- verifiers, stakes and the token -----------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered(Event):
+    contract = "Verifiers"
+    verifier: str
+    units: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,6 +422,7 @@ _ALL: tuple[type[Event], ...] = (
     *CourtEvent.__subclasses__(),
     *StakesEvent.__subclasses__(),
     Swept,
+    Offered,
     Transfer,
     Approval,
 )

@@ -228,12 +228,13 @@ class Task(Struct):
     verifier_fee: int
     price: int
     solver_stake: int
-    verifier_stake: int
     solver: str
     bid_until: int
     commit_until: int
     window_ends: int
     draw_word: int
+    armed_block: int
+    draw_until: int
     verifier: str
     attested: bool
     job: bytes
@@ -257,6 +258,8 @@ class Task(Struct):
         match self.status:
             case Status.OPEN if now > self.bid_until:
                 return "close"
+            case Status.COMMITTED if now > self.draw_until:
+                return "" if self.held else "lapse"
             case Status.COMMITTED:
                 return "draw"
             case Status.ASSIGNED if now > self.commit_until and not self.held:
@@ -325,6 +328,7 @@ class Parameters(Struct):
     token: str
     stakes: str
     randomness: str
+    verifiers: str
     disputes: str
     min_bid_time: int
     min_commit_time: int

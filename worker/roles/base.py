@@ -16,7 +16,7 @@ from web3 import Web3
 
 from worker.chain.board import Board
 from worker.chain.contract import Receipt
-from worker.chain.contracts import Court, Disputes, Market, Stakes
+from worker.chain.contracts import Court, Disputes, Market, Stakes, Verifiers
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
 from worker.chain.randomness import Randomness
 from worker.chain.types import Accusation, Job, Task
@@ -82,6 +82,7 @@ class Desk:
     disputes: Disputes
     court: Court
     stakes: Stakes
+    verifiers: Verifiers
     store: Store
     board: Board = None  # type: ignore[assignment]
     computation_of: ComputationOf = Computation

@@ -15,6 +15,7 @@ from worker.metrics import Metrics
 from worker.roles.base import ComputationOf, Desk, Role
 from worker.roles.keeper import Keeper
 from worker.roles.news import News
+from worker.roles.offers import Offers
 from worker.roles.pricing import WorkPrice
 from worker.roles.solver import Solver
 from worker.roles.turns import Turns
@@ -49,6 +50,7 @@ def build(
         disputes=clients.disputes,
         court=clients.court,
         stakes=clients.stakes,
+        verifiers=clients.verifiers,
         store=store,
         board=clients.board(
             confirmations=config.chain.confirmations,
@@ -79,7 +81,8 @@ def build(
     played = [made[name] for name in made if name in config.worker.roles]
     parts = [part for whole in played for part in whole.parts]
     keeper = Keeper(desk, own="keeper" not in config.worker.roles, drand=config.chain.drand)
-    return [*sorted(parts, key=lambda part: LANES.index(part.lane)), News(desk), keeper]
+    clerks = [Offers(desk, config.verifier.units)] if config.worker.verifies else []
+    return [*sorted(parts, key=lambda part: LANES.index(part.lane)), *clerks, News(desk), keeper]
 
 
 def computation_of(config: Config) -> ComputationOf:

@@ -13,8 +13,9 @@ from worker.roles.words import Words
 
 
 class Keeper:
-    """Closes bidding, brings the words that draws wait for, draws, settles, expires; has the court
-    hear accusations, ends those that are not unsealed or moot, calls time, punishes; and withdraws.
+    """Closes bidding, brings the words that draws wait for, draws, lapses, settles, expires; has
+    the court hear accusations, ends those that are not unsealed or moot, calls time, punishes; and
+    withdraws.
 
     Each of these anyone may do, so somebody else may have been faster: a refusal is no failure.
 

@@ -83,18 +83,20 @@ class News:
             said = f"condemned: the stake of {task.solver_stake} is slashed"
             found.append(Happened("slashed", said, task.solver_stake))
         if is_new and task.status == Status.CONDEMNED and checks and task.attested:
-            said = f"condemned although attested: up to {task.verifier_stake} is slashed"
-            found.append(Happened("slashed", said, task.verifier_stake))
+            most = self.desk.market.liability(task.verifier_fee)
+            said = f"condemned although attested: up to {most} is slashed"
+            found.append(Happened("slashed", said, most))
         if is_new and task.status == Status.EXPIRED and solves:
             fine = self._part(task.solver_stake)
             found.append(Happened("fined", f"too late: fined {fine}", fine))
         if is_new and task.status == Status.SETTLED and checks and not task.attested:
-            fine = min(self._part(task.verifier_stake), task.verifier_fee)
-            found.append(Happened("fined", f"drawn, and not heard of: fined {fine}", fine))
+            liability = self.desk.market.liability(task.verifier_fee)
+            fine = min(self._part(liability), task.verifier_fee)
+            found.append(Happened("fined", f"drawn, and not heard of: fined up to {fine}", fine))
         return found
 
     def _part(self, stake: int) -> int:
-        """What being late costs of a stake."""
+        """What silence costs of a stake or a liability."""
         if self._late_bps is None:
             self._late_bps = self.desk.market.parameters().late_penalty_bps
         return stake * self._late_bps // BPS

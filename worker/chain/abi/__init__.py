@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 # Checker is never called from here: its errors pass through the court, and have to be read.
-NAMES = ("Market", "Disputes", "Court", "Stakes", "Token", "Checker", "Randomness")
+NAMES = ("Market", "Disputes", "Court", "Stakes", "Verifiers", "Token", "Checker", "Randomness")
 
 
 @cache
