@@ -227,13 +227,37 @@ contract Verifiers is IVerifiers {
         _nodes[level][node].push(block.number.toUint48(), uint208(value));
     }
 
-    /// A node's value at the end of a block.
-    function _at(uint256 level, uint256 node, uint256 block_) private view returns (uint256) {
+    /// A node's value at the end of a block. Searched from the end of its history in steps that double: mostly
+    /// nothing has changed since, and then the last entry is all that is read.
+    function _at(uint256 level, uint256 node, uint256 block_) private view returns (uint256 value) {
         Checkpoints.Trace208 storage history = _nodes[level][node];
-        // Mostly nothing has changed since: then this is all that is read.
-        (bool exists, uint48 since, uint208 value) = history.latestCheckpoint();
-        if (!exists || since <= block_) return value;
-        return history.upperLookupRecent(uint48(block_)); // no truncation: below a block that has 48 bits
+        uint256 high = history.length(); // from here on it is later
+        uint256 low = high; // from the first step on not later, or looked at next
+        for (uint256 step = 1; low != 0; step *= 2) {
+            low = high > step ? high - step : 0;
+            (bool later, uint256 found) = _entry(history, low, block_);
+            if (!later) {
+                value = found;
+                break;
+            }
+            high = low;
+        }
+        while (high > low + 1) {
+            uint256 middle = (low + high) / 2;
+            (bool later, uint256 found) = _entry(history, middle, block_);
+            if (later) high = middle;
+            else (low, value) = (middle, found);
+        }
+    }
+
+    function _entry(Checkpoints.Trace208 storage history, uint256 index, uint256 block_)
+        private
+        view
+        returns (bool later, uint256 value)
+    {
+        // No truncation: a history has an entry a block at most.
+        Checkpoints.Checkpoint208 memory entry = history.at(uint32(index));
+        return (entry._key > block_, entry._value);
     }
 
     function _sum(uint256 value) private pure returns (uint256 sum) {

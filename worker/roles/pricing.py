@@ -14,7 +14,7 @@ from worker.config import PricingConfig
 # What a task's transactions use at most, on a market with no surprises: a test holds them to it.
 GAS_BID = 90_000
 GAS_TASK = 400_000  # the keeper's part: close, draw, settle, withdraw
-GAS_SEGMENT = 90_000
+GAS_SEGMENT = 100_000
 
 
 class Pricing(Protocol):
