@@ -78,6 +78,8 @@ def test_what_goes_wrong_is_told_with_what_it_costs():
     assert cheat.events() == {"assigned": (1, 0), "accused": (1, 0), "slashed": (1, stake)}
     world.finish()
 
+    world.finish()
+
     late, silent = Told(world, "solver"), Told(world, "verifier")
     world.assign(world.job(), late.desk)
     late.news.tick()

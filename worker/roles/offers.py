@@ -46,11 +46,12 @@ class Offers:
         return True
 
     def _most(self, offered: int) -> int:
-        """Units that the stake is enough for: what is locked for units, and what may be."""
+        """Units that the stake is enough for: what is locked for units, and what may be; of this a
+        bond stays free, so that whoever is drawn can accuse."""
         desk, verifiers = self.desk, self.desk.verifiers
         spare, _ = verifiers.releasable(desk.account)
-        free = desk.stakes.available(desk.account, verifiers.address)
-        return offered + (spare + free) // verifiers.unit_stake()
+        free = desk.stakes.available(desk.account, verifiers.address) - desk.disputes.bond()
+        return offered + (spare + max(free, 0)) // verifiers.unit_stake()
 
     def _release(self) -> bool:
         desk, verifiers = self.desk, self.desk.verifiers
