@@ -94,7 +94,7 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
     if wrong := set(parameters) ^ set(SECTIONS):
         raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
     chosen = dict(parameters["randomness"] or {})
-    kind = chosen.pop("kind", None)
+    kind = kind_of_source = chosen.pop("kind", None)
     if kind not in RANDOMNESS:
         raise BadParameters(
             f"{where}: randomness.kind = {kind!r} must be one of {', '.join(RANDOMNESS)}"
@@ -126,7 +126,25 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
                 raise BadParameters(
                     f"{where}: {section}.{name} = {value!r} must be a whole number in 0..{most}"
                 )
+    check_draw(parameters, kind_of_source, where)
     check_gas(parameters, where)
+
+
+def check_draw(parameters: Mapping[str, Any], kind: str, where: str) -> None:
+    """Raises `BadParameters` where a verifier stakes too little, or its draw comes too late."""
+    given, bond = parameters["verifiers"], parameters["disputes"]["bond"]
+    if given["unitStake"] < bond:
+        raise BadParameters(
+            f"{where}: verifiers.unitStake = {given['unitStake']} must be at least disputes.bond, "
+            f"{bond}: who stands ready stakes no less than who accuses"
+        )
+    # The delay of other kinds is in blocks, of which nobody knows here how long they last.
+    least_time = 2 * parameters["randomness"]["delay"] if kind == "drand" else 1
+    if given["drawTime"] < least_time:
+        raise BadParameters(
+            f"{where}: verifiers.drawTime = {given['drawTime']} must be at least {least_time}: a "
+            "draw's word comes randomness.delay seconds after its arming, and a keeper needs time"
+        )
 
 
 def check_gas(parameters: Mapping[str, Any], where: str) -> None:

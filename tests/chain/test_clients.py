@@ -108,7 +108,7 @@ def test_task_from_post_to_commitments(assay, post, staked):
     assigned = market.close(number).one(Assigned)
     assert (assigned.solver, assigned.price, assigned.stake) == (worker.address, price, stake)
     assert worker.stakes.locked(worker.address, market.address) == stake
-    assert worker.stakes.free(worker.address) == 1_000 * TOKEN - stake
+    assert worker.stakes.free(worker.address) == 400 * TOKEN - stake  # 600 are in units
 
     roots = [(bytes([i]) * 32, bytes([i + 100]) * 32) for i in range(JOB.segments)]
     for i, (state, journal) in enumerate(roots):

@@ -85,6 +85,12 @@ def test_everything_is_deployed_as_the_parameters_say(deployment, told, chain):
     given = parameters["market"]
     assert (market.min_clock, market.max_clock) == (given["minClock"], given["maxClock"])
     assert (market.disputes, market.stakes) == (deployment.disputes, deployment.stakes)
+    assert market.verifiers == deployment.verifiers
+    given, verifiers = parameters["verifiers"], clients.verifiers
+    assert (verifiers.unit_stake(), verifiers.draw_time()) == (
+        given["unitStake"],
+        given["drawTime"],
+    )
     given, disputes = parameters["disputes"], clients.disputes
     assert (disputes.open_time(), disputes.bond()) == (given["openTime"], given["bond"])
     assert disputes.finder_bps() == given["finderBps"]
@@ -97,6 +103,7 @@ def test_everything_is_deployed_as_the_parameters_say(deployment, told, chain):
         "Court",
         "Stakes",
         "BlockhashRandomness",
+        "Verifiers",
         "Market",
         "Disputes",
     ]
@@ -122,6 +129,28 @@ def test_the_parameters_we_ship_know_what_the_longest_dispute_costs(path):
     assert parameters["court"]["arityBits"] == kept["arity_bits"]
     for side, gas in kept["longest"].items():
         assert gas <= parameters["gas"][side] <= 1.2 * gas, side
+
+
+def test_a_unit_below_a_bond_is_refused_before_anything_is_deployed():
+    parameters = copy.deepcopy(deploy_script.load_parameters())
+    bond = parameters["disputes"]["bond"]
+    parameters["verifiers"]["unitStake"] = bond
+    deploy_script.check_parameters(parameters)
+    parameters["verifiers"]["unitStake"] = bond - 1
+    with pytest.raises(deploy_script.BadParameters, match=f"unitStake = {bond - 1} .* {bond}"):
+        deploy_script.check_parameters(parameters)
+
+
+def test_a_draw_that_is_over_before_its_round_is_refused():
+    """Protects every task: a word of drand comes after the delay, and then a keeper needs time."""
+    parameters = copy.deepcopy(
+        deploy_script.load_parameters(deploy_script.REGISTRIES / "sepolia.yaml")
+    )
+    parameters["verifiers"]["drawTime"] = 2 * parameters["randomness"]["delay"]
+    deploy_script.check_parameters(parameters)
+    parameters["verifiers"]["drawTime"] -= 1
+    with pytest.raises(deploy_script.BadParameters, match="drawTime = 2399 must be at least 2400"):
+        deploy_script.check_parameters(parameters)
 
 
 @pytest.mark.parametrize("section, name", [("disputes", "bond"), ("market", "floorStake")])
