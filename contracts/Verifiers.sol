@@ -128,7 +128,7 @@ contract Verifiers is IVerifiers {
 
     /// @inheritdoc IVerifiers
     // Excluded units are taken out on the way down, so that one descent finds somebody or nobody.
-    function pick(uint256 armedBlock, bytes32 word, address[] calldata excluded) public view returns (address) {
+    function pick(uint256 armedBlock, bytes32 word, address[] calldata excluded) public view returns (address drawn) {
         uint256 block_ = armedBlock - 1;
         (uint256[] memory out, uint256[] memory outUnits, uint256 all) = _out(block_, excluded);
 
@@ -223,7 +223,8 @@ contract Verifiers is IVerifiers {
     }
 
     function _push(uint256 level, uint256 node, uint256 value) private {
-        // No truncation: eight sums, each of at most SUM_BITS.
+        // No truncation: eight sums, each of at most SUM_BITS. What was there before is known.
+        // slither-disable-next-line unused-return
         _nodes[level][node].push(block.number.toUint48(), uint208(value));
     }
 
