@@ -136,7 +136,7 @@ class Wanderer(Accusing):
         element = min(d.index * own.per_leaf + position, own.count - 1)
         self.court.prove_element(
             self.id,
-            self._claim(events),
+            self._claim,
             self.program.header,
             self.program.nodes[d.item],
             self.program.node_tree.path(d.item),

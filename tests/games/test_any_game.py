@@ -605,7 +605,8 @@ class Game(RuleBasedStateMachine):
                 elif own:  # its opening
                     words = [self.lists.accusation(q.task, q.number).finding] * (len(own) - 1)
                     words = [int.from_bytes(word, "big") for word in words]
-                    told_court = (court.claim(dispute), *words, arena.tasks[q.task].clock)
+                    clock, matter = arena.tasks[q.task].clock, q.task << 32 | q.number
+                    told_court = (court.claim(dispute), *words, clock, matter)
                     opening = court.encode_call("demand" if words else "open", *told_court)
                     call, to = told(lonely, opening), client
                 else:

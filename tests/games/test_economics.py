@@ -42,7 +42,7 @@ def world(chain, prices, pytestconfig, monkeypatch):
     bond = prices.least_bond()
     floor = least(prices, {**disputes, "bond": bond})["market.floorStake"]
     terms = {"finderBps": disputes["finderBps"], "bond": bond, "floorStake": floor}
-    return World(chain=chain, parameters=terms, unit=10**15)
+    return World(chain=chain, parameters={**terms, "unitStake": bond}, unit=10**15)
 
 
 def cheat():
