@@ -246,5 +246,7 @@ def test_a_failing_task_keeps_nobody_from_another():
         world.play(fresh)
     assert world.task(first).committed == before
     assert world.task(second).status == Status.COMMITTED
+    world.chain.mine(blocks=3)  # a draw has its time too
+    world.play(Keeper(world.desks["outsider"]))
     settle_all(world)
     assert world.task(second).status == Status.SETTLED

@@ -21,11 +21,13 @@ from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refus
 from worker.chain.randomness import Randomness
 from worker.chain.types import Accusation, Job, Task
 from worker.config import JobsConfig
-from worker.jobs import Computation, ComputationOf, Measured, Progress
+from worker.jobs import Computation, ComputationOf, Measured, Progress, interior
 from worker.logs import about
 from worker.outcomes import TaskFailed
 from worker.roles.artifacts import load_computation
 from worker.roles.kept import Kept
+from worker.roles.memory import Memory
+from worker.roles.roots import Roots
 from worker.roles.turns import Turns
 from worker.store import Store, StoreError
 
@@ -55,10 +57,6 @@ class Part(Role, Protocol):
 
 class Renumbered(Stale):
     """A task's or a dispute's number is another one's now: the chain was reorganised."""
-
-
-class Memory(dict[tuple[Any, ...], Any]):
-    """What a role remembers, by keys that begin with a job's hash; desks forget what is over."""
 
 
 @dataclass
@@ -134,6 +132,11 @@ class Desk:
     def randomness(self) -> Randomness:
         """The source that the market draws by."""
         return Randomness.of(self.market)
+
+    @cached_property
+    def roots(self) -> Roots:
+        """Of the states inside the segments that this worker has computed."""
+        return Roots(self.folder / "roots" if self.folder else None, self.memory())
 
     # tasks
 
@@ -267,6 +270,11 @@ class Desk:
         return self._computations.get(
             task.job, lambda: load_computation(self.store, job, self.computation_of, self.limits)
         )
+
+    def first_question(self, number: int, task: Task, segment: int) -> list[int]:
+        """The steps whose states the first question of a dispute about a segment is for."""
+        steps = self.job(number, task).segment_range(segment)
+        return interior(steps.start, steps.stop, self.court.arity_bits())[1:-1]
 
     def progress_of(self, number: int, segment: int, job: Job) -> Progress:
         """What is told of every step of a segment; raises Stopped when the worker is to end."""

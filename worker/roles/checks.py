@@ -16,7 +16,6 @@ from worker.roles.checking import Finding, check_segment
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.findings import Findings
 from worker.roles.promises import crowd
-from worker.roles.roots import Roots
 from worker.roles.seals import seal_of
 from worker.roles.sizes import journal_bytes
 from worker.roles.turns import Rank
@@ -45,7 +44,7 @@ class Checks:
     def __init__(self, desk: Desk, volunteer: bool = False) -> None:
         self.desk, self.volunteer = desk, volunteer
         self.name = "challenger" if volunteer else "verifier"
-        self.admission, self.roots = Admission(desk), Roots(desk)
+        self.admission = Admission(desk)
         self.findings = Findings(desk)
         self._held: Checkpoint | None = None  # the last one found right
         self._mine = desk.memory()
@@ -169,9 +168,9 @@ class Checks:
                     bound.committed,
                     journal,
                     desk.progress_of(number, segment, computation.job),
-                    self.roots.points(number, task, segment),
+                    self.desk.first_question(number, task, segment),
                 )
-            self.roots.put(task, segment, start.root, result.roots)
+            self.desk.roots.put(task, segment, start.root, result.roots)
             if journal is None and finding.is_right:
                 finding = replace(finding, report_step=self._drawn_step(number, task, segment))
         except (StoreError, MalformedProgram, JobMismatch, ValueError) as error:

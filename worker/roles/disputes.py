@@ -14,7 +14,6 @@ from worker.jobs import Replay
 from worker.roles.base import Desk
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.kept import Kept
-from worker.roles.roots import Roots
 from worker.roles.turns import Rank
 
 P = TypeVar("P", bound=Player)
@@ -53,7 +52,6 @@ class Side(ABC, Generic[P]):
         self._players: Kept[tuple[bytes, int, int, bytes], P] = Kept(PLAYERS)
         # of whoever is accused of the same again and again, nothing is computed again
         self._replays: Kept[tuple[bytes, int, bytes], Replay] = Kept(PLAYERS)
-        self._roots = Roots(desk)
 
     def tick(self) -> bool:
         """Does the most pressing thing; True where it did one."""
@@ -104,7 +102,7 @@ class Side(ABC, Generic[P]):
 
         def made() -> Replay:
             computation = desk.computation(case.number, case.task)
-            roots = self._roots.get(case.task, segment, first.root)
+            roots = desk.roots.get(case.task, segment, first.root)
             most, between = desk.limits.kept_bytes, desk.turns.between
             return Replay(computation, segment, first.state, most, between, roots)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from worker.chain.files import read_json, write_json
 from worker.chain.types import Task
-from worker.jobs import interior
-from worker.roles.base import Desk
+from worker.roles.memory import Memory
 
 log = logging.getLogger("worker.roles")
 
@@ -21,19 +20,13 @@ MOST = 4096  # segments whose roots are kept in the folder, of a few kilobytes e
 class Roots:
     """Of segments that this worker has computed, by what they are: a job and a first state.
 
-    They are facts, so that no reorganisation makes them another task's; those in the desk's folder
-    outlive the process. What is missing or damaged is computed again.
+    They are facts, so that no reorganisation makes them another task's; those in `folder` outlive
+    the process. What is missing or damaged is computed again. One for all of a worker's roles: who
+    computed a segment and who answers for it are two of them.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self._folder = desk.folder / "roots" if desk.folder else None
-        self._known = desk.memory()
-
-    def points(self, number: int, task: Task, segment: int) -> list[int]:
-        """The steps whose states the first question of a dispute about a segment is for."""
-        steps = self.desk.job(number, task).segment_range(segment)
-        return interior(steps.start, steps.stop, self.desk.court.arity_bits())[1:-1]
+    def __init__(self, folder: Path | None, known: Memory) -> None:
+        self._folder, self._known = folder, known
 
     def put(self, task: Task, segment: int, start: bytes, roots: Mapping[int, bytes]) -> None:
         """start: root of the segment's first state."""

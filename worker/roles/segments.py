@@ -12,7 +12,6 @@ from worker.roles.ahead import Ahead
 from worker.roles.artifacts import JOURNAL
 from worker.roles.base import Desk
 from worker.roles.checkpoint import Checkpoint
-from worker.roles.roots import Roots
 from worker.roles.states import States
 from worker.roles.turns import Rank
 
@@ -26,7 +25,7 @@ class Segments:
     name, lane = "solver", "work"
 
     def __init__(self, desk: Desk, states: States) -> None:
-        self.desk, self.states, self.roots = desk, states, Roots(desk)
+        self.desk, self.states = desk, states
         self._ahead: Ahead[SegmentResult] = Ahead()
         self._mine = desk.memory()
 
@@ -89,7 +88,7 @@ class Segments:
             following = self._running(number, task, segment + 1, result.state)
             self._ahead.start((task.job, segment + 1), following)
         journal = self.states.journal(number, task, segment, result.reports)
-        self.roots.put(task, segment, start.root, result.roots)
+        self.desk.roots.put(task, segment, start.root, result.roots)
         # artifacts first: whoever sees the commitment can fetch what it commits to
         end = self.states.put(number, task, start, result)
         self.desk.store.put_bytes(JOURNAL, journal.root, journal.to_bytes())
@@ -100,7 +99,7 @@ class Segments:
     ) -> Callable[[], SegmentResult]:
         computation = self.desk.computation(number, task)
         progress = self.desk.progress_of(number, segment, computation.job)
-        points = self.roots.points(number, task, segment)
+        points = self.desk.first_question(number, task, segment)
 
         def run() -> SegmentResult:
             with self.desk.turns.turn(Rank.WORK, task.commit_until):
