@@ -116,10 +116,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
             revert BadParameter("token");
         }
         if (p.randomness.code.length == 0) revert BadParameter("randomness");
-        if (
-            p.verifiers.code.length == 0 || IVerifiers(p.verifiers).market() != address(this)
-                || IVerifiers(p.verifiers).stakes() != p.stakes
-        ) revert BadParameter("verifiers");
         if (p.disputes == address(0)) revert BadParameter("disputes");
         if (p.minBidTime == 0) revert BadParameter("minBidTime");
         if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
@@ -129,6 +125,10 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (p.marginBps < BPS) revert BadParameter("marginBps");
         if (p.latePenaltyBps > BPS) revert BadParameter("latePenaltyBps");
         if (p.floorStake == 0) revert BadParameter("floorStake");
+        if (
+            p.verifiers.code.length == 0 || IVerifiers(p.verifiers).market() != address(this)
+                || IVerifiers(p.verifiers).stakes() != p.stakes
+        ) revert BadParameter("verifiers");
 
         (token, stakes, randomness) = (p.token, p.stakes, p.randomness);
         (verifiers, disputes) = (p.verifiers, p.disputes);

@@ -15,6 +15,7 @@ from worker.chain.types import Segment, Status, Terms
 
 CROWD = 10_000  # verifiers of a unit each
 DRAW, OFFER = 150_000, 280_000
+LEVELS, CHANGED = 5, 25_000  # of each level's node, where sixty below it have offered since
 AT_ONCE = 50  # that come in one block
 SOLVER, DRAWER = address_of("solver"), address_of("drawer")
 
@@ -63,10 +64,11 @@ def crowded():
         yield Crowded(chain)
 
 
-@pytest.mark.parametrize("later, most", [(0, DRAW), (1, DRAW), (60, DRAW + 30_000)])
+@pytest.mark.parametrize("later, most", [(0, DRAW), (1, DRAW), (60, DRAW + LEVELS * CHANGED)])
 def test_a_draw_in_a_crowd(crowded, later, most):
     """Protects whoever draws: the tree is as deep as the crowd's logarithm, and what has happened
-    since the arming, be it sixty offers in as many blocks, costs their logarithm more."""
+    since the arming, be it sixty offers in as many blocks, costs their logarithm more on the way
+    to whoever is drawn."""
     number = crowded.armed()
     for _ in range(later):
         crowded.grow(1)

@@ -131,7 +131,7 @@ def test_a_lapse_waits_for_every_accusation_and_none_is_filed_then(
     at(until + 1)
     with refuses(market.IsHeld):
         market.lapse(task, sender=outsider)
-    with refuses(market.TooLate, deadline=until):
+    with refuses(disputes.TooLate, deadline=until):
         disputes.accuse(task, b"\x01" * 32, sender=challenger)
     try_next(task, False)
     market.lapse(task, sender=outsider)

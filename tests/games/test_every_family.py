@@ -173,7 +173,7 @@ class Bench:
             own.root(STEP), own.last_root, journal.root,
         )  # fmt: skip
         number = self.court.disputes()
-        opening = self.court.encode_call("open", claim, self.system.CLOCK)
+        opening = self.court.encode_call("open", claim, self.system.CLOCK, 0)
         self.system.chain.send(
             self.challenger, self.client, told(self.system.court, opening), "open"
         )
