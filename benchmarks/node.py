@@ -59,6 +59,10 @@ class NodeChain:
         for _ in range(blocks):
             self._w3.provider.make_request("evm_mine", [])  # type: ignore[arg-type]
 
+    def reach(self, time: int) -> None:
+        """The next block is at `time`, which must be later than the last one's."""
+        self._w3.provider.make_request("evm_setNextBlockTimestamp", [time])  # type: ignore[arg-type]
+
     def send(self, sender: str, to: str, data: bytes, label: str) -> Any:
         """A transaction in a block of its own: its receipt."""
         if sender not in self._funded:
@@ -76,7 +80,7 @@ class NodeChain:
 
 
 @contextmanager
-def node() -> Iterator[NodeChain]:
-    """A new node, ended with the block."""
-    with anvil("--auto-impersonate", "--timestamp", "1700000000") as w3:
+def node(*options: str) -> Iterator[NodeChain]:
+    """A new node, ended with the block. options: of `anvil` besides."""
+    with anvil("--auto-impersonate", "--timestamp", "1700000000", *options) as w3:
         yield NodeChain(w3)

@@ -4,7 +4,8 @@ python -m tests.mutation [--every N] [--only NAME]
 
 Each mutant is compiled and put before fast tests on a native EVM: of the arithmetic the vectors,
 the specials and some random operands; of a checker its two files of tests, of the trees theirs, and
-of the court and its clocks their games, of the accusations the rules that they play by.
+of the court and its clocks their games, of the accusations the rules that they play by, of the draw
+what stands in the books of who offered what; of the market only the functions that draw.
 Those that are likeliest to notice come first. The optimizer is left out, which changes nothing but
 the gas and takes longer than all the rest, and so is a test about gas. A mutant that passes is a
 survivor, and is printed. None is wanted: a survivor is a missing test, or changes no result, which
@@ -44,6 +45,9 @@ RECORDS = ("Records", "Elements", "Merkle")
 COURT = ("Court", "Clock")
 COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
 ACCUSATIONS = ("deploy", "filing", "queue", "finders")  # likewise, of Disputes
+MARKET = ("draw", "settle")  # likewise, of the market
+# Functions of the market that are changed: those of the draw and of what it brings.
+DRAWING = ("draw", "lapse", "_arm", "_drawUntil", "_checked", "_end", "_endDuty")
 # nor of bytes
 NOT_OF_GAS = "not (gas or dispute_costs or dot_costs or scatter_costs or size_limit)"
 SWAPS = {
@@ -537,6 +541,14 @@ def survives(mutant: Mutant) -> bool:
     if name == "Disputes":
         tests = [f"tests/contracts/test_disputes_{what}.py" for what in ACCUSATIONS]
         return passes(tests, mutant, [name])
+    if name == "Verifiers":
+        tests = ["tests/contracts/test_verifiers.py", "tests/contracts/test_draw_acts.py"]
+        return all(passes([test], mutant, [name]) for test in tests)
+    if name == "Market":
+        tests = [f"tests/contracts/test_market_{what}.py" for what in MARKET]
+        return passes(tests, mutant, [name], plugin="tests.native") and passes(
+            ["tests/contracts/test_draw_acts.py"], mutant, [name]
+        )
     concerned = [name] if name.endswith("Checker") else CHECKERS
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name in ("Merkle", "Records"):  # of the records, how they are copied from calldata
@@ -572,12 +584,15 @@ def main(every: int, only: str) -> None:
     """Print the mutants that survive; exit with 1 where there are any."""
     paths = [f"contracts/lib/{name}.sol" for name in (*ARITHMETIC, *RECORDS, "Clock")]
     paths += [f"contracts/court/{kind}.sol" for kind in CHECKERS]
-    paths += ["contracts/Court.sol", "contracts/Disputes.sol"]
+    paths += [f"contracts/{name}.sol" for name in ("Court", "Disputes", "Verifiers", "Market")]
     tried, equivalent, survivors = 0, 0, []
     for path in (p for p in paths if only in p):
         if not survives(Mutant(path, 1, "", "", (evm.ROOT / path).read_text())):
             raise click.ClickException(f"the tests of {path} fail as it is")
-        for mutant in list(mutants(path))[every // 2 :: every]:
+        found = list(mutants(path))
+        if Path(path).stem == "Market":
+            found = [mutant for mutant in found if mutant.function in DRAWING]
+        for mutant in found[every // 2 :: every]:
             if mutant.changes_nothing:
                 equivalent += 1
                 continue

@@ -228,8 +228,10 @@ class Deployed:
         arity_bits: int = 5,
         chain: Any = None,
         parameters: Mapping[str, int] | None = None,
+        randomness: tuple[Any, ...] = ("BlockhashRandomness", 2, False),
     ) -> None:
-        """parameters: those that are to differ from PARAMETERS, VERIFIERS and DISPUTES."""
+        """parameters: those that are to differ from PARAMETERS, VERIFIERS and DISPUTES.
+        randomness: the source's contract, and what it is made with."""
         known = {**self.PARAMETERS, **self.VERIFIERS, **self.DISPUTES}
         given = {**known, **(parameters or {})}
         if unknown := set(given) - set(known):
@@ -239,7 +241,7 @@ class Deployed:
         self.stakes = chain.deploy("Stakes", self.token, 30 * 86_400)
         checkers = [chain.deploy(kind) for kind in CHECKERS]
         self.court = chain.deploy("Court", arity_bits, checkers)
-        self.randomness = chain.deploy("BlockhashRandomness", 2, False)
+        self.randomness = chain.deploy(*randomness)
         market, disputes = (chain.address_after(n) for n in (1, 2))
         self.verifiers = chain.deploy(
             "Verifiers", market, self.stakes, *(given[name] for name in self.VERIFIERS)

@@ -182,6 +182,7 @@ def test_nobody_is_drawn_where_nothing_is_left(stand: Stand, person: str) -> Non
     stand.offer(person, 0)
     stand.block()
     assert stand.draw(stand.number, 5) == NOBODY
+    assert stand.verifiers.call("duties", NOBODY) == 0
 
 
 def test_what_happens_in_the_block_of_the_arming_changes_nothing(stand: Stand, person: str) -> None:
@@ -238,6 +239,7 @@ def test_an_offer_is_refused(stand: Stand, person: str) -> None:
     with refused(stand, no):
         stand.offer(person, 3)
     stand.offer(person, 1)  # which locks nothing
+    stand.offer(person, 2)  # nor does what is locked still
 
 
 def test_the_most_units_that_there_can_be() -> None:
@@ -338,6 +340,8 @@ def test_a_fine_takes_first_what_is_offered_no_more(stand: Stand, person: str) -
     stand.draw(stand.number, 0)
     stand.offer(person, 3)
     assert stand.verifiers.call("done", person, 150) == 150
+    told = [log.address.lower() for log in stand.evm.result.logs]
+    assert told == [stand.stakes.address.lower()]  # no other number of units is offered
     assert stand.verifiers.call("unitsOf", person) == 3
     stand.block(1, DRAW_TIME + 1)
     stand.verifiers.call("release", person)

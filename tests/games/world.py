@@ -72,9 +72,10 @@ class World:
         chain: Any = None,
         parameters: Mapping[str, int] | None = None,
         unit: int = 1,
+        **deployed: Any,
     ) -> None:
-        """unit: what everyone's tokens and stakes are counted in."""
-        self.system = Deployed(arity_bits, chain=chain, parameters=parameters)
+        """unit: what everyone's tokens and stakes are counted in. deployed: more of `Deployed`."""
+        self.system = Deployed(arity_bits, chain=chain, parameters=parameters, **deployed)
         self.chain = self.system.chain
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(f"file://{self.folder.name}")
