@@ -546,9 +546,7 @@ def survives(mutant: Mutant) -> bool:
         return all(passes([test], mutant, [name]) for test in tests)
     if name == "Market":
         tests = [f"tests/contracts/test_market_{what}.py" for what in MARKET]
-        return passes(tests, mutant, [name], plugin="tests.native") and passes(
-            ["tests/contracts/test_draw_acts.py"], mutant, [name]
-        )
+        return passes(tests, mutant, [name], plugin="tests.native")
     concerned = [name] if name.endswith("Checker") else CHECKERS
     tests = ["tests/contracts/test_checkers_values.py", "tests/contracts/test_checkers_refusals.py"]
     if name in ("Merkle", "Records"):  # of the records, how they are copied from calldata

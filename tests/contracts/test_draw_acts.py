@@ -211,6 +211,40 @@ def test_units_of_a_moment_before_the_draw_draw_nothing(armed) -> None:
     world.back(before)
 
 
+def test_draws_that_are_armed_in_one_block_are_drawn_each_by_itself(armed) -> None:
+    """Protects many tasks of one block, which have one word: each has its own seed, and draws the
+    same in whatever order they are drawn, whoever has been drawn before, and offers in the block
+    itself, between two of them, count for none."""
+    world, _ = armed
+    grinder = world.people[NEWCOMERS[1]]
+    before = world.moment()
+    solver, requester = world.people[SOLVER], world.people[REQUESTER]
+    tasks = []
+    for _ in range(12):
+        terms = world.terms(1_000, 300, 2, 60, 5_000)
+        tasks.append(world.act(requester, world.market, "post", world.job(4), terms))
+        world.act(solver, world.market, "bid", tasks[-1], 1_000)
+    world.pass_time(seconds=100)
+    for task in tasks:
+        world.act(solver, world.market, "close", task)
+    work, now = [(b"\x05" * 32, b"\x06" * 32)] * 4, (world.number, world.time)
+    for task in tasks:
+        world.number, world.time = now
+        world.act(solver, world.market, "commitSegments", task, 0, work)
+        if task == tasks[5]:
+            world.number, world.time = now
+            world.stands(grinder, 999)
+    found = [world.task(task) for task in tasks]
+    assert len({(task.armedBlock, task.drawWord) for task in found}) == 1
+    ready = world.moment()
+    drawn = world.draw(*tasks)
+    assert grinder not in [verifier.lower() for verifier, _ in drawn.values()]
+    assert len(set(drawn.values())) > 6  # of four people and six pairs of segments
+    world.back(ready)
+    assert world.draw(*reversed(tasks)) == drawn
+    world.back(before)
+
+
 def test_a_grinder_that_comes_in_time_is_drawn_by_its_units(armed) -> None:
     """So the tests above can fail: with those units, armed in a later block, it is drawn."""
     world, _ = armed

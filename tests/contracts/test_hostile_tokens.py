@@ -148,7 +148,13 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
         ),
         (
             world.verifiers,
-            {"offer": (0,), "release": (world.bad,), "done": (world.bad, 1)},
+            {
+                "offer": (0,),
+                "verifiers.offer": (5,),
+                "release": (world.bad,),
+                "verifiers.draw": (world.number, world.time, FOUND, []),
+                "done": (world.bad, 1),
+            },
         ),
         (world.stakes, {"lock": (world.solver, 1), "slash": (world.solver, 1), "sweep": ()}),
     ]
@@ -161,8 +167,11 @@ def inner_call(world: Hostile, name: str) -> tuple[evm.Contract, bytes]:
 ALONE = ("post", "bid", "close", "draw", "lapse", "settle", "expire", "withdrawFor")
 OTHERS = (
     "commitSegment", "commitSegments", "attest", "hold", "unhold", "condemn", "punish", "accuse",
-    "demand", "start", "disputes.lapse", "advance", "dismiss", "onVerdict", "offer", "release",
-    "done", "lock", "slash", "sweep",
+    "demand", "start", "disputes.lapse", "advance", "dismiss", "onVerdict", "offer",
+    "verifiers.offer", "release", "verifiers.draw", "done", "lock", "slash", "sweep",
+)  # fmt: skip
+NEVER = (
+    "hold", "unhold", "condemn", "punish", "onVerdict", "verifiers.draw", "done", "lock", "slash",
 )  # fmt: skip
 
 
@@ -179,8 +188,10 @@ def test_a_token_that_calls_back_finds_the_books_written(world, outer, inner):
     assert world.token.call("attempts") == 1
     if outer in ("post", "withdraw") and inner in ALONE:
         assert bytes(world.token.call("answer")) == REENTRANT
-    if inner in ("hold", "unhold", "condemn", "punish", "onVerdict", "done", "lock", "slash"):
+    if inner in NEVER:
         assert not world.token.call("succeeded")
+    if (outer, inner) == ("deposit", "verifiers.offer"):  # its lock is refused by the stakes
+        assert bytes(world.token.call("answer")) == REENTRANT
     for person, before in worth.items():
         assert sum(world.stake(person)) + world.credit(person) == before
     assert world.task(1).status != CONDEMNED

@@ -142,6 +142,50 @@ def test_a_word_draws_the_owner_of_its_unit(crowd: int) -> None:
     assert stand.verifiers.call("places") == crowd
 
 
+@pytest.mark.parametrize("crowd", [1, 7, 8, 9, 63, 64])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_draw_sees_the_tree_before_it_grew(crowd: int, at_once: bool) -> None:
+    """Protects a draw that is armed from a crowd that comes before it is made: the root moves up by
+    one level or two, in the very block of the arming or in many later ones, and every word draws
+    whom it drew, also without those who have come since, whose places lie beside theirs."""
+    stand = Stand()
+    for i in range(crowd):
+        stand.offer(stand.staked(address_of(f"v{i}"), 3 * UNIT), 1 + i % 3)
+    stand.block()
+    armed, total = stand.number, stand.verifiers.call("units")
+    expected = [stand.pick(armed, word) for word in range(total)]
+    names = [stand.staked(address_of(f"late {i}"), 9 * UNIT) for i in range(66)]
+    for name in names:
+        stand.offer(name, 9)
+        if not at_once:
+            stand.block()
+    assert [stand.pick(armed, word) for word in range(total)] == expected
+    assert [stand.pick(armed, word, names[:3]) for word in range(total)] == expected
+    out = [address_of("v0"), names[0], address_of("stranger"), address_of("v0")]
+    assert stand.pick(armed, 0, out) == stand.expected(armed, 0, out)
+
+
+@pytest.mark.parametrize("crowd", [8, 64])
+def test_a_tree_grows_when_all_have_left(crowd: int) -> None:
+    """Protects the sums: a root above one that has become nothing knows who was below it before."""
+    stand = Stand()
+    people = [stand.staked(address_of(f"v{i}"), UNIT) for i in range(crowd)]
+    for units in (1, 0):
+        for person in people:
+            stand.offer(person, units)
+        stand.block()
+    full, empty = stand.number - 1, stand.number
+    late = stand.staked(address_of("late"), UNIT)
+    stand.offer(late, 1)
+    stand.block()
+    assert [stand.pick(full, word) for word in range(crowd)] == people
+    assert stand.pick(empty, 0) == NOBODY
+    assert stand.pick(stand.number, 5) == late
+    stand.offer(people[3], 1)  # in its old place
+    stand.block()
+    assert [stand.pick(stand.number, word) for word in (0, 1)] == [people[3], late]
+
+
 def test_every_unit_has_one_word_of_as_many(stand: Stand) -> None:
     """Protects uniformity: over all remainders everybody is drawn as often as it has units."""
     units = {address_of(f"v{i}"): 1 + i % 4 for i in range(11)}
@@ -355,6 +399,38 @@ def test_units_lost_to_a_fine_can_be_offered_again(stand: Stand, person: str) ->
     stand.verifiers.call("done", person, 30)
     stand.offer(person, 5)
     assert (stand.free(person), stand.locked(person)) == (470, 500)
+
+
+def test_every_duty_is_fined_out_of_what_is_there(stand: Stand, person: str) -> None:
+    """Protects the fines of somebody with many duties: whoever offers anew between two of them
+    answers with that too, the last takes what is left, and then nothing is left to free."""
+    stand.offer(person, 5)
+    stand.block()
+    for _ in range(3):
+        assert stand.draw(stand.number, 0) == person
+    assert stand.verifiers.call("done", person, 450) == 450
+    stand.offer(person, 2)
+    assert (stand.free(person), stand.locked(person)) == (350, 200)
+    assert stand.verifiers.call("done", person, 150) == 150
+    assert stand.verifiers.call("done", person, 150) == 50
+    assert stand.verifiers.call("unitsOf", person) == stand.locked(person) == 0
+    stand.block(1, DRAW_TIME + 1)
+    with refused(stand, stand.verifiers.error("NothingToRelease", person)):
+        stand.verifiers.call("release", person)
+
+
+def test_a_fine_begins_the_time_of_what_it_left(stand: Stand, person: str) -> None:
+    """Protects the draws that are armed: what a fine has left below a unit stays for them too."""
+    stand.offer(person, 5)
+    stand.block()
+    stand.draw(stand.number, 0)
+    stand.block(1, 10 * DRAW_TIME)
+    stand.verifiers.call("done", person, 30)
+    until = stand.time + DRAW_TIME
+    assert stand.verifiers.call("releasable", person) == (70, until)
+    stand.block(1, DRAW_TIME)
+    with refused(stand, stand.verifiers.error("StillDrawable", person, until)):
+        stand.verifiers.call("release", person)
 
 
 # --- the market ----------------------------------------------------------------------------------
