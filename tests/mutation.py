@@ -45,7 +45,7 @@ RECORDS = ("Records", "Elements", "Merkle")
 COURT = ("Court", "Clock")
 COURTS = ("demands", "moves", "verdicts")  # what its files of tests are about
 ACCUSATIONS = ("deploy", "filing", "queue", "finders")  # likewise, of Disputes
-MARKET = ("draw", "settle")  # likewise, of the market
+MARKET = ("draw", "settle", "commit")  # likewise, of the market
 # Functions of the market that are changed: those of the draw and of what it brings.
 DRAWING = ("draw", "lapse", "_arm", "_drawUntil", "_checked", "_end", "_endDuty")
 # nor of bytes
@@ -205,6 +205,16 @@ EQUIVALENT = {
         "next >= nextOfIt": "the one that convicted is not open, and so no finder",
         **dict.fromkeys(("number + 0 < next", "number + 1 <= next"), "none is unsealed twice"),
         **{f"entry.times {of}": "burns nothing, for more gas" for of in (">= 1", "> 0")},
+    },
+    "Market": {
+        "new address[](3)": "address zero has no place",
+    },
+    "Verifiers": {
+        "uint256 step = 2": "of a search: for other gas",
+        "high >= step": "of equals the difference is 0",
+        "step *= 3": "of a search: for other gas",
+        "step *= 1": "of a search: for more gas, which `test_draw_gas.py` holds",
+        "count <= before": "an offer of as many is refused, and a fine leaves fewer",
     },
     "Clock": {
         "elapsed >= left": "of equals the difference is 0",

@@ -59,10 +59,23 @@ def test_draw(market, verifiers, verifier, commit, chain, outsider, now):
     assert verifiers.duties(verifier) == 1
 
 
-def test_nobody_stands_ready(market, verifiers, verifier, draw):
+def test_a_draw_of_all_segments(market, commit, chain, outsider):
+    """Protects a verifier's duty: of as many checks as segments, each is one, and told as one."""
+    for count in (1, 5):
+        task = commit(steps=count * 10, checks=count)
+        chain.mine(2)
+        tx = market.draw(task, sender=outsider)
+        assert tx.events[0].checked == market.task(task).checked == 2**count - 1
+
+
+def test_nobody_stands_ready(market, verifiers, verifier, commit, chain, outsider):
+    """Protects whoever reads events from duties that nobody has."""
     verifiers.offer(0, sender=verifier)
-    task = market.task(draw())
-    assert (task.verifier, task.checked) == (NOBODY, 0)
+    number = commit()
+    chain.mine(2)
+    tx = market.draw(number, sender=outsider)
+    task = market.task(number)
+    assert (task.verifier, task.checked, tx.events[0].checked) == (NOBODY, 0, 0)
     assert task.status == VERIFYING
 
 

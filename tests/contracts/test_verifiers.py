@@ -165,6 +165,23 @@ def test_a_draw_sees_the_tree_before_it_grew(crowd: int, at_once: bool) -> None:
     assert stand.pick(armed, 0, out) == stand.expected(armed, 0, out)
 
 
+def test_the_tree_is_no_higher_than_its_places_need(stand: Stand) -> None:
+    """Protects whoever offers and draws from paying for empty levels: what a change of units takes
+    differs where the crowd passes a power of eight, and nowhere else."""
+    first, steps, before = stand.staked(address_of("v0"), 2 * UNIT), [], 0
+    stand.offer(first, 1)
+    for crowd in range(1, 66):
+        if crowd > 1:
+            stand.offer(stand.staked(address_of(f"v{crowd}"), UNIT), 1)
+        stand.block()
+        for units in (2, 1):
+            stand.offer(first, units)
+        if crowd > 2 and stand.gas > before + 1_000:
+            steps.append(crowd)
+        before = stand.gas
+    assert steps == [9, 65]
+
+
 @pytest.mark.parametrize("crowd", [8, 64])
 def test_a_tree_grows_when_all_have_left(crowd: int) -> None:
     """Protects the sums: a root above one that has become nothing knows who was below it before."""
