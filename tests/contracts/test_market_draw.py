@@ -126,6 +126,7 @@ def test_a_draw_has_its_time(
         market.draw(task, sender=outsider)
     tx = market.lapse(task, sender=outsider)
     assert tx.events[0] == market.Cancelled(task=task)
+    assert not tx.decode_logs(stakes.Slashed)
     assert market.task(task).status == CANCELLED
     assert market.credit(requester) == PRICE + FEE
     assert market.credit(solver) == 0
