@@ -13,18 +13,19 @@ import {Records} from "./lib/Records.sol";
 /// Phases and the moves between them (S: the solver moves, C: the challenger does):
 ///
 ///   Steps --S revealRoots, C descendSteps--> Steps ... until the interval has one step --> Step
-///   Step  --S revealTrace--> Trace
-///   Trace --S revealChildren, C descend--> Trace ... until a leaf --> Tensor
+///   Step  --S revealTrace, with what lies under its root--> Trace
+///   Trace --C descend, S revealChildren--> Trace ... until a leaf --> Tensor
 ///         --C accuseState or accuseReports, at the trace's root--> State or Reports
 ///   State, Reports --S revealChildren, C descend--> the same ... until a leaf --> Proof
-///   Tensor --S revealTensor--> Elements (Leaf, if it has one leaf only)
-///   Elements --S revealChildren, C descend--> Elements ... until a leaf --> Leaf
+///   Tensor --S revealTensor, with what lies under its root--> Elements (Leaf, if it has one leaf only)
+///   Elements --C descend, S revealChildren--> Elements ... until a leaf --> Leaf
 ///   Leaf  --S revealLeaf--> Proof
 ///   Proof --anyone: a proof--> Closed, the solver is guilty
 ///
 ///   Data  --S showData--> Closed, the solver is not guilty
 ///
-/// A proof of a tensor's shape is open to all earlier, as soon as it is opened. Whoever is to move and has no time left has lost, as soon as anyone calls time.
+/// A proof of a tensor's shape is open to all earlier, as soon as it is opened. Whoever is to move and has no
+/// time left has lost, as soon as anyone calls time.
 ///
 /// What the solver reveals goes to the log; storage keeps only the root under attack, as a revealed
 /// array is checked by folding it to that root, and a child by climbing to it. Of the claim it keeps the
@@ -120,7 +121,8 @@ contract Court is ICourt {
         bytes32 trace,
         bytes32 salt,
         bytes32 reports,
-        bytes32[] calldata path
+        bytes32[] calldata path,
+        bytes32[] calldata children
     ) external {
         Dispute storage d = _solverMoves(id, Phase.Step);
         _checkProgram(d, claim, header);
@@ -136,21 +138,19 @@ contract Court is ICourt {
         d.stateCount = header.stateCount;
         _attack(d, header.nodeCount);
         emit TraceRevealed(id, step, trace, salt, reports);
+        _show(id, d, Phase.Trace, children);
     }
 
     /// @inheritdoc ICourt
     function revealChildren(uint256 id, bytes32[] calldata children) external {
         Phase phase = _treeOf(id);
-        Dispute storage d = _solverMoves(id, phase);
-        (,, uint256 count) = _children(d);
-        if (children.length != count) revert WrongCount(children.length, count);
-        _expect(Merkle.fold(children), _root(d, phase));
-        d.solverToMove = false;
-        emit ChildrenRevealed(id, phase, d.level, d.index, children);
+        _show(id, _solverMoves(id, phase), phase, children);
     }
 
     /// @inheritdoc ICourt
-    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external {
+    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements, bytes32[] calldata children)
+        external
+    {
         Dispute storage d = _solverMoves(id, Phase.Tensor);
         uint32 item = d.item;
         _expect(Merkle.listLeaf(item, Merkle.tensorItem(dtype, count, elements)), d.disputed);
@@ -160,8 +160,14 @@ contract Court is ICourt {
         d.count = count;
         d.disputed = elements;
         _attack(d, Elements.leavesOf(dtype, count));
-        d.phase = d.level == 0 ? Phase.Leaf : Phase.Elements;
         emit TensorRevealed(id, item, dtype, count, elements);
+        if (d.level == 0) {
+            d.phase = Phase.Leaf;
+            if (children.length != 0) revert WrongCount(children.length, 0);
+        } else {
+            d.phase = Phase.Elements;
+            _show(id, d, Phase.Elements, children);
+        }
     }
 
     /// @inheritdoc ICourt
@@ -435,6 +441,15 @@ contract Court is ICourt {
         count = Merkle.widthAt(d.size, below) - first;
         uint256 most = uint256(1) << levels;
         if (count > most) count = most;
+    }
+
+    /// The solver shows what lies under the root under attack.
+    function _show(uint256 id, Dispute storage d, Phase phase, bytes32[] calldata children) private {
+        (,, uint256 count) = _children(d);
+        if (children.length != count) revert WrongCount(children.length, count);
+        _expect(Merkle.fold(children), _root(d, phase));
+        d.solverToMove = false;
+        emit ChildrenRevealed(id, phase, d.level, d.index, children);
     }
 
     /// A leaf of the tree has been reached. A list's leaf names the tensor under attack.

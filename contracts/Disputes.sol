@@ -79,8 +79,10 @@ contract Disputes is IDisputes {
 
     mapping(uint256 task => Line) private _lines;
     mapping(uint256 task => mapping(uint32 number => Entry)) private _entries;
-    // By task, segment and finding: the lowest-numbered of Kind.Open that has been unsealed with it, plus one.
-    mapping(bytes32 what => uint32 next) private _finders;
+    // By task, segment and finding: those of Kind.Open that have been unsealed with it and not lost, a bit for each
+    // number. The lowest is who found it: were only that one kept, a friend of the cheat's could file first and
+    // lose on purpose.
+    mapping(bytes32 what => mapping(uint256 word => uint256 bits)) private _finders;
 
     /// The market is there already and names this contract by the address that it gets.
     constructor(address market_, address court_, uint32 openTime_, uint16 finderBps_, uint96 bond_) {
@@ -177,15 +179,20 @@ contract Disputes is IDisputes {
         emit Unsealed(task, number, segment, finding);
     }
 
-    /// Keeps who showed what, so that `punish` need not search.
+    /// Keeps who showed what, so that `punish` need not search among all.
     function _show(uint256 task, uint32 number, uint32 segment, bytes32 finding, Kind kind) private {
-        if (kind != Kind.Open) {
-            ++_lines[task].verifiers;
-            return;
+        if (kind == Kind.Open) _finders[_keyOf(task, segment, finding)][number >> 8] |= 1 << (number & 0xff);
+        else ++_lines[task].verifiers;
+    }
+
+    /// And no more, once it has lost.
+    function _hide(uint256 task, uint32 number, Entry storage entry) private {
+        Kind kind = entry.kind;
+        if (kind == Kind.Open) {
+            _finders[_keyOf(task, entry.segment, entry.finding)][number >> 8] &= ~(1 << (number & 0xff));
+        } else if (!_isDemand(kind)) {
+            --_lines[task].verifiers;
         }
-        bytes32 what = _keyOf(task, segment, finding);
-        uint32 next = _finders[what];
-        if (next == 0 || number + 1 < next) _finders[what] = number + 1;
     }
 
     // -------------------------------------------------------------------------------------- turns
@@ -245,7 +252,7 @@ contract Disputes is IDisputes {
             IMarket(market).condemn(task, entry.segment);
             return;
         }
-        if (entry.kind == Kind.Privileged || entry.kind == Kind.Further) --line.verifiers;
+        _hide(task, number, entry);
         _end(task, number, line, entry, Standing.Lost);
         // The others of the parties are of no interest.
         // slither-disable-next-line unused-return
@@ -418,10 +425,16 @@ contract Disputes is IDisputes {
         Kind kind = convicting.kind;
         if (kind == Kind.Open) return convicting.accuser;
         if (_isDemand(kind)) return address(0);
-        uint32 next = _finders[_keyOf(task, convicting.segment, convicting.finding)];
-        if (next == 0 || next > nextOfIt) return address(0);
-        Entry storage entry = _entries[task][next - 1];
-        return entry.standing == Standing.Lost ? address(0) : entry.accuser;
+        // Each word is 256 accusations, whose bonds are 32,896 times `bond` in the first and more in any other: no
+        // one makes this loop long.
+        mapping(uint256 => uint256) storage words = _finders[_keyOf(task, convicting.segment, convicting.finding)];
+        uint256 last = nextOfIt - 1;
+        for (uint256 word; word <= last >> 8; ++word) {
+            uint256 bits = words[word];
+            if (word == last >> 8) bits &= (1 << (last & 0xff)) - 1;
+            if (bits != 0) return _entries[task][uint32(word << 8 | Math.log2(bits & (~bits + 1)))].accuser;
+        }
+        return address(0);
     }
 
     /// The last that becomes of an accusation; its bond is the caller's to move.

@@ -202,8 +202,9 @@ EQUIVALENT = {
     },
     "Disputes": {
         "Award[](4)": "one more award of nothing to nobody",
-        "next >= nextOfIt": "the one that convicted is not open, and so no finder",
-        **dict.fromkeys(("number + 0 < next", "number + 1 <= next"), "none is unsealed twice"),
+        **dict.fromkeys(
+            ("nextOfIt - 0", "(2 << (last"), "the one that convicted is not open, and so no finder"
+        ),
         **{f"entry.times {of}": "burns nothing, for more gas" for of in (">= 1", "> 0")},
     },
     "Market": {

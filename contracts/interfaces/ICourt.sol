@@ -120,8 +120,9 @@ interface ICourt {
     /// Steps: the state roots at the interior points of the interval, `interior(lo, hi)` of them.
     function revealRoots(uint256 id, bytes32[] calldata roots) external;
     /// Step: the trace root of the step and the opening of the journal's leaf for it. `reports` is the list
-    /// root of the step's reports, 0 where the program has none. The solver stays to move, and reveals the children of the trace root next (of a single leaf: itself, so that
-    /// the challenger always has its choice between the trace, the next state and the reports).
+    /// root of the step's reports, 0 where the program has none. `children` are those of the trace root, as in
+    /// `revealChildren` (of a single leaf: itself, so that the challenger always has its choice between the
+    /// trace, the next state and the reports).
     function revealTrace(
         uint256 id,
         Claim calldata claim,
@@ -129,14 +130,15 @@ interface ICourt {
         bytes32 trace,
         bytes32 salt,
         bytes32 reports,
-        bytes32[] calldata path
+        bytes32[] calldata path,
+        bytes32[] calldata children
     ) external;
     /// Trace, State, Reports, Elements: the descendants of the root under attack, `arityBits` levels below it
     /// (or the leaves, where they are nearer).
     function revealChildren(uint256 id, bytes32[] calldata children) external;
-    /// Tensor: the preimage of the tensor's commitment. The solver stays to move. A tensor has at
-    /// least one element.
-    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements) external;
+    /// Tensor: the preimage of the tensor's commitment; `children` are those of the elements' root. Of a single
+    /// leaf there are none: the solver stays to move, and shows it next. A tensor has at least one element.
+    function revealTensor(uint256 id, uint8 dtype, uint64 count, bytes32 elements, bytes32[] calldata children) external;
     /// Leaf: its 512 bytes.
     function revealLeaf(uint256 id, bytes calldata data) external;
 

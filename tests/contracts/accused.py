@@ -16,7 +16,7 @@ from tests.contracts.world import World
 
 RICH = 10**6
 RIGHT, JUNK = b"\x0f" * 32, b"\x66" * 32  # findings
-WORK = (b"\x05" * 32, b"\x06" * 32)
+WORK = [(bytes([32 + i]) * 32, bytes([64 + i]) * 32) for i in range(32)]  # each segment's own
 STAKE = PRICE * PARAMETERS["marginBps"] // 10_000  # of the solver, where every segment is checked
 
 
@@ -49,7 +49,9 @@ class Accused(World):
     def commit(self, count: int) -> None:
         first = self.task(0).committed
         if count:
-            self.act(self.solver, self.market, "commitSegments", 0, first, [WORK] * count)
+            self.act(
+                self.solver, self.market, "commitSegments", 0, first, WORK[first : first + count]
+            )
 
     def draw(self) -> None:
         self.pass_time(blocks=DRAW_DELAY)

@@ -298,24 +298,31 @@ class Game:
         if d.phase == STEPS:
             return "revealRoots", (self.roots(d),)
         if d.phase == STEP:
+            trace = t.trace_tree(d.lo)
             return "revealTrace", (
                 self.claim,
                 t.header.to_abi(),
-                t.trace_tree(d.lo).root,
+                trace.root,
                 t.salt(d.lo),
                 reports_root(t.reports[d.lo]),
                 t.journal.path(d.lo - t.first),
+                self.under(trace),
             )
         if d.phase in (TRACE, STATE, REPORTS):
             tree = t.list_under_attack(d)
             return "revealChildren", (tree.children(d.level, d.index, levels),)
         tensor = t.under_attack(d)[d.item]
         if d.phase == TENSOR:
-            return "revealTensor", (tensor.dtype, tensor.count, tensor.elements)
+            under = self.under(tensor.tree) if tensor.tree.depth else []
+            return "revealTensor", (tensor.dtype, tensor.count, tensor.elements, under)
         if d.phase == ELEMENTS:
             return "revealChildren", (tensor.tree.children(d.level, d.index, levels),)
         assert d.phase == LEAF, d.phase
         return "revealLeaf", (tensor.leaf(d.index),)
+
+    def under(self, tree: Tree) -> list[bytes]:
+        """The children of a whole tree's root."""
+        return tree.children(tree.depth, 0, min(self.arity_bits, tree.depth))
 
     def roots(self, d: Any) -> list[bytes]:
         interior = points(d.lo, d.hi, self.arity_bits)[1:-1]

@@ -74,9 +74,9 @@ def some_arguments(honest):
     output = (0, [], NOTHING, [])
     return {
         "revealRoots": ([NOTHING],),
-        "revealTrace": (claim, header, NOTHING, NOTHING, NOTHING, []),
+        "revealTrace": (claim, header, NOTHING, NOTHING, NOTHING, [], []),
         "revealChildren": ([NOTHING],),
-        "revealTensor": (1, 1, NOTHING),
+        "revealTensor": (1, 1, NOTHING, []),
         "revealLeaf": (bytes(LEAF_BYTES),),
         "descendSteps": ([NOTHING], 0),
         "descend": (0, NOTHING, []),
@@ -234,13 +234,17 @@ def test_the_trace_comes_with_its_program_and_its_report(game, solver, cheating,
     attempt(game, "revealTrace", solver, "PathLength", {5: []})
     other = cheating.journal.path(2)
     attempt(game, "revealTrace", solver, "DoesNotHash", {5: other})  # another step's
+    attempt(game, "revealTrace", solver, "WrongCount", {6: []}, given=0, expected=4)
+    attempt(game, "revealTrace", solver, "DoesNotHash", {6: [NOTHING] * 4})
     receipt = game.solver_move()
     (event,) = receipt.decode_logs(court.TraceRevealed)
     assert (event.step, event.trace) == (13, cheating.trace_tree(13).root)
     assert event.reports == reports
     d = game.d
-    assert (d.phase, d.solverToMove) == (fx.TRACE, True)
+    assert (d.phase, d.solverToMove) == (fx.TRACE, False)
     assert (d.level, d.index, d.size) == (4, 0, 14)
+    (shown,) = receipt.decode_logs(court.ChildrenRevealed)
+    assert (shown.phase, shown.level, shown.index) == (fx.TRACE, 4, 0)
 
 
 @pytest.mark.parametrize("phase", [fx.TRACE, fx.ELEMENTS])
@@ -270,9 +274,11 @@ def test_a_tensor_opens_as_what_was_committed(game, solver, cheating, court):
     attempt(game, "revealTensor", solver, "DoesNotHash", {0: 2})
     attempt(game, "revealTensor", solver, "DoesNotHash", {1: tensor.count + 1})
     attempt(game, "revealTensor", solver, "DoesNotHash", {2: NOTHING})
+    attempt(game, "revealTensor", solver, "WrongCount", {3: []}, given=0, expected=4)
+    attempt(game, "revealTensor", solver, "DoesNotHash", {3: [NOTHING] * 4})
     game.solver_move()
     d = game.d
-    assert (d.phase, d.solverToMove, d.dtype, d.count) == (fx.ELEMENTS, True, 1, fx.WEIGHTS)
+    assert (d.phase, d.solverToMove, d.dtype, d.count) == (fx.ELEMENTS, False, 1, fx.WEIGHTS)
     assert (d.disputed, d.level, d.size) == (tensor.elements, 4, 16)
 
 
@@ -482,7 +488,6 @@ def test_where_nothing_is_reported_there_is_nothing_to_accuse(play_reporting, so
     game = play_reporting(0, listed=0)
     attempt(game, "revealTrace", solver, "DoesNotHash", {4: b"\x01" * 32})
     game.solver_move()
-    game.solver_move()
     header = game.theirs.header.to_abi()
     fields = {"part": 0, "parts": 0}
     refuses(
@@ -494,7 +499,6 @@ def test_a_list_of_one_is_accused_at_its_only_place(play_reporting, solver, chal
     """Protects challengers of programs with a single report: there is nothing to descend, and the
     place to prove is number 0."""
     game = play_reporting(1, listed=1)
-    game.solver_move()
     game.solver_move()
     game.send("accuseReports", game.claim, game.theirs.header.to_abi(), sender=challenger)
     d = game.d

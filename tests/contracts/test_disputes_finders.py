@@ -290,6 +290,78 @@ def test_a_friend_that_shows_the_right_finding_first_and_loses_takes_nothing_awa
     assert gains(world) == {"solver": BOND - STAKE, "a": -BOND, "b": POT}
 
 
+@pytest.mark.parametrize("before", [0, 1, 257])
+def test_a_friend_that_loses_on_purpose_hides_no_finder(before):
+    """Attacker: the cheat's friend files what is right before anybody and loses its dispute. Of
+    those that found it before the verifier, the first that is left is the finder."""
+    world = Accused()
+    lapsed = [world.accuse(world.accusers[3], 0, JUNK) for _ in range(before)]
+    if lapsed:
+        world.seal_over(lapsed[-1])
+    for number in lapsed:
+        world.lapse(number)
+    friend = world.opened(world.accusers[0])
+    for _ in range(before // 32):
+        world.act(world.stranger, world.disputes, "advance", 0, 32)
+    assert world.next() == friend == before
+    honest = [world.opened(who) for who in world.accusers[1:3]]
+    world.decide(False)
+    own = world.opened(world.verifier)
+    assert world.next() == own
+    world.decide(True)
+    for number in honest:
+        world.dismiss(number)
+    world.punish()
+    bond = BOND * (before + 1)
+    told = gains(world)
+    told.pop("d", None)
+    assert told == {
+        "solver": BOND - STAKE, "a": -bond, "verifier": BOND + HALF, "b": REST - HALF,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [3, 127, 200, 255, 300])
+def test_who_filed_after_the_verifier_is_no_finder_however_many_filed_before(before):
+    """Attacker: as the copiers, in whatever word of the numbers it stands."""
+    world = Accused()
+    for _ in range(before):
+        world.accuse(world.accusers[3], 0, JUNK)
+    own = world.opened(world.verifier)
+    copiers = [world.opened(who) for who in world.accusers[:2]]
+    assert world.next() == own == before
+    world.decide(True)
+    for number in copiers:
+        world.dismiss(number)
+    world.punish()
+    assert sum(world.stake(world.verifier)) - RICH == POT
+    assert all(sum(world.stake(who)) == RICH for who in world.accusers[:2])
+
+
+@pytest.mark.parametrize("before", [255, 256, 300])
+def test_a_crowd_before_a_finder_hides_it_not(before):
+    """Attacker: friends file so many that nobody would look for a finder behind them. Each of 256
+    costs `punish` less than the first of them."""
+    world = Accused()
+    crowd, finder, (verifier, last) = world.accusers[3], world.accusers[0], (world.verifier, before)
+    junk = [world.accuse(crowd, 0, JUNK) for _ in range(before)]
+    assert world.accuse(finder) == last
+    own = world.accuse(verifier)
+    for number in (last, own, world.accuse(world.accusers[1])):
+        world.unseal(number)
+    assert world.next() == own
+    world.decide(True)
+    world.dismiss(last)
+    world.dismiss(own + 1)
+    for number in junk[:2]:
+        world.seal_over(number)
+        world.dismiss(number)
+    world.punish()
+    print("punish", before, world.evm.result.gas_used)
+    told = world.stake(finder)
+    assert sum(told) - RICH == REST - HALF
+    assert sum(world.stake(verifier)) - RICH == BOND + HALF
+
+
 def test_a_lost_finder_has_no_part_beside_the_verifier(world):
     world.opened(world.accusers[0])
     world.start()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.contracts.accused import JUNK, RICH, Accused
-from tests.contracts.conftest import BOND, CLOCK, OPEN_TIME
+from tests.contracts.accused import JUNK, RICH, RIGHT, WORK, Accused
+from tests.contracts.conftest import BOND, CLOCK, FEE, OPEN_TIME, PRICE
 from tests.contracts.world import (
     CONDEMNED,
     CONVICTING,
@@ -56,6 +56,7 @@ def test_the_claim_is_of_the_segment_and_of_its_accuser(world):
     claim = world.court.call("claimOf", world.start(world.solver))
     assert claim[0] == world.solver and claim[1] == world.accusers[1]
     assert claim[2] == world.the_job[0] and claim[7:9] == (10, 20)
+    assert claim[9:] == (WORK[0][0], *WORK[1]), "from where the segment before ends"
 
 
 def test_starting_needs_the_tasks_job(world):
@@ -410,3 +411,26 @@ def test_every_undecided_accusation_has_an_end_that_a_stranger_brings(world):
     assert world.queue(0).undecided == 0 and not world.task(0).held
     world.reach(world.task(0).windowEnds + 1)
     world.act(world.stranger, world.market, "settle", 0)
+
+
+def test_a_verdict_is_of_its_own_task(world):
+    """Protects everybody else: what is decided about one task is told to that one alone."""
+    world.opened(world.accusers[0])
+    job = world.job(1)
+    world.act(world.requester, world.market, "post", job, world.terms(PRICE, FEE, 1, 1_000, 5_000))
+    world.act(world.solver, world.market, "bid", 1, PRICE)
+    world.reach(world.task(1).bidUntil + 1)
+    world.act(world.stranger, world.market, "close", 1)
+    world.act(world.solver, world.market, "commitSegments", 1, 0, WORK[:1])
+    seals = []
+    for who in world.accusers[:2]:
+        seal = world.disputes.call("sealOf", 1, 0, RIGHT, who, bytes(32))
+        number = world.act(who, world.disputes, "accuse", 1, seal)
+        world.act(who, world.disputes, "unseal", 1, number, 0, RIGHT, bytes(32))
+        seals.append(number)
+    for guilty in (False, True):
+        dispute = world.act(world.stranger, world.disputes, "start", 1, job)
+        assert world.disputes.call("accusationOf", dispute) == (1, seals[guilty])
+        world.act(world.stranger, world.court, "decide", dispute, guilty)
+    assert (world.queue(1).convicting, world.queue(1).undecided) == (2, 0)
+    assert (world.queue(0).convicting, world.queue(0).undecided) == (0, 1)

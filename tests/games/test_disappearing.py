@@ -275,7 +275,7 @@ def wrong_children(player: SolverPlayer, phase: Phase) -> None:
 
 def wrong_tensor(player: SolverPlayer, phase: Phase) -> None:
     honest = player.court.reveal_tensor
-    player.court.reveal_tensor = lambda d, t, n, e: honest(d, t, n, GARBAGE)  # type: ignore
+    player.court.reveal_tensor = lambda d, t, n, e, c: honest(d, t, n, GARBAGE, c)  # type: ignore
 
 
 def wrong_leaf(player: SolverPlayer, phase: Phase) -> None:
@@ -285,7 +285,7 @@ def wrong_leaf(player: SolverPlayer, phase: Phase) -> None:
 
 def wrong_report(player: SolverPlayer, phase: Phase) -> None:
     honest = player.court.reveal_trace
-    player.court.reveal_trace = lambda d, c, h, t, salt, r, p: honest(d, c, h, t, GARBAGE, r, p)  # type: ignore
+    player.court.reveal_trace = lambda d, c, h, t, salt, *rest: honest(d, c, h, t, GARBAGE, *rest)  # type: ignore
 
 
 ANSWERS = {

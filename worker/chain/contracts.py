@@ -368,14 +368,18 @@ class Court(Contract):
         salt: bytes,
         reports: bytes,
         path: Sequence[bytes],
+        children: Sequence[bytes],
     ) -> Receipt:
-        return self._write("revealTrace", dispute, claim, header, trace, salt, reports, path)
+        given = (claim, header, trace, salt, reports, path, children)
+        return self._write("revealTrace", dispute, *given)
 
     def reveal_children(self, dispute: int, children: Sequence[bytes]) -> Receipt:
         return self._write("revealChildren", dispute, children)
 
-    def reveal_tensor(self, dispute: int, dtype: int, count: int, elements: bytes) -> Receipt:
-        return self._write("revealTensor", dispute, dtype, count, elements)
+    def reveal_tensor(
+        self, dispute: int, dtype: int, count: int, elements: bytes, children: Sequence[bytes]
+    ) -> Receipt:
+        return self._write("revealTensor", dispute, dtype, count, elements, children)
 
     def reveal_leaf(self, dispute: int, data: bytes) -> Receipt:
         return self._write("revealLeaf", dispute, data)

@@ -34,14 +34,16 @@ class SolverPlayer(Player):
             case Phase.STEP:
                 place = d.lo - self.journal.first_step
                 entry = self.journal.entries[place]
+                trace = self._trace(d.lo).tree
                 self.court.reveal_trace(
                     self.id,
                     self._claim,
                     self.program.header,
-                    self._trace(d.lo).root,
+                    trace.root,
                     entry.salt,
                     entry.reports,
                     self.journal.tree.path(place),
+                    self._under(trace),
                 )
                 return f"revealed the trace of step {d.lo}"
             case Phase.TRACE | Phase.STATE:
@@ -51,7 +53,10 @@ class SolverPlayer(Player):
                 self._reveal_children(list_tree(entry.items), d)
             case Phase.TENSOR:
                 tensor = self._list(d)[d.item]
-                self.court.reveal_tensor(self.id, tensor.dtype, tensor.count, tensor.elements)
+                under = self._under(tensor.tree) if tensor.tree.depth else []
+                self.court.reveal_tensor(
+                    self.id, tensor.dtype, tensor.count, tensor.elements, under
+                )
                 return f"opened tensor {d.item}"
             case Phase.ELEMENTS:
                 self._reveal_children(self._list(d)[d.item].tree, d)
@@ -78,6 +83,10 @@ class SolverPlayer(Player):
     def _reveal_children(self, tree: Tree, d: Dispute) -> None:
         levels = min(self.arity_bits, d.level)
         self.court.reveal_children(self.id, tree.children(d.level, d.index, levels))
+
+    def _under(self, tree: Tree) -> list[bytes]:
+        """What the first question about a whole tree is for."""
+        return tree.children(tree.depth, 0, min(self.arity_bits, tree.depth))
 
     def _list(self, d: Dispute) -> CommittedList:
         return self._state(d.hi) if d.phase == Phase.STATE else self._trace(d.lo)

@@ -95,8 +95,8 @@ def replays(job: Job, state_bytes: int, kept_bytes: int, arity_bits: int) -> int
 def moves(program: Program, steps: int, arity_bits: int) -> int:
     """Transactions of one side in the longest dispute about a segment of so many steps, at most.
 
-    Both sides have as many: the solver opens the trace and a tensor besides, the challenger files,
-    unseals and proves.
+    The challenger files, unseals and proves besides; the solver has fewer, as it shows what lies
+    under the root of a trace or a tensor when it opens it.
     """
 
     def rounds(parts: int) -> int:
