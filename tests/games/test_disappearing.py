@@ -37,8 +37,9 @@ STEP = 5
 
 @pytest.fixture
 def world(monkeypatch):
+    """In a court of so small a fan-out that every tree takes more than one move."""
     monkeypatch.setattr(Program, "from_bytes", staticmethod(decoded))
-    return World()
+    return World(arity_bits=1)
 
 
 def wrong_weight():
@@ -179,7 +180,8 @@ TRICKS = {
     "another dtype of the same width": (lambda t: replace(t, dtype=3 - t.dtype), {"shape"}),
     # another number of leaves than the count says: there is nothing to show for it
     "a dtype with other leaves": (lambda t: replace(t, dtype=4), {"time"}),
-    "more leaves": (lambda t: replace(t, count=10_000), {"time"}),
+    # but under a root are two, however many leaves there are: it opens, as what no record says
+    "more leaves": (lambda t: replace(t, count=10_000), {"shape"}),
     "no elements": (lambda t: replace(t, count=0), {"time"}),
     "an unknown dtype": (lambda t: replace(t, dtype=9), {"time"}),
     "padding that is not zero": (flip_behind, {"padding"}),
@@ -278,6 +280,16 @@ def wrong_tensor(player: SolverPlayer, phase: Phase) -> None:
     player.court.reveal_tensor = lambda d, t, n, e, c: honest(d, t, n, GARBAGE, c)  # type: ignore
 
 
+def wrong_under_tensor(player: SolverPlayer, phase: Phase) -> None:
+    honest = player.court.reveal_tensor
+    player.court.reveal_tensor = lambda *told: honest(*told[:-1], [GARBAGE] * len(told[-1]))  # type: ignore
+
+
+def wrong_under_trace(player: SolverPlayer, phase: Phase) -> None:
+    honest = player.court.reveal_trace
+    player.court.reveal_trace = lambda *told: honest(*told[:-1], [GARBAGE] * len(told[-1]))  # type: ignore
+
+
 def wrong_leaf(player: SolverPlayer, phase: Phase) -> None:
     honest = player.court.reveal_leaf
     player.court.reveal_leaf = lambda d, data: honest(d, GARBAGE * (LEAF_BYTES // 32))  # type: ignore
@@ -292,6 +304,8 @@ ANSWERS = {
     "children of the trace": (wrong_children, Phase.TRACE, wrong_weight),
     "children of the tensor": (wrong_children, Phase.ELEMENTS, wrong_weight),
     "children of the state": (wrong_children, Phase.STATE, wrong_state),
+    "children of the trace's root": (wrong_under_trace, Phase.STEP, wrong_weight),
+    "children of the tensor's root": (wrong_under_tensor, Phase.TENSOR, wrong_weight),
     "a tensor": (wrong_tensor, Phase.TENSOR, wrong_weight),
     "a leaf": (wrong_leaf, Phase.LEAF, wrong_weight),
     "a report": (wrong_report, Phase.STEP, wrong_weight),
