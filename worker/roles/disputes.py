@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from worker.chain.errors import ContractError
 from worker.chain.types import Accusation, Dispute, Task
 from worker.dispute.player import Player
 from worker.jobs import Replay
@@ -111,8 +112,14 @@ class Side(ABC, Generic[P]):
     def _play(self, case: Case, move: Callable[[P], str]) -> None:
         """Makes a move before anything else is computed, and says which."""
         due = self.desk.now + case.dispute.seconds_left(self.desk.now)
-        with self.desk.turns.turn(Rank.ANSWER, due):
-            said = move(self._player(case))
+        try:
+            with self.desk.turns.turn(Rank.ANSWER, due):
+                said = move(self._player(case))
+        except ContractError:
+            # anyone may prove or call time, and who watches the mempool may do so a place ahead
+            if self.desk.court.dispute(case.id).phase.is_running:
+                raise
+            said = "somebody was faster: it is decided"
         self.desk.log.info("dispute %d: %s", case.id, said)
 
     def _player(self, case: Case) -> P:
