@@ -8,6 +8,7 @@ from math import ceil
 import click
 
 from worker.chain import Clients
+from worker.config import JobsConfig
 from worker.jobs import moves
 from worker.jobs.estimate import Estimate, duration
 from worker.program import Program
@@ -41,7 +42,8 @@ def derived(clients: Clients, found: Estimate, program: Program) -> Clock:
     """Four times what the longest dispute takes a machine that is SLOWER than this one."""
     arity_bits = clients.court.arity_bits()
     count = moves(program, min(found.job.steps, found.job.segment_steps), arity_bits)
-    work, move = found.dispute_seconds(SLOWER), LOOKS + BLOCKS * pace(clients)
+    kept = JobsConfig().kept_bytes  # of a worker that sets nothing else
+    work, move = found.dispute_seconds(SLOWER, arity_bits, kept), LOOKS + BLOCKS * pace(clients)
     needed = ceil(QUARTER * (work + count * move) / 60) * 60
     bounds(clients, max(needed, clients.market.parameters().min_clock), f"a clock of {needed} s")
     seconds = max(needed, clients.market.parameters().min_clock)

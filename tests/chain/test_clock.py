@@ -7,13 +7,16 @@ import pytest
 
 from scripts._clock import bounds, derived, pace, window_of
 from tests.games.world import World, small_training
+from worker.config import JobsConfig
 from worker.jobs import moves
+from worker.jobs.estimate import Estimate
 
 
 class Estimated(SimpleNamespace):
     """What a dry run found. work: seconds of this machine for what a dispute has to compute."""
 
-    def dispute_seconds(self, slower):
+    def dispute_seconds(self, slower, arity_bits, kept_bytes):
+        assert (arity_bits, kept_bytes) == (5, JobsConfig().kept_bytes)
         return slower * self.work
 
 
@@ -81,3 +84,14 @@ def test_the_window_is_what_the_market_makes_of_a_clock():
     number, _ = world.commit(world.job(10, 4), world.desks["solver"])
     task = world.task(number)
     assert task.window_ends == world.chain.time + window_of(task.clock, task.checks)
+
+
+@pytest.mark.parametrize(("kept", "times"), [(1 << 32, 1), (0, 2)])
+def test_what_a_dispute_takes_is_what_workers_reckon(kept, times):
+    """Protects requesters: where a segment's states do not fit what a worker keeps, a dispute about
+    1,000 steps has them computed twice, and a clock that forgets it finds no worker."""
+    job = SimpleNamespace(steps=1_000, segment_steps=1_000)
+    trial = SimpleNamespace(step_seconds=0.5, interpreted_seconds=2.0)
+    summary = SimpleNamespace(state_bytes=10**6)
+    found = Estimate(job, summary, 0, 0, 0, trial)  # type: ignore[arg-type]
+    assert found.dispute_seconds(3, 5, kept) == 3 * (times * 1_000 * 0.5 + 3 * 2.0)

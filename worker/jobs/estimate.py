@@ -10,6 +10,7 @@ from torch import Tensor
 
 from worker.chain.types import Job
 from worker.jobs.computation import Computation
+from worker.jobs.measure import replays
 from worker.jobs.rules import JobDefinition
 from worker.jobs.trial import Trial, tried
 from worker.program import Program, Summary
@@ -51,10 +52,12 @@ class Estimate:
         """Of the whole job on this machine, without commitments."""
         return self.step_seconds * self.job.steps
 
-    def dispute_seconds(self, slower: float) -> float:
-        """To compute a segment again and trace a step of it, on a machine so many times slower."""
+    def dispute_seconds(self, slower: float, arity_bits: int, kept_bytes: int) -> float:
+        """To compute a segment again, as often as a dispute does where so much of its states is
+        kept, and to trace a step of it, on a machine so many times slower."""
         steps = min(self.job.steps, self.job.segment_steps)
-        return slower * (steps * self.step_seconds + 3 * self.trial.interpreted_seconds)
+        times = replays(self.job, self.summary.state_bytes, kept_bytes, arity_bits)
+        return slower * (times * steps * self.step_seconds + 3 * self.trial.interpreted_seconds)
 
     @property
     def published_bytes(self) -> int:
