@@ -5,7 +5,7 @@ import pytest
 from tests.contracts.conftest import DRAW_DELAY, FEE, PRICE
 
 LIFE = 700_000
-SEGMENT = 60_000
+SEGMENT = 50_000
 
 
 @pytest.fixture
