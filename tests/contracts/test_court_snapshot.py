@@ -73,8 +73,10 @@ def test_a_large_models_dispute_was_within_reach(kept):
 
 
 def test_no_reveal_was_dear(kept):
-    """Protects the solver's purse: none of its moves needs more than 90 k gas."""
+    """Protects the solver's purse: none of its moves needs more than 90 k gas, but for the trace's,
+    which comes with the claim, the program's header and what lies under its root."""
     for dispute in ("digits", "gpt"):
         moves = kept[dispute]["moves"]
         reveals = {n: m["most_gas"] for n, m in moves.items() if "reveal" in n}
-        assert len(reveals) == 5 and max(reveals.values()) <= 90_000, reveals
+        assert len(reveals) == 5 and reveals.pop("court.revealTrace") <= 130_000, moves
+        assert max(reveals.values()) <= 90_000, reveals

@@ -53,7 +53,7 @@ def test_a_solver_that_took_the_task_never_loses_on_time(monkeypatch, clock):
     assert took and (refused or clock == CLOCKS[-1])
 
 
-@pytest.mark.parametrize("outage_at", range(6))
+@pytest.mark.parametrize("outage_at", range(5))
 def test_a_node_that_is_gone_for_an_hour_costs_nobody_a_dispute(monkeypatch, outage_at):
     """Protects honest solvers: three quarters of the clock are left for what nobody can foresee:
     the node is away for an hour at any move, and every second move is censored for five minutes."""
