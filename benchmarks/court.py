@@ -342,7 +342,7 @@ def longest(every: Sequence[Played]) -> dict[str, int]:
         "court.revealRoots": rounds(STEP_BITS),
         "court.descendSteps": rounds(STEP_BITS),
         "court.revealTrace": 1,
-        "court.revealChildren": trees,
+        "court.revealChildren": trees - 2,  # the roots' come with the trace and the tensor
         "court.descend": trees,
         "court.revealTensor": 1,
         "court.revealLeaf": 1,

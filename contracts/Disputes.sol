@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 
 import {ICourt, ICourtClient} from "./interfaces/ICourt.sol";
 import {IDisputes} from "./interfaces/IDisputes.sol";
@@ -21,6 +22,7 @@ import {Claim, Job} from "./interfaces/Types.sol";
 /// the court's `callTime`, and `dismiss` and `punish` after a conviction. Nothing here touches the token,
 /// calls anybody but our own contracts, or loops over accusations without a bound: no verdict can fail.
 contract Disputes is IDisputes {
+    using BitMaps for BitMaps.BitMap;
     using SafeCast for uint256;
 
     enum Kind {
@@ -79,10 +81,9 @@ contract Disputes is IDisputes {
 
     mapping(uint256 task => Line) private _lines;
     mapping(uint256 task => mapping(uint32 number => Entry)) private _entries;
-    // By task, segment and finding: those of Kind.Open that have been unsealed with it and not lost, a bit for each
-    // number. The lowest is who found it: were only that one kept, a friend of the cheat's could file first and
+    // By task, segment and finding: the numbers of Kind.Open that have been unsealed with it and not lost. The lowest is who found it: were only that one kept, a friend of the cheat's could file first and
     // lose on purpose.
-    mapping(bytes32 what => mapping(uint256 word => uint256 bits)) private _finders;
+    mapping(bytes32 what => BitMaps.BitMap) private _finders;
 
     /// The market is there already and names this contract by the address that it gets.
     constructor(address market_, address court_, uint32 openTime_, uint16 finderBps_, uint96 bond_) {
@@ -181,18 +182,15 @@ contract Disputes is IDisputes {
 
     /// Keeps who showed what, so that `punish` need not search among all.
     function _show(uint256 task, uint32 number, uint32 segment, bytes32 finding, Kind kind) private {
-        if (kind == Kind.Open) _finders[_keyOf(task, segment, finding)][number >> 8] |= 1 << (number & 0xff);
+        if (kind == Kind.Open) _finders[_keyOf(task, segment, finding)].set(number);
         else ++_lines[task].verifiers;
     }
 
     /// And no more, once it has lost.
     function _hide(uint256 task, uint32 number, Entry storage entry) private {
         Kind kind = entry.kind;
-        if (kind == Kind.Open) {
-            _finders[_keyOf(task, entry.segment, entry.finding)][number >> 8] &= ~(1 << (number & 0xff));
-        } else if (!_isDemand(kind)) {
-            --_lines[task].verifiers;
-        }
+        if (kind == Kind.Open) _finders[_keyOf(task, entry.segment, entry.finding)].unset(number);
+        else if (!_isDemand(kind)) --_lines[task].verifiers;
     }
 
     // -------------------------------------------------------------------------------------- turns
@@ -427,10 +425,10 @@ contract Disputes is IDisputes {
         if (_isDemand(kind)) return address(0);
         // Each word is 256 accusations, whose bonds are 32,896 times `bond` in the first and more in any other: no
         // one makes this loop long.
-        mapping(uint256 => uint256) storage words = _finders[_keyOf(task, convicting.segment, convicting.finding)];
+        BitMaps.BitMap storage found = _finders[_keyOf(task, convicting.segment, convicting.finding)];
         uint256 last = nextOfIt - 1;
         for (uint256 word; word <= last >> 8; ++word) {
-            uint256 bits = words[word];
+            uint256 bits = found._data[word];
             if (word == last >> 8) bits &= (1 << (last & 0xff)) - 1;
             if (bits != 0) return _entries[task][uint32(word << 8 | Math.log2(bits & (~bits + 1)))].accuser;
         }

@@ -94,7 +94,7 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
     if wrong := set(parameters) ^ set(SECTIONS):
         raise BadParameters(f"{where}: unknown or missing: {', '.join(sorted(map(str, wrong)))}")
     chosen = dict(parameters["randomness"] or {})
-    kind = kind_of_source = chosen.pop("kind", None)
+    kind = chosen.pop("kind", None)
     if kind not in RANDOMNESS:
         raise BadParameters(
             f"{where}: randomness.kind = {kind!r} must be one of {', '.join(RANDOMNESS)}"
@@ -113,20 +113,20 @@ def check_parameters(parameters: Any, where: str = "the parameters") -> None:
             )
         if missing := sorted(set(names) - set(given)):
             raise BadParameters(f"{where}: {section}.{missing[0]} is missing ({names[missing[0]]})")
-        for name, kind in names.items():
+        for name, type_ in names.items():
             value = given[name]
-            if kind == "bool":
+            if type_ == "bool":
                 if not isinstance(value, bool):
                     raise BadParameters(
                         f"{where}: {section}.{name} = {value!r} must be true or false"
                     )
                 continue
-            most = 2 ** int(kind.removeprefix("uint")) - 1
+            most = 2 ** int(type_.removeprefix("uint")) - 1
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise BadParameters(
                     f"{where}: {section}.{name} = {value!r} must be a whole number in 0..{most}"
                 )
-    check_draw(parameters, kind_of_source, where)
+    check_draw(parameters, kind, where)
     check_gas(parameters, where)
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from worker import daemon, logs
 from worker.chain import ChainError, Clients, Receipt, probe
 from worker.chain.amounts import parse, shown
-from worker.config import EXAMPLE, KEY_SOURCES, Config, ConfigError, load_account
+from worker.config import EXAMPLE, KEY_SOURCES, VERIFYING, Config, ConfigError, load_account
 from worker.places import Busy, check_folders, check_store
 from worker.redaction import scrub, shown_url
 
@@ -245,7 +245,7 @@ def advice(found: dict[str, Any]) -> Iterator[str]:
     lockers = ("market_may_lock", "disputes_may_lock", "units_may_be_locked")
     if not (staked and all(found[name] for name in lockers)):
         yield "Not ready to work yet: python -m worker stake AMOUNT"
-    elif found["units"] and not {"verifier", "challenger"} & set(found["roles"].split(", ")):
+    elif found["units"] and not VERIFYING & set(found["roles"].split(", ")):
         yield (
             f"{found['units']} units stand ready to verify, and no role does: their silence is "
             "fined. Add the role, or take them back: python -m worker unbond all"

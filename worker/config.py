@@ -26,6 +26,7 @@ from worker.texts import TextError, read_text
 log = logging.getLogger(__name__)
 
 ROLES = ("solver", "verifier", "challenger", "keeper")
+VERIFYING = {"verifier", "challenger"}  # roles that do what this worker is drawn for
 KEY_SOURCES = "ASSAY_KEY, ASSAY_KEY_FILE, or [key] keystore with ASSAY_PASSWORD(_FILE)"
 
 _SECRET_NAME = re.compile(r"(private|secret|mnemonic|seed_phrase|password|passphrase|^key$|_key$)")
@@ -127,7 +128,7 @@ class WorkerConfig:
     @property
     def verifies(self) -> bool:
         """Whether it does what it is drawn for."""
-        return bool({"verifier", "challenger"} & set(self.roles))
+        return bool(VERIFYING & set(self.roles))
 
 
 @dataclass(frozen=True, kw_only=True)

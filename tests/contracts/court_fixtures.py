@@ -294,7 +294,6 @@ class Game:
     def solver_answer(self, d: Any = None) -> tuple[str, tuple]:
         """The move that the court waits for, from the solver's transcript."""
         d, t = d or self.d, self.theirs
-        levels = min(self.arity_bits, d.level)
         if d.phase == STEPS:
             return "revealRoots", (self.roots(d),)
         if d.phase == STEP:
@@ -306,23 +305,24 @@ class Game:
                 t.salt(d.lo),
                 reports_root(t.reports[d.lo]),
                 t.journal.path(d.lo - t.first),
-                self.under(trace),
+                self.children(trace, trace.depth),
             )
         if d.phase in (TRACE, STATE, REPORTS):
             tree = t.list_under_attack(d)
-            return "revealChildren", (tree.children(d.level, d.index, levels),)
+            return "revealChildren", (self.children(tree, d.level, d.index),)
         tensor = t.under_attack(d)[d.item]
         if d.phase == TENSOR:
-            under = self.under(tensor.tree) if tensor.tree.depth else []
+            depth = tensor.tree.depth
+            under = self.children(tensor.tree, depth) if depth else []
             return "revealTensor", (tensor.dtype, tensor.count, tensor.elements, under)
         if d.phase == ELEMENTS:
-            return "revealChildren", (tensor.tree.children(d.level, d.index, levels),)
+            return "revealChildren", (self.children(tensor.tree, d.level, d.index),)
         assert d.phase == LEAF, d.phase
         return "revealLeaf", (tensor.leaf(d.index),)
 
-    def under(self, tree: Tree) -> list[bytes]:
-        """The children of a whole tree's root."""
-        return tree.children(tree.depth, 0, min(self.arity_bits, tree.depth))
+    def children(self, tree: Tree, level: int, index: int = 0) -> list[bytes]:
+        """What lies under a node, as far down as one move goes."""
+        return tree.children(level, index, min(self.arity_bits, level))
 
     def roots(self, d: Any) -> list[bytes]:
         interior = points(d.lo, d.hi, self.arity_bits)[1:-1]

@@ -43,7 +43,7 @@ class SolverPlayer(Player):
                     entry.salt,
                     entry.reports,
                     self.journal.tree.path(place),
-                    self._under(trace),
+                    self._children(trace, trace.depth),
                 )
                 return f"revealed the trace of step {d.lo}"
             case Phase.TRACE | Phase.STATE:
@@ -53,7 +53,8 @@ class SolverPlayer(Player):
                 self._reveal_children(list_tree(entry.items), d)
             case Phase.TENSOR:
                 tensor = self._list(d)[d.item]
-                under = self._under(tensor.tree) if tensor.tree.depth else []
+                depth = tensor.tree.depth
+                under = self._children(tensor.tree, depth) if depth else []
                 self.court.reveal_tensor(
                     self.id, tensor.dtype, tensor.count, tensor.elements, under
                 )
@@ -81,12 +82,11 @@ class SolverPlayer(Player):
         return f"showed leaf {leaf} of tensor {index} of S_{d.hi}"
 
     def _reveal_children(self, tree: Tree, d: Dispute) -> None:
-        levels = min(self.arity_bits, d.level)
-        self.court.reveal_children(self.id, tree.children(d.level, d.index, levels))
+        self.court.reveal_children(self.id, self._children(tree, d.level, d.index))
 
-    def _under(self, tree: Tree) -> list[bytes]:
-        """What the first question about a whole tree is for."""
-        return tree.children(tree.depth, 0, min(self.arity_bits, tree.depth))
+    def _children(self, tree: Tree, level: int, index: int = 0) -> list[bytes]:
+        """What lies under a node, as far down as one move of the court goes."""
+        return tree.children(level, index, min(self.arity_bits, level))
 
     def _list(self, d: Dispute) -> CommittedList:
         return self._state(d.hi) if d.phase == Phase.STATE else self._trace(d.lo)
