@@ -19,7 +19,7 @@ import {Draw} from "./lib/Draw.sol";
 /// Money comes in through `post` and goes out through `withdrawFor` alone. In between it is escrow of a
 /// task or credit of an account, and only `_credit` makes credit. Stakes stay in their vault:
 ///
-///     Open ---- nobody eligible ---> Cancelled   escrow to the requester
+///     Open ----- no bid, or stopped > Cancelled   escrow to the requester
 ///     Committed - not drawn in time > Cancelled   escrow to the requester
 ///     Assigned -------- too late --> Expired     escrow to the requester, a part of the stake burned
 ///     Assigned, Committed,
@@ -41,7 +41,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         address requester;
         uint96 maxPrice;
         // slot
-        address solver;
+        address solver; // in Open: whose bid is the best one
         uint96 verifierFee;
         // slot
         address verifier;
@@ -50,14 +50,13 @@ contract Market is IMarket, ReentrancyGuardTransient {
         Status status;
         bool attested;
         bool held;
-        uint8 bids;
         uint16 segments;
         uint16 committed;
         uint16 checks;
         uint24 clock;
         uint40 bidUntil;
         uint40 commitUntil;
-        uint40 windowEnds;
+        uint40 windowEnds; // in Open: until when the best bid may be withdrawn
         uint32 drawWord;
         // slot
         bytes32 job;
@@ -68,14 +67,8 @@ contract Market is IMarket, ReentrancyGuardTransient {
         uint256 checked;
     }
 
-    struct Offer {
-        address worker;
-        uint96 price;
-    }
-
     uint256 private constant BPS = 10_000;
     uint256 private constant MOST_SEGMENTS = 256; // one bit each in `checked`
-    uint256 private constant MOST_BIDS = 32; // `close` reads them all
     uint64 private constant MOST_ROWS = 1 << 32; // what the sampling permutation can order
     uint256 private constant LONGEST = 1 << 32; // seconds from now to a task's last deadline
 
@@ -94,6 +87,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     address public immutable disputes;
     uint32 private immutable _drawTime;
     uint32 private immutable _minBidTime;
+    uint32 private immutable _maxBidTime;
     uint32 private immutable _minCommitTime;
     uint24 private immutable _minClock;
     uint24 private immutable _maxClock;
@@ -106,9 +100,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
     /// @inheritdoc IMarket
     mapping(address account => uint256) public credit;
     mapping(uint256 task => Record) private _records;
-    // Written through a reference, in `_place`.
-    // slither-disable-next-line uninitialized-state
-    mapping(uint256 task => Offer[MOST_BIDS]) private _offers; // in the order of time
     mapping(uint256 task => mapping(uint256 index => Segment)) private _segments;
 
     constructor(Parameters memory p) {
@@ -118,6 +109,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (p.randomness.code.length == 0) revert BadParameter("randomness");
         if (p.disputes == address(0)) revert BadParameter("disputes");
         if (p.minBidTime == 0) revert BadParameter("minBidTime");
+        if (p.maxBidTime < p.minBidTime) revert BadParameter("maxBidTime");
         if (p.minCommitTime == 0) revert BadParameter("minCommitTime");
         if (p.minClock == 0) revert BadParameter("minClock");
         if (p.maxClock < p.minClock) revert BadParameter("maxClock");
@@ -133,7 +125,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         (token, stakes, randomness) = (p.token, p.stakes, p.randomness);
         (verifiers, disputes) = (p.verifiers, p.disputes);
         _drawTime = IVerifiers(p.verifiers).drawTime();
-        (_minBidTime, _minCommitTime) = (p.minBidTime, p.minCommitTime);
+        (_minBidTime, _maxBidTime, _minCommitTime) = (p.minBidTime, p.maxBidTime, p.minCommitTime);
         (_minClock, _maxClock) = (p.minClock, p.maxClock);
         (_marginBps, _latePenaltyBps) = (p.marginBps, p.latePenaltyBps);
         _floorStake = p.floorStake;
@@ -161,6 +153,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         record.clock = uint24(terms.clock);
         record.bidUntil = uint40(terms.bidUntil);
         record.commitUntil = uint40(terms.commitUntil);
+        record.windowEnds = uint40(block.timestamp + (terms.bidUntil - block.timestamp) / 2);
         record.job = keccak256(abi.encode(job));
         emit Posted(id, msg.sender, job, terms);
 
@@ -169,15 +162,43 @@ contract Market is IMarket, ReentrancyGuardTransient {
 
     /// @inheritdoc IMarket
     // The requester may bid too: it could do so under another name, and a check would only pretend.
+    // `stakes` is ours and calls back nobody but its token; the guard closes what is left.
+    // slither-disable-next-line reentrancy-no-eth
     function bid(uint256 id, uint128 price) external nonReentrant {
         Record storage record = _inStatus(id, Status.Open);
-        if (block.timestamp > record.bidUntil) revert BiddingClosed(record.bidUntil);
+        _checkBidding(record);
         if (price == 0) revert ZeroPrice();
         if (price > record.maxPrice) revert PriceTooHigh(price, record.maxPrice);
-        _checkStake(msg.sender, solverStake(price, record.segments, record.checks));
+        address before = record.solver;
+        if (before != address(0) && price >= record.price) revert NotLower(price, record.price);
 
-        _place(id, record, Offer(msg.sender, uint96(price))); // no truncation: price <= maxPrice
+        record.price = uint96(price); // no truncation: price <= maxPrice
         emit BidPlaced(id, msg.sender, price);
+        if (before == msg.sender) return; // its lock stands
+        record.solver = msg.sender;
+
+        uint128 stake = _stakeOf(record);
+        IStakes(stakes).lock(msg.sender, stake);
+        if (before != address(0)) IStakes(stakes).release(before, stake);
+    }
+
+    /// @inheritdoc IMarket
+    function withdrawBid(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Open);
+        if (msg.sender != record.solver) revert NotSolver(msg.sender, record.solver);
+        if (block.timestamp > record.windowEnds) revert TooLate(record.windowEnds);
+        (record.solver, record.price) = (address(0), 0);
+        emit BidWithdrawn(id, msg.sender);
+
+        IStakes(stakes).release(msg.sender, _stakeOf(record));
+    }
+
+    /// @inheritdoc IMarket
+    function cancel(uint256 id) external nonReentrant {
+        Record storage record = _inStatus(id, Status.Open);
+        if (msg.sender != record.requester) revert NotRequester(msg.sender, record.requester);
+        _checkBidding(record);
+        _cancel(id, record);
     }
 
     /// @inheritdoc IMarket
@@ -185,26 +206,16 @@ contract Market is IMarket, ReentrancyGuardTransient {
         Record storage record = _inStatus(id, Status.Open);
         (uint256 bidUntil, uint256 commitUntil) = (record.bidUntil, record.commitUntil);
         if (block.timestamp <= bidUntil) revert BiddingOpen(uint64(bidUntil));
-
-        bool found;
-        Offer memory best;
-        if (block.timestamp <= commitUntil) (found, best) = _cheapest(id, record);
-        if (!found) {
-            record.status = Status.Cancelled;
-            emit Cancelled(id);
-            _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+        address solver = record.solver;
+        if (solver == address(0) || block.timestamp > commitUntil) {
+            _cancel(id, record);
             return;
         }
-
         uint256 until = block.timestamp + (commitUntil - bidUntil);
-        uint128 stake = solverStake(best.price, record.segments, record.checks);
         record.status = Status.Assigned;
-        record.solver = best.worker;
-        record.price = best.price;
+        record.windowEnds = 0;
         record.commitUntil = uint40(until); // no truncation: `_checkTerms` keeps both parts small
-        emit Assigned(id, best.worker, best.price, stake, uint64(until));
-
-        IStakes(stakes).lock(best.worker, stake);
+        emit Assigned(id, solver, record.price, _stakeOf(record), uint64(until));
     }
 
     /// @inheritdoc IMarket
@@ -254,11 +265,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (block.timestamp <= until) revert TooEarly(until);
         if (record.held) revert IsHeld();
 
-        record.status = Status.Cancelled;
-        emit Cancelled(id);
-        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
-
-        _end(record.solver, solverStake(record.price, record.segments, record.checks), 0);
+        _cancel(id, record);
     }
 
     /// @inheritdoc IMarket
@@ -321,14 +328,14 @@ contract Market is IMarket, ReentrancyGuardTransient {
         _checkDisputes();
         Record storage record = _inStatus(id, Status.Condemned);
         (address solver, address verifier) = (record.solver, record.verifier);
-        uint256 stake = solverStake(record.price, record.segments, record.checks);
+        uint256 stake = _stakeOf(record);
         uint256 awarded;
         for (uint256 i; i < awards.length; ++i) {
             awarded += awards[i].amount;
         }
         uint256 burned = stake - awarded;
         emit Punished(id, solver, awarded, burned);
-        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+        _refund(id, record);
 
         for (uint256 i; i < awards.length; ++i) {
             if (awards[i].amount != 0) IStakes(stakes).award(solver, awards[i].to, awards[i].amount);
@@ -363,7 +370,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
         _credit(record.requester, id, record.maxPrice - price + (attested ? 0 : fee));
         if (attested) _credit(verifier, id, fee);
 
-        _end(solver, solverStake(uint128(price), record.segments, record.checks), 0);
+        _end(solver, _stakeOf(record), 0);
         // A silent verifier loses no more than it would have earned: or a stranger's task, too cheap
         // for its work, would be a way to hurt whoever is drawn.
         uint256 penalty = Math.min(uint256(liability(uint128(fee))) * _latePenaltyBps / BPS, fee);
@@ -376,16 +383,15 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (block.timestamp <= record.commitUntil) revert TooEarly(record.commitUntil);
         if (record.held) revert IsHeld();
         address solver = record.solver;
-        uint256 stake = solverStake(record.price, record.segments, record.checks);
-        // No more than it would have earned: of many segments with few checks the stake is many times that.
-        // And nobody receives it: or a task that cannot be done in time would be a trap that pays.
-        uint256 penalty = Math.min(stake * _latePenaltyBps / BPS, record.price);
+        // A part of the most that it could have earned, known before it bid: no bid is low enough to be let go
+        // for nothing. And nobody receives it: or a task that cannot be done in time would be a trap that pays.
+        uint256 penalty = uint256(record.maxPrice) * _latePenaltyBps / BPS;
 
         record.status = Status.Expired;
         emit Expired(id, solver, penalty);
-        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+        _refund(id, record);
 
-        _end(solver, stake, penalty);
+        _end(solver, _stakeOf(record), penalty);
     }
 
     /// @inheritdoc IMarket
@@ -419,11 +425,12 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.price = record.price;
         result.solver = record.solver;
         if (result.solver != address(0)) {
-            result.solverStake = solverStake(result.price, result.segments, result.checks);
+            result.solverStake = _stakeOf(record);
         }
         result.bidUntil = record.bidUntil;
         result.commitUntil = _commitUntil(record);
-        result.windowEnds = record.windowEnds;
+        if (result.status < Status.Assigned) result.withdrawUntil = record.windowEnds;
+        else result.windowEnds = record.windowEnds;
         result.drawWord = record.drawWord;
         result.armedBlock = record.armedBlock;
         if (record.armedAt != 0) result.drawUntil = _drawUntil(record);
@@ -432,15 +439,6 @@ contract Market is IMarket, ReentrancyGuardTransient {
         result.job = record.job;
         if (result.verifier != address(0)) result.checked = _checked(record);
         result.clock = record.clock;
-    }
-
-    /// @inheritdoc IMarket
-    function bids(uint256 id) external view returns (Bid[] memory result) {
-        result = new Bid[](_known(id).bids);
-        for (uint256 i; i < result.length; ++i) {
-            Offer memory offer = _offers[id][i];
-            result[i] = Bid(offer.worker, offer.price);
-        }
     }
 
     /// @inheritdoc IMarket
@@ -459,13 +457,13 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function parties(uint256 id) external view returns (address solver, address verifier, uint256 stake) {
         Record storage record = _known(id);
         (solver, verifier) = (record.solver, record.verifier);
-        if (solver != address(0)) stake = solverStake(record.price, record.segments, record.checks);
+        if (solver != address(0)) stake = _stakeOf(record);
     }
 
     /// @inheritdoc IMarket
     // Rounded up: a stake is never below what the formula says.
-    function solverStake(uint128 price, uint32 count, uint32 checks) public view returns (uint128) {
-        uint256 stake = Math.ceilDiv(uint256(price) * _marginBps * count, BPS * uint256(checks)); // below 2^192
+    function solverStake(uint128 maxPrice, uint32 count, uint32 checks) public view returns (uint128) {
+        uint256 stake = Math.ceilDiv(uint256(maxPrice) * _marginBps * count, BPS * uint256(checks)); // below 2^192
         return Math.max(_floorStake, stake).toUint128();
     }
 
@@ -479,7 +477,7 @@ contract Market is IMarket, ReentrancyGuardTransient {
     function parameters() external view returns (Parameters memory p) {
         (p.token, p.stakes, p.randomness) = (token, stakes, randomness);
         (p.verifiers, p.disputes) = (verifiers, disputes);
-        (p.minBidTime, p.minCommitTime) = (_minBidTime, _minCommitTime);
+        (p.minBidTime, p.maxBidTime, p.minCommitTime) = (_minBidTime, _maxBidTime, _minCommitTime);
         (p.minClock, p.maxClock) = (_minClock, _maxClock);
         (p.marginBps, p.latePenaltyBps) = (_marginBps, _latePenaltyBps);
         p.floorStake = _floorStake;
@@ -513,78 +511,20 @@ contract Market is IMarket, ReentrancyGuardTransient {
         if (terms.clock < _minClock || terms.clock > _maxClock) revert BadClock(terms.clock, _minClock, _maxClock);
         uint256 bidFrom = block.timestamp + _minBidTime;
         uint256 commitFrom = uint256(terms.bidUntil) + _minCommitTime;
+        uint256 bidTo = block.timestamp + _maxBidTime;
         uint256 latest = block.timestamp + LONGEST;
-        if (terms.bidUntil < bidFrom || terms.commitUntil < commitFrom || terms.commitUntil > latest) {
-            revert BadDeadlines(terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(commitFrom));
-        }
+        if (
+            terms.bidUntil < bidFrom || terms.bidUntil > bidTo || terms.commitUntil < commitFrom
+                || terms.commitUntil > latest
+        ) revert BadDeadlines(terms.bidUntil, terms.commitUntil, uint64(bidFrom), uint64(bidTo), uint64(commitFrom));
     }
 
-    /// `needed` is never zero, so this refuses whoever has not approved the market.
-    function _checkStake(address worker, uint256 needed) private view {
-        uint256 has = IStakes(stakes).available(worker, address(this));
-        if (has >= needed) return;
-        if (!IStakes(stakes).isLocker(worker, address(this))) revert NotALocker(worker);
-        revert NotEnoughStake(worker, has, needed);
+    function _checkBidding(Record storage record) private view {
+        if (block.timestamp > record.bidUntil) revert BiddingClosed(record.bidUntil);
     }
 
     function _checkDisputes() private view {
         if (msg.sender != disputes) revert NotDisputes(msg.sender);
-    }
-
-    // ----------------------------------------------------------------------------------- bidding
-
-    function _place(uint256 id, Record storage record, Offer memory offer) private {
-        Offer[MOST_BIDS] storage offers = _offers[id];
-        uint256 count = record.bids;
-        // The place to give up, if any: the worker's own bid, else the latest of the dearest.
-        uint256 out = count;
-        uint256 dearest;
-        uint256 dearestPrice;
-        for (uint256 i; i < count; ++i) {
-            Offer memory other = offers[i];
-            if (other.worker == offer.worker) {
-                if (offer.price >= other.price) revert AlreadyBid(offer.worker);
-                out = i;
-                break;
-            }
-            if (other.price >= dearestPrice) (dearest, dearestPrice) = (i, other.price);
-        }
-        if (out == MOST_BIDS) {
-            if (offer.price >= dearestPrice) revert TooManyBids(MOST_BIDS, uint128(dearestPrice));
-            out = dearest;
-        }
-        if (out == count) {
-            record.bids = uint8(++count); // no truncation: at most MOST_BIDS
-        } else {
-            // Those behind move up, so that the order stays that of time.
-            for (uint256 i = out + 1; i < count; ++i) {
-                offers[i - 1] = offers[i];
-            }
-        }
-        offers[count - 1] = offer;
-    }
-
-    function _cheapest(uint256 id, Record storage record) private view returns (bool found, Offer memory best) {
-        uint256 count = record.bids;
-        (uint32 segments, uint32 checks) = (record.segments, record.checks);
-        Offer[] memory offers = new Offer[](count);
-        for (uint256 i; i < count; ++i) {
-            offers[i] = _offers[id][i];
-        }
-        // Each round takes the cheapest left, or finds it unable and leaves it out.
-        for (uint256 round; round < count; ++round) {
-            uint256 index = count;
-            for (uint256 i; i < count; ++i) {
-                if (offers[i].worker == address(0)) continue; // left out; no bid comes from address zero
-                if (index == count || offers[i].price < offers[index].price) index = i;
-            }
-            best = offers[index];
-            uint256 needed = solverStake(best.price, segments, checks);
-            if (IStakes(stakes).available(best.worker, address(this)) >= needed) {
-                return (true, best);
-            }
-            offers[index] = Offer(address(0), 0);
-        }
     }
 
     // ------------------------------------------------------------------------------- committing
@@ -642,6 +582,24 @@ contract Market is IMarket, ReentrancyGuardTransient {
     }
 
     // ------------------------------------------------------------------------------------- money
+
+    /// Ends a task for which nobody is to blame: the escrow goes back, and what was locked is free.
+    function _cancel(uint256 id, Record storage record) private {
+        (record.status, record.windowEnds) = (Status.Cancelled, 0);
+        emit Cancelled(id);
+        _refund(id, record);
+
+        if (record.solver != address(0)) _end(record.solver, _stakeOf(record), 0);
+    }
+
+    function _refund(uint256 id, Record storage record) private {
+        _credit(record.requester, id, uint256(record.maxPrice) + record.verifierFee);
+    }
+
+    /// What a task locks of its solver, from the bid on: whatever it bids.
+    function _stakeOf(Record storage record) private view returns (uint128) {
+        return solverStake(record.maxPrice, record.segments, record.checks);
+    }
 
     /// Ends a lock of `stake`: takes `penalty` of it and frees the rest.
     function _end(address worker, uint256 stake, uint256 penalty) private {

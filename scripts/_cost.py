@@ -62,6 +62,11 @@ class Cost:
     def check_terms(clients: Clients, market: MarketSection) -> None:
         """Raises where the market would refuse the terms, before anything is spent."""
         rules = clients.market.parameters()
+        if market.bid_seconds > rules.max_bid_time:
+            raise click.ClickException(
+                f"market.bid_seconds = {market.bid_seconds}: this market asks for at most "
+                f"{rules.max_bid_time}, as a bid locks a stake; write that or less"
+            )
         for name, least in (
             ("bid_seconds", rules.min_bid_time),
             ("commit_seconds", rules.min_commit_time),

@@ -12,6 +12,7 @@ from worker.chain.events import (
     Assigned,
     Attested,
     BidPlaced,
+    BidWithdrawn,
     Cancelled,
     Condemned,
     DataDemanded,
@@ -44,6 +45,7 @@ TOLD: dict[type[Event], Callable[[Any, Amount], str]] = {
         f"{a(e.terms.max_price)}, and {a(e.terms.verifier_fee)} for the verifier"
     ),
     BidPlaced: lambda e, a: f"{e.worker} bids {a(e.price)}",
+    BidWithdrawn: lambda e, a: f"{e.worker} takes its bid back",
     Assigned: lambda e, a: (
         f"{e.solver} has it for {a(e.price)}, with a stake of {a(e.stake)}, until "
         f"{clock(e.commit_until)}"
@@ -109,15 +111,17 @@ def why_cancelled(events: Sequence[Event], task: Task) -> str:
             f"nobody drew until {clock(task.draw_until)}, which anyone could have; run a worker "
             "with the role `keeper`"
         )
-    bids = sum(isinstance(e, BidPlaced) for e in events)
+    bids = [e for e in events if isinstance(e, BidPlaced | BidWithdrawn)]
     if not bids:
         return (
             "no worker bid. Too low a price, too little time, too large a state or no worker "
             "at all are the usual reasons: `ape run post ... --dry-run` shows what it would cost"
         )
+    if isinstance(bids[-1], BidWithdrawn):
+        return "the best bid was taken back, and nobody bid again"
     return (
-        f"{bids} bid{'s' * (bids > 1)} came, and when it was closed no bidder had the stake free, "
-        f"or it was closed after {clock(task.commit_until)}, when the time to compute was over"
+        "it had a bid; its requester let it be, or nobody closed it until "
+        f"{clock(task.commit_until)}, when the time to compute was over"
     )
 
 

@@ -19,7 +19,7 @@ from web3.types import TxReceipt
 from scripts.deploy import deploy
 from scripts.post import prepare
 from worker.chain import Clients, Deployment, Status, connect
-from worker.chain.events import CourtEvent, ElementTried, FindersPaid, Posted, Punished
+from worker.chain.events import BidPlaced, CourtEvent, ElementTried, FindersPaid, Posted, Punished
 from worker.examples.digits import digits
 from worker.jobs import TrainingJob
 from worker.program import Kind, Program
@@ -195,8 +195,9 @@ def run_task(
 
     for solver in solvers:
         solver.tick()
-    for bid in market.bids(number):
-        stage.say(f"[b]{stage.name_of(bid.worker)}[/b] bids {bid.price / UNIT:g} tokens")
+    for bid in market.task_events(number):
+        if isinstance(bid, BidPlaced):
+            stage.say(f"[b]{stage.name_of(bid.worker)}[/b] bids {bid.price / UNIT:g} tokens")
     stage.wait(BID_SECONDS + 1)
     keeper = Keeper(stage.desk("requester"))
     keeper.tick()

@@ -27,7 +27,7 @@ REQUEST = ROOT / ".cache" / "contracts.json"
 #   cyclomatic-complexity  dispatch on a record's function is a row of comparisons
 #   shadowing-local        parameters of an interface's functions, named as its views are
 #   uninitialized-local    the language sets them to zero, which is meant
-#   calls-loop             of the stakes alone, and at most 32 times: MOST_BIDS
+#   calls-loop             of the stakes alone, and once for each finder: three
 EXCLUDED = (
     "naming-convention,assembly,solc-version,pragma,timestamp,too-many-digits,"
     "cyclomatic-complexity,shadowing-local,uninitialized-local,calls-loop"

@@ -40,11 +40,10 @@ def row_of(task: Task, number: int, now: int) -> dict[str, Any]:
 
 
 def describe(clients: Clients, number: int) -> dict[str, Any]:
-    """A task as it stands, with its bids and accusations."""
+    """A task as it stands, with its accusations."""
     market, queue = clients.market, clients.disputes.queue(number)
     return {
         **row_of(market.task(number), number, clients.now()),
-        "bids": [asdict(bid) for bid in market.bids(number)],
         "queue": asdict(queue),
         "accusations": [
             {"number": n, **asdict(a), "standing": a.standing.name.lower()}
@@ -157,7 +156,7 @@ def table_of(found: Sequence[dict[str, Any]], clients: Clients, title: str) -> T
 
 
 def show_one(clients: Clients, task: int, as_json: bool) -> None:
-    """A task, its bids, and its life in sentences."""
+    """A task, its accusations, and its life in sentences."""
     found = describe(clients, task)
     if as_json:
         click.echo(json.dumps(found, indent=2, default=jsonable))
@@ -169,8 +168,6 @@ def show_one(clients: Clients, task: int, as_json: bool) -> None:
     def amount(units: int) -> str:
         return f"{shown(units, decimals)} {symbol}"
 
-    for bid in found["bids"]:
-        console.print(f"bid: {amount(bid['price'])} by {bid['worker']}", highlight=False)
     for line in waiting(found["queue"], found["accusations"], amount):
         console.print(line, highlight=False)
     parts = [*clients.market.task_events(task), *clients.disputes.task_events(task)]

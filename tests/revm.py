@@ -213,6 +213,7 @@ class Deployed:
     CLOCK = 3_600  # of tasks that are posted without another
     PARAMETERS: ClassVar = {
         "minBidTime": 60,
+        "maxBidTime": 10_000_000,
         "minCommitTime": 60,
         "minClock": 60,
         "maxClock": 30 * 86_400,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import daemon, logs
-from worker.chain import ChainError, Clients, Receipt, probe
+from worker.chain import ChainError, Clients, Receipt, Status, probe
 from worker.chain.amounts import parse, shown
 from worker.config import EXAMPLE, KEY_SOURCES, VERIFYING, Config, ConfigError, load_account
 from worker.places import Busy, check_folders, check_store
@@ -316,14 +316,16 @@ def stake(path: Path, amount: str) -> None:
 def unbond(path: Path, amount: str) -> None:
     """Take AMOUNT (whole tokens, or `all`) of the free stake out of service.
 
-    It can be withdrawn after the unbonding delay. `all` also takes back the units that stand ready
-    to verify: their stake is free when no draw can name them and what they were drawn for is over;
-    run it again then. Other locked stake stays locked until its tasks are over.
+    It can be withdrawn after the unbonding delay. `all` also takes back bids, in the first half of
+    their bidding, and the units that stand ready to verify: their stake is free when no draw can
+    name them and what they were drawn for is over; run it again then. Other locked stake stays
+    locked until its tasks are over.
     """
     with acting(path) as (_, clients):
         me, stakes = clients.address, clients.stakes
         everything = amount == "all"
         if everything:
+            take_back_bids(clients)
             take_back(clients)
         wanted = stakes.free(me) if everything else units(amount, clients.token.decimals())
         if wanted == 0:
@@ -331,6 +333,20 @@ def unbond(path: Path, amount: str) -> None:
             return
         done(stakes.unbond(wanted))
         click.echo(f"withdrawable from unix time {stakes.unbonding(me)[1]}")
+
+
+def take_back_bids(clients: Clients) -> None:
+    """Withdraws the bids that may be; says which others bind."""
+    for number, task in clients.board().open_tasks(young=True):
+        if task.status != Status.OPEN or task.solver != clients.address:
+            continue
+        if clients.now() <= task.withdraw_until:
+            done(clients.market.withdraw_bid(number))
+        else:
+            click.echo(
+                f"the bid for task {number} binds: unless another worker bids less, `run` has to "
+                "compute it, or a part of its stake is burned"
+            )
 
 
 def take_back(clients: Clients) -> None:

@@ -14,7 +14,7 @@ interface IMarket {
         Settled, // solver paid
         Condemned, // found guilty; `IDisputes.punish` divides the solver's stake and refunds the requester
         Expired, // solver too late, requester refunded
-        Cancelled // nobody eligible bid, or nobody drew in time; requester refunded
+        Cancelled // nobody bid, the requester let it be, or nobody drew in time; requester refunded
     }
 
     /// What a market is deployed with. It has no owner and nothing in it changes later.
@@ -25,11 +25,12 @@ interface IMarket {
         address verifiers; // which names the market by the address that it gets
         address disputes; // which may not be there yet: it names the market in its turn
         uint32 minBidTime; // seconds that a task is open to bids, at least
+        uint32 maxBidTime; // and at most, as the best bid locks a stake
         uint32 minCommitTime; // seconds that a solver has, at least
         uint24 minClock; // bounds of `Terms.clock`
         uint24 maxClock;
         uint32 marginBps; // stake over reward, before the chance of detection
-        uint16 latePenaltyBps; // of the stake, or of a liability, for staying silent; at most price or fee
+        uint16 latePenaltyBps; // of the maximum price, or of a liability but at most the fee, for staying silent
         uint96 floorStake; // no stake is smaller
     }
 
@@ -53,10 +54,11 @@ interface IMarket {
         uint32 checks;
         uint128 maxPrice;
         uint128 verifierFee;
-        uint128 price; // the winning bid
+        uint128 price; // the best bid
         uint128 solverStake; // locked for this task
-        address solver;
+        address solver; // in Open: whose bid is the best one so far
         uint64 bidUntil;
+        uint64 withdrawUntil; // in Open: last second in which the best bid may be withdrawn
         uint64 commitUntil; // as it has been moved
         uint64 windowEnds;
         uint64 drawWord; // the number of the word of `randomness` that decides the draw
@@ -67,11 +69,6 @@ interface IMarket {
         bytes32 job; // keccak256(abi.encode(Job))
         uint256 checked; // bit i: segment i is to be recomputed
         uint32 clock;
-    }
-
-    struct Bid {
-        address worker;
-        uint128 price;
     }
 
     struct Segment {
@@ -87,6 +84,7 @@ interface IMarket {
 
     event Posted(uint256 indexed task, address indexed requester, Job job, Terms terms);
     event BidPlaced(uint256 indexed task, address indexed worker, uint128 price);
+    event BidWithdrawn(uint256 indexed task, address indexed worker);
     event Assigned(uint256 indexed task, address indexed solver, uint128 price, uint128 stake, uint64 commitUntil);
     event SegmentCommitted(uint256 indexed task, uint32 indexed segment, bytes32 state, bytes32 journal);
     event DrawArmed(uint256 indexed task, uint64 drawWord);
@@ -112,17 +110,17 @@ interface IMarket {
     error TooManySegments(uint256 segments, uint256 most);
     error ChecksOutOfRange(uint256 checks, uint256 segments);
     error BadClock(uint32 clock, uint32 least, uint32 most);
-    error BadDeadlines(uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 earliestCommitUntil);
+    error BadDeadlines(
+        uint64 bidUntil, uint64 commitUntil, uint64 earliestBidUntil, uint64 latestBidUntil, uint64 earliestCommitUntil
+    );
     error EmptyDataSet();
     error TooManyRows(uint64 rows, uint64 most);
     error AmountTooLarge(uint256 amount, uint256 most);
     error PriceTooHigh(uint128 price, uint128 maxPrice);
-    error NotEnoughStake(address worker, uint256 free, uint256 needed);
-    error NotALocker(address worker);
-    error AlreadyBid(address worker);
-    error TooManyBids(uint256 most, uint128 dearest);
+    error NotLower(uint128 price, uint128 best);
     error BiddingClosed(uint64 bidUntil);
     error BiddingOpen(uint64 bidUntil);
+    error NotRequester(address caller, address requester);
     error NotSolver(address caller, address solver);
     error NotVerifier(address caller, address verifier);
     error WrongSegment(uint32 given, uint32 expected);
@@ -137,12 +135,18 @@ interface IMarket {
 
     /// Takes `maxPrice + verifierFee` from the caller into escrow.
     function post(Job calldata job, Terms calldata terms) external returns (uint256 task);
-    /// A worker has one bid in a task; a second, lower one takes its place, and counts as made then.
-    /// Binds nobody: a worker whose stake is gone by the close is passed over.
+    /// A price below the best one so far takes its place; the earliest of equals stays. Locks the stake that the
+    /// task's maximum price asks for, whatever the bid, and frees that of who is outbid: so no bid is ever void, and
+    /// only one name at a time stands in the way of others. Who is the best may lower its own.
     function bid(uint256 task, uint128 price) external;
-    /// After `bidUntil`: assigns the cheapest bid whose worker still has the stake (the earliest of
-    /// equals), or cancels. Anyone may call. However late it is called, the solver has the time that
-    /// the terms promised, `commitUntil - bidUntil`; after `commitUntil` the bids have lapsed.
+    /// Takes the best bid back and frees its stake. In the first half of the bidding time only: whoever it had
+    /// outbid has the other half to bid again.
+    function withdrawBid(uint256 task) external;
+    /// Takes the task back and refunds, before `bidUntil`: nobody has worked for it. The requester only.
+    function cancel(uint256 task) external;
+    /// After `bidUntil`: assigns the best bid, or cancels where there is none. Anyone may call. However late it is
+    /// called, the solver has the time that the terms promised, `commitUntil - bidUntil`; after `commitUntil` the bid
+    /// has lapsed.
     function close(uint256 task) external;
     /// Segments come in order. The last one arms the draw.
     function commitSegment(uint256 task, uint32 segment, bytes32 state, bytes32 journal) external;
@@ -180,15 +184,14 @@ interface IMarket {
 
     function task(uint256 id) external view returns (Task memory);
     function tasks() external view returns (uint256 count);
-    function bids(uint256 task) external view returns (Bid[] memory);
     function segment(uint256 task, uint32 index) external view returns (Segment memory);
     /// Who is bound by a task's segments, to which job (`Task.job`), and the seconds that each side has in a dispute.
     function bound(uint256 task) external view returns (address solver, bytes32 job, uint32 clock);
-    /// Who answers for a task: zero where there is none yet. `stake` is the solver's.
+    /// Who answers for a task: zero where there is none yet. `stake` is the solver's, from its bid on.
     function parties(uint256 task) external view returns (address solver, address verifier, uint256 stake);
     function credit(address account) external view returns (uint256);
-    /// Stake that a solver must have for a price: reward * margin / (detection probability), or the floor.
-    function solverStake(uint128 price, uint32 segments, uint32 checks) external view returns (uint128);
+    /// Stake that a task locks of its solver: most reward * margin / (detection probability), or the floor.
+    function solverStake(uint128 maxPrice, uint32 segments, uint32 checks) external view returns (uint128);
     /// What a verifier answers for with its units in a task of this fee: fee * margin, or the floor. No fine
     /// of it is higher, and none takes more than its units have, whichever duties it has had before.
     function liability(uint128 fee) external view returns (uint128);

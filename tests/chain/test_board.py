@@ -123,7 +123,6 @@ def assert_right(board, world):
     assert (board.count, board.block) == (len(tasks), world.chain.number)
     for number, _ in there:
         assert board.job(number) == market.job(number)
-        assert board.bids(number) == market.bids(number)
         assert board.queue(number) == queues[number]
         filed = range(queues[number].filed)
         there = [world.disputes.accusation(number, place) for place in filed]
@@ -394,16 +393,16 @@ def test_calls_do_not_grow_with_tasks_that_are_over(world):
     live = world.post()
     with served(world) as (w3, market, disputes, court, node):
         board = Board(w3, market, disputes, court)
-        # the tip; how many tasks; their structs in 3 batches; one of bids; the last blocks' logs
-        assert cost(node, board.refresh) == 7
+        # the tip; how many tasks; their structs in 3 batches; the last blocks' logs
+        assert cost(node, board.refresh) == 6
         assert [n for n, _ in board.open_tasks()] == [live]
         assert cost(node, lambda: board.job(live)) == 0  # it was posted in the last blocks
         assert cost(node, board.refresh) == 1  # no new block: the tip alone
         world.later()
         assert cost(node, board.refresh) == 2  # and the new block's logs
         world.of("solver").bid(live, 900)
-        assert cost(node, board.refresh) == 5  # and the task, its bids, and the tip once more
-        assert cost(node, lambda: board.bids(live)) == 0
+        assert cost(node, board.refresh) == 4  # and the task, and the tip once more
+        assert board.task(live).price == 900
 
 
 def test_a_flood_of_posts_is_read_once(world):
@@ -413,13 +412,13 @@ def test_a_flood_of_posts_is_read_once(world):
         board.refresh()
         for _ in range(250):
             world.post()
-        # the tip, the last one's place, the logs; tasks and bids in 3 batches each; the tip again
-        assert cost(node, board.refresh) == 3 + 3 + 3 + 1
+        # the tip, the last one's place, the logs; tasks in 3 batches; the tip again
+        assert cost(node, board.refresh) == 3 + 3 + 1
         tasks = board.open_tasks()
 
         def look():
             for number, _ in tasks:
-                board.job(number), board.bids(number), board.accusations(number)
+                board.job(number), board.accusations(number)
 
         assert len(tasks) == 250 and cost(node, look) == 0
         assert cost(node, board.refresh) == 1
@@ -437,8 +436,8 @@ def test_a_restart_reads_what_is_open_and_new(world, tmp_path):
         assert json.loads(saved.read_text())["open"] == [149]
         world.post()
         again = Board(w3, market, disputes, court, saved=saved)
-        # the tip, the saved block, the count, two structs, two tasks' bids, the last blocks' logs
-        assert cost(node, again.refresh) == 6
+        # the tip, the saved block, the count, two structs, the last blocks' logs
+        assert cost(node, again.refresh) == 5
         assert [n for n, _ in again.open_tasks()] == [149, 150]
         assert_right(again, world)
 
@@ -513,7 +512,7 @@ def test_threads_share_a_board(world):
                 for number, task in board.open_tasks():
                     if board.task(number).status == Status.OPEN:
                         assert board.job(number).hash() == task.job
-                    board.bids(number), board.accusations(number)
+                    board.accusations(number)
         except ContractError:
             pass
         except Exception as error:

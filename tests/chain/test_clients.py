@@ -49,7 +49,7 @@ def post(clients_of):
         now = requester.now()
         terms = Terms(
             **{
-                "max_price": 100 * TOKEN,
+                "max_price": 80 * TOKEN,
                 "verifier_fee": 10 * TOKEN,
                 "bid_until": now + 60,
                 "commit_until": now + 600,
@@ -100,11 +100,12 @@ def test_task_from_post_to_commitments(assay, post, staked):
     price = 40 * TOKEN
     placed = market.bid(number, price).one(BidPlaced)
     assert (placed.task, placed.worker, placed.price) == (number, worker.address, price)
-    assert [dataclasses.astuple(b) for b in market.bids(number)] == [(worker.address, price)]
+    best = market.task(number)
+    assert (best.has_solver, best.solver, best.price) == (True, worker.address, price)
 
     chains.mine(worker.w3, terms.bid_until - worker.now() + 1)
     assert describe(worker, number)["waits_for"] == "close"
-    stake = market.solver_stake(price, JOB.segments, terms.checks)
+    stake = market.solver_stake(terms.max_price, JOB.segments, terms.checks)
     assigned = market.close(number).one(Assigned)
     assert (assigned.solver, assigned.price, assigned.stake) == (worker.address, price, stake)
     assert worker.stakes.locked(worker.address, market.address) == stake

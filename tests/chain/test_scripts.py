@@ -14,6 +14,7 @@ import pytest
 
 import ape_console_extras
 from benchmarks.court import SNAPSHOT
+from scripts import cancel as cancel_script
 from scripts import deploy as deploy_script
 from scripts import mint as mint_script
 from scripts import post as post_script
@@ -37,6 +38,7 @@ from worker.chain import (
     Job,
     Phase,
     Standing,
+    Status,
     Terms,
     connect,
     events,
@@ -254,7 +256,8 @@ def payer(deployment, chain, project, requester):
     """Clients, and somebody with 120 tokens, which is what a job costs by default."""
     clients = connect(chain.provider.web3, deployment)
     token = project.TestToken.at(deployment.token)
-    token.mint(requester, 120 * 10**18 - token.balanceOf(requester), sender=requester)
+    missing = 120 * 10**18 - token.balanceOf(requester)
+    token.mint(requester, max(0, missing), sender=requester)
     return clients, requester.address
 
 
@@ -452,6 +455,7 @@ TERMS = Terms(max_price=9, verifier_fee=2, bid_until=100, commit_until=200, chec
 LIFE = [
     (events.Posted, {"requester": SOLVER, "job": JOB, "terms": TERMS}, "400 steps in 8 segments"),
     (events.BidPlaced, {"worker": SOLVER, "price": 5}, "bids 5 TEST"),
+    (events.BidWithdrawn, {"worker": SOLVER}, "takes its bid back"),
     (
         events.Assigned,
         {"solver": SOLVER, "price": 5, "stake": 8, "commit_until": 0},
@@ -522,12 +526,15 @@ def test_no_event_of_a_task_is_left_untold():
 
 
 def test_a_cancelled_task_says_why(deployment):
-    bids = [happened(events.BidPlaced, worker=SOLVER, price=5), happened(events.Cancelled)]
+    placed = happened(events.BidPlaced, worker=SOLVER, price=5)
+    gone, over = happened(events.BidWithdrawn, worker=SOLVER), happened(events.Cancelled)
     task = types.SimpleNamespace(commit_until=0)
-    assert (
-        "1 bid came, and when it was closed no bidder had the stake"
-        in list(life(bids, task, amount))[-1]
-    )
+    for before, said in (
+        ([], "no worker bid"),
+        ([placed], "it had a bid; its requester let it be, or nobody closed it until 1970-01-01"),
+        ([placed, gone], "the best bid was taken back, and nobody bid again"),
+    ):
+        assert said in list(life([*before, over], task, amount))[-1]
 
 
 def test_what_came_to_nothing_is_taken_back_by_one_command(
@@ -560,6 +567,39 @@ def test_what_came_to_nothing_is_taken_back_by_one_command(
     assert "no worker bid" in run(status_script.cli, [*options, "--task", str(number)]).output
     listed = run(status_script.cli, options).output
     assert "this market has no two workers that verify" in listed.replace("\n", " ")
+
+
+def test_a_requester_takes_back_a_task_while_bids_are_taken(
+    payer, deployment, project, requester, chain, tmp_path
+):
+    """Protects requesters: who has posted the wrong thing has its escrow back at once; a number or
+    an account that is wrong, or bids that are over, are told before anything is sent."""
+    clients, me = payer
+    deployment.save(tmp_path / "here.json")
+    run, options = click.testing.CliRunner().invoke, ["--deployment", str(tmp_path / "here.json")]
+    market = project.Market.at(deployment.market)
+    project.TestToken.at(deployment.token).approve(market, 24, sender=requester)
+
+    def post():
+        now = chain.pending_timestamp
+        terms = Terms(10, 2, now + 60, now + 120, 8, 60)
+        market.post(JOB.to_abi(), terms.to_abi(), sender=requester)
+        return clients.market.tasks() - 1
+
+    number = post()
+    owed = clients.market.credit(me)
+    done = run(cancel_script.cli, [*options, "--task", str(number), "--json"])
+    assert done.exit_code == 0, done.output
+    assert clients.market.task(number).status == Status.CANCELLED
+    assert clients.market.credit(me) == owed + 12
+    again = run(cancel_script.cli, [*options, "--task", str(number)])
+    assert again.exit_code == 1 and f"task {number} is cancelled, and bids were" in again.output
+    missing = run(cancel_script.cli, [*options, "--task", str(number + 1)])
+    assert f"there is no task {number + 1}" in missing.output
+    late = post()
+    chain.mine(deltatime=100)
+    refused = run(cancel_script.cli, [*options, "--task", str(late)])
+    assert refused.exit_code == 1 and f"task {late} is open, and bids were taken" in refused.output
 
 
 def test_a_node_that_is_not_there_is_one_message():

@@ -18,6 +18,7 @@ UNBONDING = 7_200
 DRAW_DELAY = 2  # blocks from the arming of a draw to the block that decides it
 PARAMETERS = {
     "minBidTime": 60,
+    "maxBidTime": 100_000,
     "minCommitTime": 120,
     "minClock": 60,
     "maxClock": 86_400,

@@ -21,6 +21,7 @@ from tests.evm import address_of_creation
     "name, value",
     [
         ("minBidTime", 0),
+        ("maxBidTime", PARAMETERS["minBidTime"] - 1),
         ("minCommitTime", 0),
         ("marginBps", 9_999),
         ("latePenaltyBps", 10_001),

@@ -180,7 +180,7 @@ class Game(RuleBasedStateMachine):
             status = self.world.task(task).status
             if status == OPEN:
                 for i in range(PEOPLE):
-                    self.attempt((person + i) % PEOPLE, self.world.market, "bid", task, 1 + i)
+                    self.attempt((person + i) % PEOPLE, self.world.market, "bid", task, 9 - i)
                 self.world.reach(self.world.task(task).bidUntil + 1)
                 self.on_market(person, "close", task)
             elif status == ASSIGNED:
@@ -189,6 +189,24 @@ class Game(RuleBasedStateMachine):
                 self.draw(task, person, True)
             elif status == VERIFYING:
                 self.attest(task, None)
+
+    @rule(person=st.none() | people, task=tasks)
+    def withdraw_bid(self, person, task):
+        """Whoever has the best bid, if nobody is named."""
+        found = self.world.task(task)
+        best = self.person(found.solver)
+        who = best if person is None else person
+        if who is not None:
+            in_time = found.status == OPEN and self.world.time + 1 <= found.withdrawUntil
+            done = self.on_market(who, "withdrawBid", task)
+            assert done == (who == best and in_time)
+
+    @rule(person=people, task=tasks)
+    def cancel(self, person, task):
+        found = self.world.task(task)
+        in_time = found.status == OPEN and self.world.time + 1 <= found.bidUntil
+        done = self.on_market(person, "cancel", task)
+        assert done == (person == self.person(found.requester) and in_time)
 
     @rule(person=people, task=tasks)
     def close(self, person, task):
@@ -454,12 +472,13 @@ class Game(RuleBasedStateMachine):
 
     @invariant()
     def locks_belong_to_tasks(self):
-        """What the market has locked of a worker's stake is that of the tasks it solves which are
-        live, or condemned and not punished."""
+        """What the market has locked of a worker's stake is that of the tasks it solves, or has the
+        best bid for, which are live, or condemned and not punished."""
         due = dict.fromkeys(self.world.people, 0)
         waiting = self.world.unpunished()
         for number, task in enumerate(self.world.tasks()):
-            if task.status in (ASSIGNED, COMMITTED, VERIFYING) or number in waiting:
+            bound = task.status in LIVE and self.person(task.solver) is not None
+            if bound or number in waiting:
                 due[task.solver.lower()] += task.solverStake
         for person in self.world.people:
             assert self.world.stake(person)[1] == due[person]

@@ -73,6 +73,7 @@ def test_deadlines_to_the_second(market, post, refuses, now, at):
         (PARAMETERS["minBidTime"] - 1, 10_000),
         (500, 500 + PARAMETERS["minCommitTime"] - 1),
         (500, 2**32 + 1),
+        (PARAMETERS["maxBidTime"] + 1, PARAMETERS["maxBidTime"] + 10_000),
         (2**40, 2**40 + 500),
         (2**63, 2**63 + 500),
     ):
@@ -81,11 +82,16 @@ def test_deadlines_to_the_second(market, post, refuses, now, at):
         with refuses(
             market.BadDeadlines,
             earliestBidUntil=then + PARAMETERS["minBidTime"],
+            latestBidUntil=then + PARAMETERS["maxBidTime"],
             earliestCommitUntil=then + bid_in + PARAMETERS["minCommitTime"],
         ):
             post(bidUntil=then + bid_in, commitUntil=then + commit_in)
-    bid_in = PARAMETERS["minBidTime"]
-    for commit_in in (bid_in + PARAMETERS["minCommitTime"], 2**32):
+    least, most = PARAMETERS["minBidTime"], PARAMETERS["maxBidTime"]
+    for bid_in, commit_in in (
+        (least, least + PARAMETERS["minCommitTime"]),
+        (most, most + PARAMETERS["minCommitTime"]),
+        (least, 2**32),
+    ):
         then += 100
         at(then)
         post(bidUntil=then + bid_in, commitUntil=then + commit_in)
@@ -116,7 +122,7 @@ def test_refuses_unknown_tasks(market):
     with ape.reverts(market.UnknownTask, task=0):
         market.task(0)
     with ape.reverts(market.UnknownTask, task=3):
-        market.bids(3)
+        market.segment(3, 0)
 
 
 def test_post(market, token, requester, make_job, make_terms):
@@ -139,7 +145,7 @@ def test_post(market, token, requester, make_job, make_terms):
     assert (task.committed, task.price, task.solverStake) == (0, 0, 0)
     assert (task.held, task.clock) == (False, CLOCK)
     assert market.tasks() == 1
-    assert market.bids(0) == []
+    assert int(task.solver, 16) == 0
 
 
 @pytest.mark.parametrize(

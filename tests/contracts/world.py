@@ -44,6 +44,7 @@ class Task(NamedTuple):
     solverStake: int  # noqa: N815
     solver: str
     bidUntil: int  # noqa: N815
+    withdrawUntil: int  # noqa: N815
     commitUntil: int  # noqa: N815
     windowEnds: int  # noqa: N815
     drawWord: int  # noqa: N815

@@ -7,8 +7,11 @@ import torch
 from click.testing import CliRunner
 
 from tests.chain import chains
-from worker.chain import connect
+from worker.chain import Job, Terms, connect
+from worker.chain.events import Posted
 from worker.cli import Exit, cli, shown, units
+
+JOB = Job(b"p" * 32, b"s" * 32, b"d" * 32, 2, 10, 0, 4, 2)
 
 TOKEN = 10**18
 
@@ -33,6 +36,28 @@ def rich(home, node):
     clients = connect(*node, home.account, poll=0.02)
     clients.token.mint(clients.address, 1_000 * TOKEN)
     return clients
+
+
+def test_who_leaves_takes_back_the_bids_that_may_be(call, rich):
+    """Protects operators from a fine for what a stopped worker had bid for; what binds is named."""
+    call("stake", "500")
+    me, market, stakes = rich.address, rich.market, rich.stakes
+    rich.token.ensure_allowance(market.address, 100)
+
+    def bid(seconds):
+        until = rich.now() + seconds
+        terms = Terms(40, 2, until, until + 1_000, JOB.segments, 60)
+        number = market.post(JOB, terms).one(Posted).task
+        market.bid(number, 30)
+        return number
+
+    binds, other = bid(100), bid(2_000)
+    chains.mine(rich.w3, 60)
+    said = call("unbond", "all")
+    assert f"the bid for task {binds} binds" in said and "market.withdrawBid: block" in said
+    assert market.task(binds).solver == me and not market.task(other).has_solver
+    assert stakes.locked(me, market.address) == market.task(binds).solver_stake
+    assert stakes.free(me) == 0
 
 
 def test_a_workers_stake_from_deposit_to_withdrawal(call, rich):

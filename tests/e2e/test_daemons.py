@@ -239,7 +239,7 @@ def test_a_task_is_solved_by_processes_one_of_which_is_killed(place):
     solver.start()
     verifier.start()
     market = place.requester.market
-    place.until(lambda: market.bids(number), "a bid")
+    place.until(lambda: market.task(number).has_solver, "a bid")
     place.wait(601)
 
     place.until(lambda: place.task(number).committed >= 1, "the first segment")
@@ -281,7 +281,7 @@ def test_a_cheat_is_condemned_by_a_process_that_only_staked(place):
     cheat.start("--roles", "tests.e2e.cheating:build")
     verifier.start()
     market = place.requester.market
-    place.until(lambda: market.bids(number), "a bid")
+    place.until(lambda: market.task(number).has_solver, "a bid")
     place.wait(601)
     place.until(lambda: place.task(number).committed == 4, "the last segment")
     place.draw(number)

@@ -54,9 +54,9 @@ class Entry:
     requester: str
     segments: int
     terms: Terms
+    bidder: str = ""  # who has the best bid
     solver: str = ""
     price: int = 0
-    stake: int = 0
     verifier: str = ""
     attested: bool = False
     checked: int = 0
@@ -80,6 +80,13 @@ class Entry:
     @property
     def is_held(self) -> bool:
         return bool(self.undecided) or self.convicting is not None
+
+    @property
+    def stake(self) -> int:
+        """What its best bidder, and then its solver, has locked."""
+        terms, p = self.terms, Deployed.PARAMETERS
+        least = -(-terms.max_price * p["marginBps"] * self.segments // (BPS * terms.checks))
+        return max(p["floorStake"], least)
 
     @property
     def liability(self) -> int:
@@ -156,7 +163,7 @@ class Books:
         locked: dict[str, int] = defaultdict(int)
         for task in self.tasks.values():
             if not task.is_over:
-                locked[task.solver] += task.stake
+                locked[task.bidder] += task.stake
         return locked
 
     def duties(self) -> Mapping[str, int]:
@@ -183,8 +190,17 @@ class Books:
 
     def _about(self, task: Entry, event: e.Event, at: int) -> None:
         match event:
+            case e.BidPlaced():
+                assert at <= task.terms.bid_until and not task.solver
+                assert not task.bidder or event.price < task.price, "it is not lower"
+                task.bidder, task.price = event.worker, event.price
+            case e.BidWithdrawn():
+                assert event.worker == task.bidder
+                task.bidder, task.price = "", 0
             case e.Assigned():
-                task.solver, task.price, task.stake = event.solver, event.price, event.stake
+                best = (task.bidder, task.price, task.stake)
+                assert (event.solver, event.price, event.stake) == best
+                task.solver = event.solver
                 task.commit_until = at + task.terms.commit_until - task.terms.bid_until
                 assert event.commit_until == task.commit_until
             case e.SegmentCommitted():
@@ -307,7 +323,7 @@ class Books:
             assert task.armed_at and not task.window_ends and at > task.armed_at + DRAW_TIME
         if isinstance(event, e.Expired):
             assert at > task.commit_until
-            assert event.penalty == min(task.stake * LATE // BPS, task.price)
+            assert event.penalty == task.terms.max_price * LATE // BPS
             self.gains[task.solver] -= event.penalty
             self.burned += event.penalty
         task.is_over = True

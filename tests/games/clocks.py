@@ -85,7 +85,7 @@ class Slow:
         """The task's solver, all committed and its verifier drawn; None where it did not bid."""
         number, solver = self.post(job, clock), Solver(desk, at_max_price)
         solver.bids.tick()
-        if not desk.market.bids(number):
+        if not desk.market.task(number).has_solver:
             return None
         self.chain.mine(seconds=LONG)
         keeper = Keeper(self.world.desks["outsider"])

@@ -39,8 +39,10 @@ def timed(monkeypatch, step, **others):
     monkeypatch.setattr(admission, "measure", lambda *about: speed)
 
 
-def bidders(world, number):
-    return [bid.worker for bid in world.desks["outsider"].market.bids(number)]
+def best(world, number):
+    """Who has the best bid; nobody where there is none."""
+    task = world.task(number)
+    return task.solver if task.has_solver else None
 
 
 def test_what_cannot_be_done_in_half_of_the_time_gets_no_bid(caplog):
@@ -49,7 +51,7 @@ def test_what_cannot_be_done_in_half_of_the_time_gets_no_bid(caplog):
     world = World()
     number = post(world, world.job(998_400, 3_900), 60)
     solver = Solver(world.desks["solver"], at_max_price)
-    assert not solver.tick() and not bidders(world, number)
+    assert not solver.tick() and not best(world, number)
     assert "s of work here in 60 s, of which half must do" in caplog.text
 
 
@@ -66,12 +68,12 @@ def test_what_is_promised_counts_before_more_is(monkeypatch):
     while solver.bids.tick():
         pass
     me = solver.desk.account
-    assert [bidders(world, n) for n in range(3)] == [[me], [me], []]
+    assert [best(world, n) for n in range(3)] == [me, me, None]
     world.desks["verifier"].market.bid(1, PRICE - 1)
     world.chain.mine(seconds=105)
     world.play(Keeper(world.desks["outsider"]))
     assert [world.task(n).solver == me for n in range(2)] == [True, False]
-    assert solver.bids.tick() and bidders(world, last) == [me]
+    assert solver.bids.tick() and best(world, last) == me
 
 
 def test_a_check_that_was_drawn_is_promised_too(monkeypatch):
@@ -87,7 +89,41 @@ def test_a_check_that_was_drawn_is_promised_too(monkeypatch):
     both = Solver(desk, at_max_price)
     assert not both.bids.tick(), "150 s in 320 fit, but not with 150 s before the window's end"
     Verifier(desk).checks.tick()
-    assert world.task(0).attested and both.bids.tick() and bidders(world, number)
+    assert world.task(0).attested and both.bids.tick() and best(world, number)
+
+
+def test_who_is_outbid_bids_again_where_the_best_bid_leaves(monkeypatch, caplog):
+    """Protects requesters and honest workers from a name that keeps others away and leaves: the
+    others have half of the time to bid again, with the stake that it had freed."""
+    world = World()
+    caplog.set_level("INFO")
+    timed(monkeypatch, 1.0)
+    number = post(world, world.job(), 10**6)
+    solver, rival = Solver(world.desks["solver"], at_max_price), world.desks["verifier"]
+    assert solver.bids.tick() and best(world, number) == solver.desk.account
+    free = rival.stakes.free(rival.account)
+    rival.market.bid(number, 1)
+    assert solver.desk.stakes.locked(solver.desk.account, world.system.market) == 0
+    assert not solver.bids.tick() and not solver.bids.tick()
+    assert caplog.text.count(f"it takes {PRICE} here, and 1 is bid") == 1
+    world.chain.mine(seconds=40)
+    rival.market.withdraw_bid(number)
+    assert rival.stakes.free(rival.account) == free
+    assert solver.bids.tick() and best(world, number) == solver.desk.account
+
+
+def test_a_dear_worker_lets_a_cheap_one_have_it(monkeypatch, caplog):
+    """Protects workers' gas: nobody bids above the best bid, and the cheapest has the task."""
+    world = World()
+    caplog.set_level("INFO")
+    timed(monkeypatch, 1.0)
+    number = post(world, world.job(), 10**6)
+    prices = {"solver": PRICE - 100, "verifier": PRICE - 200, "outsider": PRICE - 100}
+    bids = [Solver(world.desks[n], lambda *_, p=p: p).bids for n, p in prices.items()]
+    assert [bid.tick() for bid in bids] == [True, True, False]
+    assert not any(bid.tick() for bid in bids)
+    assert f"it takes {PRICE - 100} here, and {PRICE - 200} is bid" in caplog.text
+    assert best(world, number) == world.desks["verifier"].account
 
 
 def test_a_segment_that_no_dispute_leaves_time_for_gets_no_bid(monkeypatch, caplog):
@@ -97,7 +133,7 @@ def test_a_segment_that_no_dispute_leaves_time_for_gets_no_bid(monkeypatch, capl
     timed(monkeypatch, world.system.CLOCK / 4 / 5)
     number = post(world, world.job(), 10**6)
     solver = Solver(world.desks["solver"], at_max_price)
-    assert solver.bids.tick() and bidders(world, number)
+    assert solver.bids.tick() and best(world, number)
     timed(monkeypatch, world.system.CLOCK / 4 / 5, traced=1.0)
     desk = world.desks["verifier"]
     assert not Solver(desk, at_max_price).bids.tick()
@@ -124,7 +160,7 @@ def test_every_task_may_be_disputed_at_once(monkeypatch, caplog):
     while solver.bids.tick():
         pass
     me = solver.desk.account
-    assert [bidders(world, n) for n in numbers] == [[me], [me], []]
+    assert [best(world, n) for n in numbers] == [me, me, None]
     assert "too much is promised for now" in caplog.text
     assert "take 1.35e+03 s here" in caplog.text and "of which a quarter must do" in caplog.text
 
@@ -141,7 +177,7 @@ def test_a_bond_is_kept_for_each_check_that_was_drawn():
     both = Solver(desk, at_max_price)
     assert not both.bids.tick()
     Verifier(desk).checks.tick()
-    assert world.task(0).attested and both.bids.tick() and bidders(world, number)
+    assert world.task(0).attested and both.bids.tick() and best(world, number)
 
 
 def test_no_dispute_has_more_moves_than_are_reckoned_with():
@@ -178,7 +214,7 @@ def test_native_code_that_differs_makes_no_bid_and_says_so(monkeypatch, caplog):
     number = world.post(world.job())
     solver = Solver(world.desk("solver", computation_of=NativeComputation), at_max_price)
     assert not solver.tick() and not solver.tick()
-    assert not bidders(world, number)
+    assert not best(world, number)
     assert caplog.text.count(f"NO BIDS for task {number}: native code of program") == 1
     assert {r.levelname for r in caplog.records if "NO BIDS" in r.getMessage()} == {"ERROR"}
 
@@ -194,7 +230,7 @@ def test_what_is_missing_may_be_published_yet():
     with pytest.raises(Exception, match="there is no data"):
         solver.tick()
     shutil.move(away, f"{world.folder.name}/data")
-    assert solver.tick() and bidders(world, number)
+    assert solver.tick() and best(world, number)
 
 
 LIMITS = [

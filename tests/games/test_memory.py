@@ -109,7 +109,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(caplog, limits, said):
     assert not solver.tick() and not solver.tick()
     assert store.read == ["program"]
     assert re.search(said, caplog.text)
-    assert not desk.market.bids(0)
+    assert not desk.market.task(0).has_solver
 
 
 def test_a_file_that_is_larger_than_it_can_be_is_not_read(monkeypatch):

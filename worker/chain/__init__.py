@@ -31,7 +31,6 @@ from worker.chain.sender import Sender
 from worker.chain.types import (
     ZERO_ADDRESS,
     Accusation,
-    Bid,
     Claim,
     Dispute,
     Job,
@@ -51,7 +50,6 @@ from worker.chain.types import (
 __all__ = [
     "ZERO_ADDRESS",
     "Accusation",
-    "Bid",
     "Board",
     "ChainError",
     "Claim",

@@ -21,7 +21,7 @@ from worker.chain.errors import ChainError, ContractError
 from worker.chain.files import read_json, write_json
 from worker.chain.ledger import Card, Ledger, State
 from worker.chain.reads import Head, heads, read_all
-from worker.chain.types import Accusation, Bid, Dispute, Job, Queue, Task
+from worker.chain.types import Accusation, Dispute, Job, Queue, Task
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,7 +31,7 @@ OLD = 5.0  # seconds after which nothing more is read of the block: nodes forget
 
 
 class Board:
-    """Open tasks with their jobs, bids and accusations, and disputes. Any thread may ask.
+    """Open tasks with their jobs and accusations, and disputes. Any thread may ask.
 
     `refresh` brings it to the chain's tip, and is one call where no block was mined. After a
     reorganisation what the lost blocks were about is read again. Between two refreshes answers do
@@ -93,11 +93,6 @@ class Board:
         with self._lock:
             card = self._known().cards.get(number)
         return card.task if card else self._market.task(number)
-
-    def bids(self, number: int) -> tuple[Bid, ...]:
-        with self._lock:
-            card = self._known().cards.get(number)
-        return card.bids if card and card.bids is not None else self._market.bids(number)
 
     def job(self, number: int) -> Job:
         """The job that the task was posted with; `ValueError` where there is no such task."""

@@ -23,7 +23,6 @@ from worker.chain.events import (
 from worker.chain.signer import simulate
 from worker.chain.types import (
     Accusation,
-    Bid,
     Claim,
     Dispute,
     Job,
@@ -199,6 +198,12 @@ class Market(Contract):
     def bid(self, task: int, price: int) -> Receipt:
         return self._write("bid", task, price)
 
+    def withdraw_bid(self, task: int) -> Receipt:
+        return self._write("withdrawBid", task)
+
+    def cancel(self, task: int) -> Receipt:
+        return self._write("cancel", task)
+
     def close(self, task: int) -> Receipt:
         return self._write("close", task)
 
@@ -237,9 +242,6 @@ class Market(Contract):
         """How many tasks there have been."""
         return self._read("tasks")
 
-    def bids(self, task: int) -> tuple[Bid, ...]:
-        return tuple(Bid.from_abi(bid) for bid in self._read("bids", task))
-
     def segment(self, task: int, segment: int) -> Segment:
         return Segment.from_abi(self._read("segment", task, segment))
 
@@ -253,9 +255,9 @@ class Market(Contract):
     def parameters(self) -> Parameters:
         return Parameters.from_abi(self._read_once("parameters"))
 
-    def solver_stake(self, price: int, segments: int, checks: int) -> int:
-        """Stake that a solver must have for a price."""
-        return self._read_once("solverStake", price, segments, checks)
+    def solver_stake(self, max_price: int, segments: int, checks: int) -> int:
+        """Stake that a task locks of whoever has its best bid, and then of its solver."""
+        return self._read_once("solverStake", max_price, segments, checks)
 
     def liability(self, fee: int) -> int:
         """What a verifier's units answer for in a task of this fee."""

@@ -60,7 +60,6 @@ class DryRun(ChainError):
 
 REMEDIES = {
     "AlreadyAttested": "nothing is left to do",
-    "AlreadyBid": "a worker bids once for each task",
     "AlreadyOffered": "nothing is left to do",
     "BiddingClosed": "bid for another task, and sooner",
     "BiddingOpen": "wait until bidding has ended",
@@ -74,10 +73,9 @@ REMEDIES = {
     "NoSuchPart": "descend into one of the parts that were revealed",
     "NoReason": "it gives no reason. A contract that it calls, such as the token, may refuse: "
     "does this account have what it takes, and has it approved it?",
-    "NotALocker": "name the market as a locker first: python -m worker stake",
     "NotApproved": "name the locker first: python -m worker stake",
     "NotEnoughFree": "deposit more stake (python -m worker stake), or wait for a release",
-    "NotEnoughStake": "deposit more stake (python -m worker stake), or bid lower",
+    "NotLower": "bid below the best bid, or let the task be",
     "NotKept": "bring the word that draws the verifier, as a keeper does: python -m worker run",
     "NotYet": "wait until the word that draws the verifier is published",
     "NotYourMove": "wait for the other side's move, or call time when its clock has run out",

@@ -59,6 +59,12 @@ class BidPlaced(MarketEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BidWithdrawn(MarketEvent):
+    task: int
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assigned(MarketEvent):
     task: int
     solver: str

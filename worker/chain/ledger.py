@@ -17,6 +17,7 @@ from worker.chain.events import (
     Accused,
     Attested,
     BidPlaced,
+    BidWithdrawn,
     CourtEvent,
     Credited,
     CreditWithdrawn,
@@ -30,7 +31,7 @@ from worker.chain.events import (
 )
 from worker.chain.reads import Head, heads, read_all
 from worker.chain.scan import OVERLAP, TRAIL, read_events
-from worker.chain.types import Bid, Job, Queue, Status, Task
+from worker.chain.types import Job, Queue, Status, Task
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ class Card:
     queue: Queue = NO_QUEUE
     job: Job | None = None
     starts: Mapping[int, int] | None = None  # the block in which each of its disputes was opened
-    bids: tuple[Bid, ...] | None = None
     changed: int = 0  # the block of the last event that was not our own
 
     @property
@@ -202,7 +202,7 @@ class Ledger:
 
     def _read(self, state: State, numbers: Sequence[int], tip: Head) -> None:
         """The tasks of these numbers, as they are at the tip; those that are over are dropped."""
-        market, biddable = self._market, []
+        market = self._market
         found = read_all(self._w3, [market.reading("task", n) for n in numbers], tip.number)
         tasks = {
             n: Task.from_abi(values)
@@ -217,17 +217,9 @@ class Ledger:
                 continue
             before = state.cards.get(number)
             if before is not None and before.task.job == task.job:
-                state.cards[number] = replace(before, task=task, queue=queue, bids=None)
+                state.cards[number] = replace(before, task=task, queue=queue)
             else:
                 state.cards[number] = Card(task, queue)
-            if task.status == Status.OPEN:
-                biddable.append(number)
-        readings = [market.reading("bids", n) for n in biddable]
-        bids = read_all(self._w3, readings, tip.number)
-        for number, values in zip(biddable, bids, strict=True):
-            if not isinstance(values, ContractError):
-                placed = tuple(Bid.from_abi(bid) for bid in values)
-                state.cards[number] = replace(state.cards[number], bids=placed)
 
     def _queues(self, numbers: Sequence[int], tip: Head) -> dict[int, Queue]:
         readings = [self._disputes.reading("queue", n) for n in numbers]
@@ -264,7 +256,7 @@ class Ledger:
         match event:
             case Posted():
                 who = event.requester
-            case BidPlaced():
+            case BidPlaced() | BidWithdrawn():
                 who = event.worker
             case SegmentCommitted():
                 who = task.solver

@@ -230,6 +230,7 @@ class Task(Struct):
     solver_stake: int
     solver: str
     bid_until: int
+    withdraw_until: int
     commit_until: int
     window_ends: int
     draw_word: int
@@ -240,6 +241,11 @@ class Task(Struct):
     job: bytes
     checked: int
     clock: int
+
+    @property
+    def has_solver(self) -> bool:
+        """There is one, or while it is open a best bid."""
+        return self.solver != ZERO_ADDRESS
 
     def is_checked(self, segment: int) -> bool:
         """The drawn verifier is to recompute this segment."""
@@ -267,12 +273,6 @@ class Task(Struct):
             case Status.VERIFYING if now > self.window_ends and not self.held:
                 return "settle"
         return ""
-
-
-@dataclass(frozen=True)
-class Bid(Struct):
-    worker: str
-    price: int
 
 
 @dataclass(frozen=True)
@@ -331,6 +331,7 @@ class Parameters(Struct):
     verifiers: str
     disputes: str
     min_bid_time: int
+    max_bid_time: int
     min_commit_time: int
     min_clock: int
     max_clock: int

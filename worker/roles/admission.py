@@ -62,7 +62,7 @@ class Admission:
         that is left, and the disputes that there may be."""
         found: list[tuple[Promise | None, Duty]] = []
         for number, task in self.desk.open_tasks(young=True):
-            if number == beside or not (self._solves(number, task) or self._checks(number, task)):
+            if number == beside or not (self._solves(task) or self._checks(number, task)):
                 continue
             try:
                 speed = self.speed(number, task)
@@ -109,10 +109,8 @@ class Admission:
         seconds = speed.work(steps, len(task.checked_segments))
         return Promise(f"check of task {number}", seconds, 0, task.window_ends)
 
-    def _solves(self, number: int, task: Task) -> bool:
-        """It may be accused, or may win a task in which it may be."""
-        if task.status == Status.OPEN:
-            return self.has_bid(number)
+    def _solves(self, task: Task) -> bool:
+        """It may be accused, or has the best bid for a task in which it may be."""
         return task.solver == self.desk.account and not task.status.is_over
 
     def _checks(self, number: int, task: Task) -> bool:
@@ -125,9 +123,6 @@ class Admission:
         """A dispute of its own may come, or runs."""
         waits = bool(task.committed) and not task.status.is_over
         return waits and any(not a.standing.is_decided for a in self._own(number))
-
-    def has_bid(self, number: int) -> bool:
-        return any(bid.worker == self.desk.account for bid in self.desk.board.bids(number))
 
     def _own(self, number: int) -> list[Accusation]:
         return [a for a in self.desk.accusations(number) if a.accuser == self.desk.account]

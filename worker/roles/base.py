@@ -19,7 +19,7 @@ from worker.chain.contract import Receipt
 from worker.chain.contracts import Court, Disputes, Market, Stakes, Verifiers
 from worker.chain.errors import ChainError, ContractError, DryRun, Failed, Refused, Stale
 from worker.chain.randomness import Randomness
-from worker.chain.types import Accusation, Job, Task
+from worker.chain.types import Accusation, Job, Status, Task
 from worker.config import JobsConfig
 from worker.jobs import Computation, ComputationOf, Measured, Progress, interior
 from worker.logs import about
@@ -322,7 +322,7 @@ class Desk:
 
 
 def _identity(task: Task) -> Sequence[object]:
-    return task.job, task.requester, task.solver
+    return task.job, task.requester, "" if task.status == Status.OPEN else task.solver
 
 
 def _is_everyones(error: Exception) -> bool:

@@ -38,7 +38,7 @@ class Bids:
     def _bid(self, number: int, task: Task) -> bool:
         offer = (task.job, number, task.max_price, task.bid_until, task.commit_until)
         desk, market = self.desk, self.desk.market
-        if offer in self._refused or self.admission.has_bid(number):
+        if offer in self._refused:
             return False
         job = desk.job(number, task)
         if reason := self._outside(task, job):
@@ -62,12 +62,14 @@ class Bids:
             return self._refuse(
                 offer, f"it takes {mine.seconds:.3g} s here, and pays at most {task.max_price}"
             )
+        if task.has_solver and price >= task.price:
+            return self._wait(offer, f"it takes {price} here, and {task.price} is bid")
         promised = self.admission.promised(number)
         work = [promise for promise, _ in promised if promise is not None]
         much = shortage([*work, mine], desk.now) or crowd([*(d for _, d in promised), duty])
         if much is not None:
             return self._wait(offer, f"too much is promised for now: {much}")
-        needed = market.solver_stake(price, task.segments, task.checks)
+        needed = market.solver_stake(task.max_price, task.segments, task.checks)
         kept = self.admission.reserve()
         if desk.free_stake() < needed + kept:
             # stake that another task has locked may be free again in time

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from worker.chain.randomness import Word
-from worker.chain.types import Status, Task
+from worker.chain.types import Task
 from worker.roles.base import Desk
 from worker.roles.hearing import move_on
 from worker.roles.words import Words
@@ -57,8 +57,5 @@ class Keeper:
         me = self.desk.account
         if me in (task.requester, task.solver, task.verifier):
             return True
-        if task.status == Status.OPEN:  # it waits for nobody else until bidding is over
-            over = self.desk.now > task.bid_until
-            return over and any(bid.worker == me for bid in self.desk.board.bids(number))
         found = self.desk.accusations(number) if self.desk.board.queue(number).waits else []
         return any(accusation.accuser == me for accusation in found)

@@ -73,7 +73,8 @@ class News:
         me, found = self.desk.account, []
         is_new = before is None or before.status != task.status
         solves, checks = task.solver == me, task.verifier == me
-        if solves and (before is None or before.solver != me):
+        assigned = solves and task.status != Status.OPEN
+        if assigned and (before is None or before.solver != me or before.status == Status.OPEN):
             said = f"assigned to this worker for {task.price}, until {task.commit_until}"
             found.append(Happened("assigned", said))
         if checks and (before is None or before.verifier != me):
@@ -87,7 +88,7 @@ class News:
             said = f"condemned although attested: up to {most} is slashed"
             found.append(Happened("slashed", said, most))
         if is_new and task.status == Status.EXPIRED and solves:
-            fine = self._part(task.solver_stake)
+            fine = self._part(task.max_price)
             found.append(Happened("fined", f"too late: fined {fine}", fine))
         if is_new and task.status == Status.SETTLED and checks and not task.attested:
             liability = self.desk.market.liability(task.verifier_fee)
@@ -95,8 +96,8 @@ class News:
             found.append(Happened("fined", f"drawn, and not heard of: fined up to {fine}", fine))
         return found
 
-    def _part(self, stake: int) -> int:
-        """What silence costs of a stake or a liability."""
+    def _part(self, amount: int) -> int:
+        """What silence costs of a maximum price or a liability."""
         if self._late_bps is None:
             self._late_bps = self.desk.market.parameters().late_penalty_bps
-        return stake * self._late_bps // BPS
+        return amount * self._late_bps // BPS

@@ -12,7 +12,7 @@ from worker.chain.types import Job, Task
 from worker.config import PricingConfig
 
 # What a task's transactions use at most, on a market with no surprises: a test holds them to it.
-GAS_BID = 90_000
+GAS_BID = 120_000  # where somebody is outbid
 GAS_TASK = 400_000  # the keeper's part: close, draw, settle, withdraw
 GAS_SEGMENT = 100_000
 
