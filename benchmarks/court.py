@@ -29,7 +29,15 @@ from tests.exact import cases, helpers
 from tests.revm import Deployed
 from worker.examples.digits import digits
 from worker.jobs.native import compiled
-from worker.program import Kind, Program, Reduce, Source, capture_training, training_state
+from worker.program import (
+    Kind,
+    Program,
+    Reduce,
+    Source,
+    capture_training,
+    fingerprinted,
+    training_state,
+)
 from worker.program.builder import Builder
 from worker.program.codes import BOOL, DTYPE_CODES, F32, I64, Map
 from worker.program.views import View
@@ -268,7 +276,7 @@ class Gpt:
         self.data = [tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()]
         self.batch = [t[:8] for t in self.data]
         x, y = self.batch
-        self.program = capture_training(module, language_loss, optimizer, (x, y))
+        self.program = fingerprinted(capture_training(module, language_loss, optimizer, (x, y)))
         self.state = training_state(module, optimizer)
         self.parameters = sum(p.numel() for p in module.parameters())
         nodes = self.program.nodes

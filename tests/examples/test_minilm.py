@@ -88,7 +88,7 @@ def test_a_sentences_bits_do_not_depend_on_its_batch(job, program, result):
     tokens, mask = job.tensors
     state = job.initial_state()
     for rows in ([3, 3, 3], [7, 3, 0]):
-        (found,) = program.run(state, [tokens[rows], mask[rows]])[1]
+        found, _ = program.run(state, [tokens[rows], mask[rows]])[1]
         assert found.view(torch.int32).equal(result[rows].view(torch.int32))
 
 
@@ -96,7 +96,7 @@ def test_a_sentences_bits_do_not_depend_on_its_batch(job, program, result):
 def test_one_wrong_bit_of_one_embedding_is_condemned(world, posted, program):
     """Protects requesters: a cheat in one number of one sentence's embedding is found among the
     millions of one step, recomputed by the court, and slashed."""
-    node, element = program.outputs[-1], 2 * 384 + 17
+    node, element = program.own_reports[0], 2 * 384 + 17
     cheat = WrongElement.at(step=1, node=node, element=element, bit=2)
     desk = world.desk("solver", computation_of=cheat)
     number, solver = world.commit(posted, desk)

@@ -20,7 +20,7 @@ from tests.revm import RevmChain, Sent
 from worker.chain.errors import ContractError
 from worker.chain.types import Job, Phase, Status
 from worker.commit import list_tree, tensor_item
-from worker.program import Input, Kind, Map, Node, Program, Reduce, Source
+from worker.program import Input, Kind, Map, Node, Program, Reduce, Source, fingerprinted
 from worker.program.builder import Builder
 from worker.program.codes import BOOL, F32, I64
 from worker.program.views import View
@@ -120,12 +120,13 @@ def _is_whole(program: Program, n: int, name: str) -> bool:
 
 
 def reporting() -> tuple[Program, list[Tensor], list[Tensor]]:
-    """As many reports of one node as there may be outputs."""
+    """As many outputs as there may be: one node's, again and again, and the fingerprint."""
     nodes = (
         Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (0,)),
         Node(Kind.MAP, Map.ADD, F32, (4,), (Input(0, F32, (4,), (0, 1)),) * 2),
     )
-    return Program(nodes, (1,) * MAX_OUTPUTS, ("x",)), [torch.ones(4)], [torch.zeros(3, 1)]
+    program = fingerprinted(Program(nodes, (1,) * (MAX_OUTPUTS - 1), ("x",)))
+    return program, [torch.ones(4)], [torch.zeros(3, 1)]
 
 
 def posted(world: World) -> Job:
@@ -140,14 +141,15 @@ def test_a_step_of_as_many_reports_as_there_may_be_is_answered_for():
     world = World()
     job = posted(world)
     number, solver = world.commit(job, world.desks["solver"])
-    desk, (program, *_) = world.desks["outsider"], reporting()
+    desk, (program, state, _) = world.desks["outsider"], reporting()
     court = desk.court
     dispute = accused(desk, number, 0)
     world.play(solver)
     claim = court.claim(dispute)
     court.accuse_reports(dispute, claim, program.header)
-    last, sum_item = MAX_OUTPUTS - 2, tensor_item(torch.full((4,), 2.0))
-    tree = list_tree([sum_item] * program.report_count)
+    items = [tensor_item(t) for t in program.trace(state, [])]
+    last, sum_item = MAX_OUTPUTS - 3, items[1]
+    tree = list_tree([*[sum_item] * (program.report_count - 1), items[-1]])
     while (d := court.dispute(dispute)).phase == Phase.REPORTS:
         world.play(solver)
         below = max(0, d.level - court.arity_bits())
@@ -156,8 +158,7 @@ def test_a_step_of_as_many_reports_as_there_may_be_is_answered_for():
         path = tree.path(index, below, d.level - below)
         court.descend(dispute, child, tree.node(below, index), path)
     assert (d.phase, d.item) == (Phase.PROOF, last)
-    traced = list_tree([tensor_item(torch.ones(4)), sum_item])
-    proof = (program.output_tree.path(last + 1), sum_item, traced.path(1))
+    proof = (program.output_tree.path(last + 1), sum_item, list_tree(items).path(1))
     with pytest.raises(ContractError, match="CommitmentFollows"):
         court.prove_output(dispute, claim, program.header, 1, *proof)
     time_out(world)

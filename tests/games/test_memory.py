@@ -15,7 +15,7 @@ from tests.games.world import World, small_training
 from worker.chain.types import Job, Status
 from worker.config import JobsConfig
 from worker.jobs import Computation, Replay
-from worker.program import Kind, Map, Program, Source
+from worker.program import Kind, Map, Program, Source, fingerprinted
 from worker.program.codes import F32
 from worker.program.records import Input, Node
 from worker.roles import Keeper, Solver, Verifier, put_job
@@ -55,7 +55,7 @@ def test_a_thousand_tasks_leave_nothing_behind(monkeypatch):
     state = Node(Kind.SOURCE, Source.STATE, F32, (4,), (), (0,))
     batch = Node(Kind.SOURCE, Source.BATCH, F32, (4,), (), (0, 1, 4))
     total = Node(Kind.MAP, Map.ADD, F32, (4,), (Input(0, F32, (4,), ONE), Input(1, F32, (4,), ONE)))
-    program = Program((state, batch, total), (2,), ("total",))
+    program = fingerprinted(Program((state, batch, total), (2,), ("total",)))
     roots = put_job(world.store, program, [torch.ones(3, 4)], [torch.zeros(4)])
     job = Job(roots[0], roots[2], roots[1], 1, 3, 0, 1, 1)
     desks = [world.desks[name] for name in ("solver", "verifier", "outsider")]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tests.games.world import ROLES, WEALTH, World
 from worker.chain.events import ElementTried
 from worker.chain.types import Job, Status
-from worker.program import Kind, capture_training, training_state
+from worker.program import Kind, capture_training, fingerprinted, training_state
 from worker.roles import Verifier, put_job
 from worker.simulation import WrongElement
 
@@ -25,6 +25,7 @@ def test_a_cheat_in_a_product_of_twenty_bits_is_condemned(operand, bit):
     module = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 2))
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     program = capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8]), bits=20)
+    program = fingerprinted(program)
     world = World()
     state = training_state(module, optimizer)
     root, data, at_first = put_job(world.store, program, [x, y], state)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.revm import Deployed, address_of
 from worker.chain.events import Posted
 from worker.chain.types import Job, Status, Terms
-from worker.program import Program, capture_training, training_state
+from worker.program import Program, capture_training, fingerprinted, training_state
 from worker.roles import Desk, Keeper, Solver, put_job
 from worker.store import Store
 
@@ -59,7 +59,7 @@ def _training(
     module: nn.Module, x: Tensor, y: Tensor
 ) -> tuple[Program, list[Tensor], list[Tensor]]:
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
-    program = capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8]))
+    program = fingerprinted(capture_training(module, F.cross_entropy, optimizer, (x[:8], y[:8])))
     return program, training_state(module, optimizer), [x, y]
 
 

@@ -53,7 +53,7 @@ def test_a_schedule_and_clipping_are_part_of_the_program():
     state, ours, plain = job.initial_state(), [], []
     for step, rate in enumerate(rates):
         x, y = c.batch(step)
-        state, (loss,) = c.advance(state, step)
+        state, (loss, _) = c.advance(state, step)
         ours.append(float(loss))
         optimizer.zero_grad()
         expected = F.cross_entropy(module(x), y)
@@ -104,7 +104,7 @@ def test_a_loss_has_weights_and_parameters_of_its_own():
     state, ours, plain = job.initial_state(), [], []
     for step in range(4):
         x, y = c.batch(step)
-        state, (loss,) = c.advance(state, step)
+        state, (loss, _) = c.advance(state, step)
         ours.append(float(loss))
         optimizer.zero_grad()
         expected = loss_fn(module(x), y)

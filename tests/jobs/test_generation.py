@@ -53,7 +53,7 @@ def test_a_state_is_read_as_far_as_it_is_written():
     assert [len(t) for t in first] == [5, 5] and [len(t) for t in last] == [7, 7]
     assert [t[:5] for t in last] == first
     assert last[0][:3] == [5, 9, 2] and last[1][0] == 7
-    reported = [r for (r,) in (*middle.reports, *end.reports)]
+    reported = [r for r, _ in (*middle.reports, *end.reports)]
     assert torch.stack(reported, 1).tolist() == [t[1:] for t in last]
 
 

@@ -18,7 +18,7 @@ from worker.jobs.rules import (
     require_function,
     require_module,
 )
-from worker.program import Program, Rates, capture_training, training_state
+from worker.program import Program, Rates, capture_training, fingerprinted, training_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +94,18 @@ class TrainingJob(OfSteps, TrainingRecipe):
 
     def capture(self) -> Program:
         """One step of this training as a program."""
-        return capture_training(
-            self.module,
-            self.loss_fn,
-            self.optimizer,
-            self.example(self.batch_rows),
-            whole=self.whole,
-            schedule=self.schedule,
-            clip_norm=self.clip_norm,
-            clip_value=self.clip_value,
-            bits=self.bits,
+        return fingerprinted(
+            capture_training(
+                self.module,
+                self.loss_fn,
+                self.optimizer,
+                self.example(self.batch_rows),
+                whole=self.whole,
+                schedule=self.schedule,
+                clip_norm=self.clip_norm,
+                clip_value=self.clip_value,
+                bits=self.bits,
+            )
         )
 
     def initial_state(self) -> list[Tensor]:

@@ -92,8 +92,8 @@ class Estimate:
         return "interpreted (a C compiler makes it several times faster)"
 
     def _losses(self) -> list[tuple[str, str]]:
-        """The first steps' reports, where they are numbers."""
-        reports = self.trial.reports
+        """The first steps' reports, where they are numbers; the fingerprint says nothing."""
+        reports = [report[:-1] for report in self.trial.reports]
         if any(t.numel() != 1 or not t.is_floating_point() for r in reports for t in r):
             return []
         said = " ".join(", ".join(f"{float(t):.6g}" for t in report) for report in reports)

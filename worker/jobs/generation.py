@@ -26,7 +26,14 @@ from worker.jobs.rules import (
     require_module,
     require_segments,
 )
-from worker.program import Generation, Program, Sampling, capture_inference, inference_state
+from worker.program import (
+    Generation,
+    Program,
+    Sampling,
+    capture_inference,
+    fingerprinted,
+    inference_state,
+)
 from worker.program.wellformed import DOT_BITS
 
 
@@ -121,7 +128,7 @@ class GenerationJob(GenerationRecipe):
 
     def capture(self) -> Program:
         """The next token of every text as a program."""
-        return capture_inference(self.module, [], bits=self.bits)
+        return fingerprinted(capture_inference(self.module, [], bits=self.bits))
 
     def initial_state(self) -> list[Tensor]:
         return inference_state(self.module)

@@ -28,7 +28,7 @@ from worker.jobs.rules import (
     require_module,
 )
 from worker.jobs.sampling import rows_of_step
-from worker.program import Kind, Program, Source, capture_inference, inference_state
+from worker.program import Kind, Program, Source, capture_inference, fingerprinted, inference_state
 from worker.program.wellformed import DOT_BITS
 
 
@@ -77,7 +77,9 @@ class InferenceJob(OfSteps, InferenceRecipe):
     def capture(self) -> Program:
         """One batch's answers as a program."""
         example = self.example(self.batch_rows)
-        return capture_inference(self.module, example, bits=self.bits, whole=self.whole)
+        return fingerprinted(
+            capture_inference(self.module, example, bits=self.bits, whole=self.whole)
+        )
 
     def initial_state(self) -> list[Tensor]:
         return inference_state(self.module)
@@ -94,22 +96,22 @@ class InferenceJob(OfSteps, InferenceRecipe):
                 f"the module changes {', '.join(written[:3])}, so that its answers would depend on "
                 "the order of the rows: call eval(), or write a GenerationJob"
             )
-        for node in program.outputs[program.state_count :]:
+        for node in program.own_reports:
             shape = program.nodes[node].shape
             if shape[:1] != (self.batch_rows,) and not self.whole:
                 raise JobMismatch(
                     f"the module returns a tensor of shape {shape} for a batch of "
                     f"{self.batch_rows} rows; its first axis must count the rows"
                 )
-        if self.names and len(self.names) != program.report_count:
-            raise JobMismatch(
-                f"names={tuple(self.names)!r}; the module returns {program.report_count} tensors"
-            )
+        count = len(program.own_reports)
+        if self.names and len(self.names) != count:
+            raise JobMismatch(f"names={tuple(self.names)!r}; the module returns {count} tensors")
         return super().job(program)
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""
-        return [f"the answer {name!r}" for name in self.names or output_names(program.report_count)]
+        names = self.names or output_names(len(program.own_reports))
+        return [f"the answer {name!r}" for name in names]
 
     def named(self, outputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """Outputs by their names."""
@@ -140,17 +142,18 @@ def _is_state(program: Program, node: int, index: int) -> bool:
 def in_order(job: Job, program: Program, reports: Iterable[Sequence[Tensor]]) -> list[Tensor]:
     """All steps' answers in the data set's order: for each output a tensor [rows, ...].
 
-    reports: of every step, from the first to the last. Where the data set is one row, as one that
-    is seen whole, its answers are the one step's report, in its shapes. Raises JobMismatch where
-    the program's reports are not the answers to one epoch's rows, each seen once.
+    reports: of every step, from the first to the last, each with its fingerprint. Where the data
+    set is one row, as one that is seen whole, its answers are the one step's report, in its shapes.
+    Raises JobMismatch where the program's reports are not the answers to one epoch's rows, each
+    seen once.
     """
     batches = {
         n.attributes[1] for n in program.nodes if (n.kind, n.fn) == (Kind.SOURCE, Source.BATCH)
     }
-    shapes = [program.nodes[n].shape for n in program.outputs[program.state_count :]]
+    shapes = [program.nodes[n].shape for n in program.own_reports]
     if job.rows == job.steps == 1 and len(batches) == 1 and shapes:
         (report,) = reports
-        return [t.view(s) for s, t in zip(shapes, report, strict=True)]
+        return [t.view(s) for s, t in zip(shapes, report[:-1], strict=True)]
     if len(batches) != 1 or not shapes or any(s[:1] != tuple(batches) for s in shapes):
         raise JobMismatch(f"reports of shapes {shapes} are not answers to a batch's rows")
     (batch_rows,) = batches
@@ -160,7 +163,7 @@ def in_order(job: Job, program: Program, reports: Iterable[Sequence[Tensor]]) ->
         )
     results: list[Tensor] = []
     done = 0
-    for step, report in enumerate(reports):
+    for step, (*report, _) in enumerate(reports):
         if not results:
             results = [
                 torch.empty((job.rows, *s[1:]), dtype=t.dtype)

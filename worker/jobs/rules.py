@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from worker.chain.types import Job
 from worker.commit import state_root
 from worker.jobs.computation import Computation
-from worker.program import Program
+from worker.program import Program, check_fingerprint
 from worker.program.wellformed import MOST_DOT_BITS
 
 MOST_SHOWN = 200  # characters of a value in a message
@@ -58,7 +58,7 @@ class JobDefinition(Protocol):
         ...
 
     def report_names(self, program: Program) -> list[str]:
-        """What an error calls the reports of a step."""
+        """What an error calls the reports of a step, but for the fingerprint."""
         ...
 
 
@@ -144,7 +144,10 @@ def require_bits(bits: int) -> None:
 
 
 def on_chain(definition: JobDefinition, program: Program) -> Job:
-    """The job with the hashes of its parts. Raises JobMismatch where they do not fit together."""
+    """The job with the hashes of its parts.
+
+    Raises JobMismatch where they do not fit together, MalformedProgram without a fingerprint.
+    """
     job = Job(
         program=program.root,
         state=state_root(definition.initial_state()),
@@ -156,4 +159,5 @@ def on_chain(definition: JobDefinition, program: Program) -> Job:
         segment_steps=definition.segment_steps,
     )
     Computation(job, program, definition.tensors)
+    check_fingerprint(program)
     return job

@@ -17,7 +17,7 @@ from worker.jobs.rules import (
     require_function,
     require_module,
 )
-from worker.program import Program, Rates, capture_step, step_state
+from worker.program import Program, Rates, capture_step, fingerprinted, step_state
 
 Optimizer = torch.optim.Optimizer
 
@@ -73,14 +73,16 @@ class StepJob(OfSteps, StepRecipe):
 
     def capture(self) -> Program:
         """The step as a program."""
-        return capture_step(
-            self.step,
-            self.modules,
-            self.optimizers,
-            self.example(self.batch_rows),
-            schedule=self.schedule,
-            bits=self.bits,
-            whole=self.whole,
+        return fingerprinted(
+            capture_step(
+                self.step,
+                self.modules,
+                self.optimizers,
+                self.example(self.batch_rows),
+                schedule=self.schedule,
+                bits=self.bits,
+                whole=self.whole,
+            )
         )
 
     def initial_state(self) -> list[Tensor]:
@@ -88,7 +90,7 @@ class StepJob(OfSteps, StepRecipe):
 
     def report_names(self, program: Program) -> list[str]:
         """What an error calls the reports of a step."""
-        return [f"number {k} of what the step returns" for k in range(program.report_count)]
+        return [f"number {k} of what the step returns" for k in range(len(program.own_reports))]
 
     def load(self, state: Sequence[Tensor], program: Program) -> nn.Module:
         """The module with the parameters and buffers of a state, or all of them by name."""

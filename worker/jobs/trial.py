@@ -16,6 +16,7 @@ from worker.jobs.indices import check_step
 from worker.jobs.native import compiled, same_bits
 from worker.jobs.rules import JobDefinition
 from worker.program import Kind, Map, Program, Reduce
+from worker.program.fingerprint import NAME as FINGERPRINT
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,9 @@ def _check_finite(
     lost its numbers."""
     program = computation.program
     after, report = results
+    *own, fingerprint = report
     for k, (name, tensor) in enumerate(
-        zip(definition.report_names(program), report, strict=True), start=program.state_count
+        zip(definition.report_names(program), own, strict=True), start=program.state_count
     ):
         # answers may well be infinite, as what a mask hides; a loss may not
         if _kind(tensor) == "nan" or (_kind(tensor) and definition.reports_losses):
@@ -124,6 +126,9 @@ def _check_finite(
     for k, (name, old, new) in enumerate(zip(program.state_names, before, after, strict=True)):
         if _kind(new) and not _kind(old):
             _refuse(computation, before, step, k, f"{name} holds {_kind(new)} after it")
+    if _kind(fingerprint):
+        # of what neither says: anyone could name it
+        _refuse(computation, before, step, len(program.outputs) - 1, f"{FINGERPRINT} is nan")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -12,6 +12,7 @@ from worker.program.compiled import Uncompilable
 from worker.program.cost import Share, Summary
 from worker.program.ends import TRAINING_BITS
 from worker.program.execute import Tamper
+from worker.program.fingerprint import check_fingerprint, fingerprinted
 from worker.program.generation import Decoder, Generation, Sampling, capture_generation
 from worker.program.lower import Unsupported
 from worker.program.optimizers import Rates
@@ -44,6 +45,8 @@ __all__ = [
     "capture_inference",
     "capture_step",
     "capture_training",
+    "check_fingerprint",
+    "fingerprinted",
     "inference_state",
     "optimizer_state",
     "step_state",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from math import isfinite, prod
 
 from worker.program.codes import BOOL, F32, I32, I64, SUM_BITS, Kind, Map, Reduce, Source
@@ -60,6 +61,17 @@ class Builder:
         self.origin = ""
         self.bounds: dict[Bound, None] = {}
         self._known: dict[Node, int] = {}
+
+    @classmethod
+    def after(cls, nodes: Sequence[Node], origins: Sequence[str] = ()) -> Builder:
+        """One that goes on after the nodes of a program. origins: of the first ones."""
+        builder = cls()
+        builder.nodes = list(nodes)
+        builder.origins = [*origins, *[""] * (len(nodes) - len(origins))]
+        for n, node in enumerate(nodes):
+            if (node.kind, node.fn) != (Kind.SOURCE, Source.RANDOM):
+                builder._known.setdefault(node, n)
+        return builder
 
     def add(self, node: Node) -> View:
         """The node's output; an equal node that is there already serves again. Raises

@@ -66,6 +66,11 @@ class Program:
     def report_count(self) -> int:
         return len(self.outputs) - self.state_count
 
+    @property
+    def own_reports(self) -> tuple[int, ...]:
+        """The nodes of a job's reports, but for the fingerprint, which is every job's last."""
+        return self.outputs[self.state_count : -1]
+
     @cached_property
     def node_tree(self) -> Tree:
         return list_tree([n.item for n in self.nodes])

@@ -9,7 +9,7 @@ from torch import Tensor
 from worker.chain.types import Job
 from worker.config import JobsConfig
 from worker.jobs import Computation, ComputationOf, JobMismatch, Journal, changed
-from worker.program import Kind, Program, Source
+from worker.program import Kind, Program, Source, check_fingerprint
 from worker.program.codes import DTYPES
 from worker.roles.checkpoint import Checkpoint
 from worker.roles.sizes import check_sizes, most_data_bytes, state_bytes
@@ -37,6 +37,7 @@ def load_computation(
     """
     limits = limits or JobsConfig()
     program = load_program(store, job.program, limits.max_program_bytes)
+    check_fingerprint(program)
     check_sizes(program, job, limits)
     # no more is known of tensors that the program does not read
     most = limits.max_data_bytes if job.data_tensors > 1 else most_data_bytes(program, job)
