@@ -3,7 +3,8 @@
     python -m benchmarks.fingerprint [--json] [--only NAME]
 
 Medians of a step's wall time; the work units are those of `worker.program.cost`. The programs are
-those of `benchmarks.exact`: trainings with 20 bits, inference with 14.
+those of `benchmarks.exact`: trainings with 20 bits, inference with 14. What `--json` printed last
+stands in benchmarks/results/fingerprint.json.
 """
 
 from __future__ import annotations
