@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from worker import exact
@@ -17,7 +17,9 @@ from worker.exact.backends import ENVIRONMENT
 from worker.program import Program, tracing
 from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES, Kind
+from worker.program.graph import Graph
 from worker.program.lower import RULES, lower_graph
+from worker.program.shapes import Shapes
 from worker.program.views import View
 from worker.program.wellformed import DOT_BITS
 
@@ -50,7 +52,7 @@ def lowered(
     program reports; None where the operator has one. The state begins with a tensor of its own, so
     that operators without operands have one too.
     """
-    graph = fx.Graph()
+    graph = Graph()
     tensors = [torch.zeros(1)]
     places = [graph.placeholder("nothing")]
 
@@ -71,13 +73,14 @@ def lowered(
     return finished(graph if operator in RULES else decomposed(graph, tensors), tensors), tensors
 
 
-def decomposed(graph: fx.Graph, tensors: Sequence[Tensor]) -> fx.Graph:
+def decomposed(graph: Graph, tensors: Sequence[Tensor]) -> Graph:
     """A graph without the operators that have no rule, as capture's second pass makes it."""
     mode = FakeTensorMode()
-    return tracing.decomposed(graph, nn.Module(), mode, [mode.from_tensor(t) for t in tensors])
+    inputs = [mode.from_tensor(t) for t in tensors]
+    return tracing.decomposed(graph, mode, inputs, Shapes(mode))
 
 
-def finished(graph: fx.Graph, tensors: Sequence[Tensor]) -> Program:
+def finished(graph: Graph, tensors: Sequence[Tensor]) -> Program:
     """A graph whose placeholders are `tensors`, and whose outputs are those and then reports."""
     builder = Builder()
     low = lower_graph(graph, builder, sources(builder, tensors))

@@ -26,6 +26,7 @@ from worker.program import (
     training_state,
 )
 from worker.program.builder import Builder
+from worker.program.graph import Graph
 from worker.program.lower import RULES, lower_graph
 
 
@@ -523,7 +524,7 @@ def test_an_operator_without_a_line_is_refused_with_its_neighbours():
         return made
 
     for lines, said in (((3, None, 5), "model.py:3"), ((None, None, 5), "model.py:5")):
-        graph = torch.fx.Graph()
+        graph = Graph()
         x = graph.placeholder("x")
         first = node(torch.ops.aten.neg.default, x, line=lines[0])
         bare = node(torch.ops.aten.erfinv.default, first, line=lines[1])

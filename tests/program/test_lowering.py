@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from tests.program.cases import (
     APART,
@@ -23,6 +23,7 @@ from tests.program.cases import (
 from tests.program.helpers import bits, finished, lowered, same
 from worker.program import Program, Unsupported
 from worker.program.decompositions import OURS
+from worker.program.graph import Graph
 from worker.program.lower import RULES
 
 aten = torch.ops.aten
@@ -99,7 +100,7 @@ def compare(operator: Any, expected: Tensor, found: Tensor) -> None:
 
 def pooled(axes: int, x: Tensor, gy: Tensor, *window: Any) -> tuple[Program, list[Tensor]]:
     """Max pooling, and its gradient from the places that it found."""
-    graph = fx.Graph()
+    graph = Graph()
     places = [graph.placeholder("x"), graph.placeholder("gy")]
     operator = getattr(aten, f"max_pool{axes}d_with_indices").default
     y = graph.call_function(operator, (places[0], *window))
@@ -272,7 +273,7 @@ def test_memory_that_nobody_has_written_holds_zeros():
 
 def test_two_random_operators_of_a_step_differ():
     """Protects masks from repeating: equal operators are one node, except these."""
-    graph = fx.Graph()
+    graph = Graph()
     x = graph.placeholder("x")
     draws = [graph.call_function(aten.rand.default, ([50],)) for _ in range(3)]
     graph.output([x, *draws])

@@ -76,12 +76,14 @@ class Builder:
     def add(self, node: Node) -> View:
         """The node's output; an equal node that is there already serves again. Raises
         MalformedProgram."""
-        if node not in self._known:
-            check_node(node, len(self.nodes))
-            self._known[node] = len(self.nodes)
+        number = self._known.get(node)
+        if number is None:
+            number = len(self.nodes)
+            check_node(node, number)
+            self._known[node] = number
             self.nodes.append(node)
             self.origins.append(self.origin)
-        return View.of(self._known[node], node.dtype, node.shape)
+        return View.of(number, node.dtype, node.shape)
 
     def bound(self, index: View, size: int, wraps: bool = False) -> None:
         """Notes that an index counts `size` places, from the end too where it `wraps`."""
@@ -263,6 +265,8 @@ class Builder:
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that all of `shapes` broadcast to."""
+    if all(s == shapes[0] for s in shapes):
+        return shapes[0]
     rank = max(len(s) for s in shapes)
     padded = [(1,) * (rank - len(s)) + s for s in shapes]
     out = []

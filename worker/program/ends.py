@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from worker.program.builder import Builder
 from worker.program.codes import DTYPE_CODES
+from worker.program.graph import Graph
 from worker.program.lower import Unsupported, lower_graph
 from worker.program.program import Program
 from worker.program.wellformed import MOST_DOT_BITS
@@ -97,7 +98,7 @@ def tensors_of(outputs: Any) -> list[Tensor]:
 
 
 def lowered(
-    graph: fx.Graph,
+    graph: Graph,
     state: Sequence[Tensor],
     batch: Sequence[Tensor],
     names: Sequence[str],

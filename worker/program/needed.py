@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
-from worker.program.records import Node
+from worker.program.records import Input, Node
 
 
 def cone(
@@ -33,11 +32,9 @@ def pruned(
     """The nodes that the outputs need, numbered anew; the outputs; and each node's old number."""
     kept = needed(nodes, outputs)
     number = {old: new for new, old in enumerate(kept)}
-    left = tuple(
-        replace(
-            nodes[old],
-            inputs=tuple(replace(i, node=number[i.node]) for i in nodes[old].inputs),
-        )
-        for old in kept
-    )
-    return left, tuple(number[n] for n in outputs), kept
+    left = []
+    for old in kept:
+        n = nodes[old]
+        inputs = [Input(number[i.node], i.dtype, i.shape, i.map, i.fill) for i in n.inputs]
+        left.append(Node(n.kind, n.fn, n.dtype, n.shape, tuple(inputs), n.attributes))
+    return tuple(left), tuple(number[n] for n in outputs), kept

@@ -1,4 +1,4 @@
-"""Records the operators of a run as a graph.
+"""Records the operators of a run as a trace.
 
 What `make_fx` does, without what no program needs: it takes a snapshot of every tensor and a trace
 of every stack, and keeps proxies and symbols for shapes that are not known.
@@ -11,19 +11,21 @@ import linecache
 import operator
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils.weak import WeakIdKeyDictionary
 
 from worker.program import layers
+from worker.program.graph import Graph, Op
 from worker.program.lower.graph import PLACE, is_users
+from worker.program.shapes import Shapes
 
 aten, prim = torch.ops.aten, torch.ops.prim
 
@@ -32,6 +34,12 @@ _CAPTURE = {str(Path(__file__).with_name(name)) for name in ("capture.py", "step
 # a copy of what was made by torch.tensor(...), as the step may write into it
 _COPIED = {aten.lift_fresh.default: aten.lift_fresh_copy.default}
 _is_users = functools.cache(is_users)
+
+
+class Watching(Protocol):
+    """Sees every operator that a run asks for, and gives its result, as by `Recorder.run`."""
+
+    def sees(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
 
 class _Running(threading.local):
@@ -48,38 +56,46 @@ def recorder() -> Recorder | None:
 
 
 class Recorder(TorchDispatchMode):
-    """Within, operators become nodes of `graph`; `root` holds the constants that it reads.
+    """Within, operators become nodes of `graph`, whose root holds the constants that they read.
 
-    decompositions: what stands for an operator. places: whether nodes note where they come from.
+    decompositions: what stands for an operator. shapes: what gives the results. places: whether
+    nodes note where they come from.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, decompositions: Mapping[Any, Callable[..., Any]], places: bool = False
+        self,
+        decompositions: Mapping[Any, Callable[..., Any]],
+        shapes: Shapes,
+        places: bool = False,
     ) -> None:
         super().__init__()
-        self.graph, self.root = fx.Graph(), nn.Module()
-        self._decompositions, self._places = decompositions, places
-        self._nodes = WeakIdKeyDictionary()
+        self.graph = Graph()
+        # whoever looks at the operators of a run, and not at what they are made of
+        self.watch: Watching | None = None
+        self._decompositions, self._shapes, self._places = decompositions, shapes, places
+        # by a tensor's id, which another one gets once it is gone. Not held: what autograd does
+        # with a gradient depends on whether somebody else holds it
+        self._nodes: dict[int, tuple[weakref.ref[Tensor], Op]] = {}
         self._constants: dict[int, tuple[Tensor, str]] = {}
         self._gradients: list[int] = []
         # of a graph that is run once more: nodes come from where this one came from
-        self.at: fx.Node | None = None
+        self.at: Op | None = None
 
     def placeholders(self, tensors: Sequence[Tensor]) -> None:
         """The graph's inputs."""
         for k, t in enumerate(tensors):
-            self._nodes[t] = self.graph.placeholder(f"x{k}")
+            self._nodes[id(t)] = weakref.ref(t), self.graph.placeholder(f"x{k}")
 
     def finish(self, outputs: Sequence[Tensor]) -> None:
         """The graph's outputs."""
         self.graph.output(tuple(map(self._operand, outputs)))
-        self.graph.owning_module = self.root  # type: ignore[assignment]
 
-    def made(self, t: Any) -> fx.Node | None:
+    def made(self, t: Any) -> Op | None:
         """The node that made a tensor, or wrote into it last; None where none of these did."""
-        return self._nodes.get(t) if isinstance(t, Tensor) else None
+        found = self._nodes.get(id(t))
+        return found[1] if found is not None and found[0]() is t else None
 
     def enter_gradient(self, number: int) -> None:
         """What follows is the gradient of the operator with this number of autograd's."""
@@ -106,6 +122,18 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is prim.device.default and isinstance(args[0], FakeTensor):
+            return args[0].fake_device  # what a mode would say, that is asked at every step
+        if self.watch is None:
+            return self.run(func, args, kwargs)
+        watch, self.watch = self.watch, None
+        try:
+            return watch.sees(func, args, kwargs)
+        finally:
+            self.watch = watch
+
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An operator, recorded."""
         if func is prim.device.default or getattr(func, "namespace", "") == "profiler":
             return func(*args, **kwargs)
         if (ours := self._decompositions.get(func)) is not None:
@@ -123,7 +151,7 @@ class Recorder(TorchDispatchMode):
                 return func(*args, **kwargs)
         func = _COPIED.get(func, func)
         operands, named = self._operands(args), self._operands(kwargs)
-        out = func(*args, **kwargs)
+        out = self._shapes.call(func, args, kwargs)
         self._note(func, operands, named, out)
         return out
 
@@ -136,11 +164,12 @@ class Recorder(TorchDispatchMode):
             if isinstance(t, Tensor):
                 self._called(operator.getitem, (node, k), {}, t)
 
-    def _called(self, target: Any, operands: Any, named: Any, out: Any) -> fx.Node:
+    def _called(self, target: Any, operands: Any, named: Any, out: Any) -> Op:
         node = self.graph.call_function(target, operands, named)
         if isinstance(out, Tensor):
-            self._nodes[out] = node
-            node.meta["shape"], node.meta["dtype"] = tuple(out.shape), out.dtype
+            self._nodes[id(out)] = weakref.ref(out), node
+            with torch._C.DisableTorchFunction():  # no mode of functions is asked for these
+                node.meta["shape"], node.meta["dtype"] = tuple(out.shape), out.dtype
         if self.at is not None:
             node.meta[PLACE] = self.at.meta.get(PLACE, "")
         elif self._places:
@@ -158,15 +187,15 @@ class Recorder(TorchDispatchMode):
             return {k: self._operands(v) for k, v in value.items()}
         return value
 
-    def _operand(self, t: Tensor) -> fx.Node:
-        node = self._nodes.get(t)
+    def _operand(self, t: Tensor) -> Op:
+        node = self.made(t)
         return self._constant(t) if node is None else node
 
-    def _constant(self, t: Tensor) -> fx.Node:
+    def _constant(self, t: Tensor) -> Op:
         if id(t) not in self._constants:
             name = f"constant{len(self._constants)}"
             self._constants[id(t)] = t, name
-            self.root.register_buffer(name, t)
+            self.graph.root.register_buffer(name, t)
         node = self.graph.get_attr(self._constants[id(t)][1])
         node.meta["dtype"] = t.dtype
         return node

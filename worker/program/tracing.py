@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch._decomp import get_decompositions
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -25,6 +25,7 @@ from worker.program import layers
 from worker.program.codes import DTYPE_CODES
 from worker.program.compared import refuse_chance, refuse_changes, told_changes
 from worker.program.decompositions import LOOKED_AT, Functions, table
+from worker.program.graph import Graph, Op, mapped
 from worker.program.held import Look
 from worker.program.known import is_of_a_run, value_of
 from worker.program.libraries import batched_experts
@@ -33,6 +34,7 @@ from worker.program.lower.graph import PLACE, is_users, nearest_line
 from worker.program.memory import Memory
 from worker.program.recorder import Recorder, recorder
 from worker.program.replaced import replaced_functions
+from worker.program.shapes import Shapes
 from worker.program.standins import StandIns
 from worker.program.watch import Watch
 
@@ -111,7 +113,7 @@ def remembered_gradients(loss: Tensor) -> Iterator[None]:
             hook.remove()
 
 
-def _name_gradients(graph: fx.Graph) -> None:
+def _name_gradients(graph: Graph) -> None:
     """Gives each of the gradient's operators the user's line of the operator that it is of."""
     lines: dict[int, str] = {}
     for node in graph.nodes:
@@ -178,7 +180,7 @@ def _empty(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
 
 def traced(
     step: Callable[..., list[Tensor]], users: Users, state: list[Tensor], batch: list[Tensor]
-) -> fx.Graph:
+) -> Graph:
     """The step as a graph of core ATen operators without mutation.
 
     Traced with tensors that have no elements: it takes no memory, and no time for arithmetic. What
@@ -188,7 +190,8 @@ def traced(
     state, batch = [_empty(mode, t) for t in state], [_empty(mode, t) for t in batch]
     # batch norm's own operators change their operands in secret: they go before functionalization
     early: Any = get_decompositions([aten.native_batch_norm, aten.cudnn_batch_norm])
-    first, second = Recorder(early, places=True), Recorder(early)
+    shapes = Shapes(mode)
+    first, second = Recorder(early, shapes, places=True), Recorder(early, shapes)
     try:
         _run(step, users.watch(first, users.before), mode, state, batch)
         after = users.look()
@@ -198,7 +201,7 @@ def traced(
     finally:
         users.before.put_back()
     _name_gradients(first.graph)
-    return decomposed(first.graph, first.root, mode, [*state, *batch])
+    return decomposed(first.graph, mode, [*state, *batch], shapes)
 
 
 def _run(
@@ -237,35 +240,33 @@ def _run(
         raise
 
 
-def _is_constant(node: fx.Node) -> bool:
+def _is_constant(node: Op) -> bool:
     """Whether an operator makes, of what programs do not know, a constant that they do: numpy's
     numbers are float64 before they are cast."""
-    dtypes = {n.meta.get("dtype", torch.float32) for n in node.all_input_nodes}
+    dtypes = {n.meta.get("dtype", torch.float32) for n in node.inputs}
     foreign = dtypes - DTYPE_CODES.keys() and node.meta.get("dtype") in DTYPE_CODES
     return bool(foreign) and not is_of_a_run(node)
 
 
-def decomposed(
-    graph: fx.Graph, root: nn.Module, mode: FakeTensorMode, inputs: list[Tensor]
-) -> fx.Graph:
+def decomposed(graph: Graph, mode: FakeTensorMode, inputs: list[Tensor], shapes: Shapes) -> Graph:
     """A graph once more, of operators that have rules, and without mutation.
 
-    root: holds its constants. inputs: of `mode`, as its placeholders stand.
+    inputs: of `mode`, as its placeholders stand.
     """
-    again = Recorder(table())
+    again = Recorder(table(), shapes)
 
     def run(*tensors: Tensor) -> list[Tensor]:
-        values: dict[fx.Node, Any] = {}
+        values: dict[Op, Any] = {}
         given = iter(tensors)
         for node in graph.nodes:
             again.at = node
-            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+            args, kwargs = mapped((node.args, node.kwargs), values.__getitem__)
             if node.op == "placeholder":
                 values[node] = next(given)
             elif node.op == "get_attr":
-                values[node] = root.get_buffer(node.target)
+                values[node] = graph.root.get_buffer(node.target)
             elif node.op == "call_function" and _is_constant(node):
-                values[node] = value_of(node, root)
+                values[node] = value_of(node)
             elif node.op == "call_function":
                 values[node] = node.target(*args, **kwargs)
         outputs: list[Tensor] = args[0]
@@ -283,5 +284,5 @@ def decomposed(
         elif "asked for at" in said:
             place = ""
         raise Unsupported(f"{said}; asked for at {place}" if place else said) from error
-    again.graph.eliminate_dead_code()
+    again.graph.drop_unused()
     return again.graph

@@ -7,13 +7,15 @@ is free only where the elements already stand in row-major order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from worker.program.records import Input
 
 
+@functools.lru_cache(1 << 12)  # a program has few shapes
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides, in elements, of a contiguous tensor."""
     return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
@@ -89,6 +91,8 @@ class View:
 
     def expand(self, shape: tuple[int, ...]) -> View:
         """Broadcast to `shape`: new axes in front, axes of one element repeated."""
+        if shape == self.shape:
+            return self
         new = len(shape) - len(self.shape)
         old = (1,) * new + self.shape
         for axis, (n, o) in enumerate(zip(shape, old, strict=True)):
@@ -114,7 +118,7 @@ class View:
             for a in self.axes
         )
         shape = tuple(length if o == axis else n for o, n in enumerate(self.shape))
-        return replace(self, shape=shape, axes=axes)
+        return View(self.node, self.dtype, shape, axes, self.fill)
 
     def squeeze(self, axis: int) -> View:
         """Drops an axis of one element."""
@@ -148,4 +152,4 @@ class View:
         strides: Callable[[tuple[int, ...]], tuple[int, ...]],
     ) -> View:
         axes = tuple(Axis(a.size, a.offset, strides(a.strides)) for a in self.axes)
-        return replace(self, shape=shape, axes=axes)
+        return View(self.node, self.dtype, shape, axes, self.fill)

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 
 from worker.program import known
 from worker.program.decompositions.values import LOOKED_AT
+from worker.program.graph import Op
 from worker.program.lower import Unsupported
 from worker.program.memory import Memory
 from worker.program.recorder import Recorder
@@ -25,15 +26,13 @@ from worker.program.tape import Tape
 aten = torch.ops.aten
 
 
-class Watch(TorchDispatchMode):
+class Watch:
     """Looks at every operator of one run of a step, and at every tensor that it reads.
 
     recorder: what records the run. memory: where the tensors of state and batch lie. places: the
     name for people of each object that the user's objects hold. earlier: the watch of the step's
     first run, which this one must be like. left: what the first run has changed.
     """
-
-    supports_higher_order_operators = True
 
     def __init__(
         self,
@@ -43,22 +42,14 @@ class Watch(TorchDispatchMode):
         earlier: Watch | None = None,
         left: Sequence[str] = (),
     ) -> None:
-        super().__init__()
         self.recorder, self._left = recorder, left
         self._memory, self._places, self._earlier = memory, places, earlier
         self._asked: list[str] = []  # every operator of a run's values
-        self._told: dict[fx.Node, str] = {}  # which of them made a value; for a constant, how
+        self._told: dict[Op, str] = {}  # which of them made a value; for a constant, how
         self._tape = Tape()
         self._over = False
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as for the recorder
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def sees(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is torch.ops.prim.device.default:
             return func(*args, **kwargs)
         for t in _tensors((args, tuple(kwargs.values()))):
@@ -71,19 +62,20 @@ class Watch(TorchDispatchMode):
         asked = "" if self._over else f"{func} {self._tell(args)} {self._tell(kwargs)}"
         if torch.Tag.nondeterministic_seeded in getattr(func, "tags", ()):
             asked = f"a draw of {asked}"
-            out = self._tape.draw(func, args, kwargs)
+            with self.recorder:  # it asks for copies too
+                out = self._tape.draw(func, args, kwargs)
         else:
-            out = func(*args, **kwargs)
+            out = self.recorder.run(func, args, kwargs)
         self._note(asked, out)
         return out
 
     def __enter__(self) -> Self:
-        super().__enter__()
         self._tape.start()
+        self.recorder.watch = self
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        self.recorder.watch = None
         try:
             if error[0] is None:
                 self.ends()
@@ -181,7 +173,7 @@ class Watch(TorchDispatchMode):
         else:
             told = self._told
         if node is not None and node.op == "placeholder":
-            return f"{_RUN}{node.name}"
+            return f"{_RUN}{node.target}"
         return told.get(node, "") if node is not None else ""
 
 

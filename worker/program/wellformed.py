@@ -6,7 +6,8 @@ nobody; here a worker refuses the task.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from math import prod
 
 from worker.program.codes import (
@@ -37,7 +38,11 @@ EXPONENTS = range(-96, 129)
 NONFINITE = 0x7FFFFFFF
 
 _NUMBERS = (F32, I32, I64)
-_SMOOTH = (Map.SQRT, Map.EXP, Map.LOG, Map.TANH, Map.ERF, Map.SIN, Map.COS)
+_SMOOTH = {Map.SQRT, Map.EXP, Map.LOG, Map.TANH, Map.ERF, Map.SIN, Map.COS}
+_UNARY = {Map.COPY, Map.NEG, Map.ABS, Map.RELU, Map.NOT, Map.CONVERT, *_SMOOTH}
+_COMPARING = {Map.EQ, Map.NE, Map.LT, Map.LE, Map.GT, Map.GE}
+_LOGICAL = {Map.AND, Map.OR, Map.XOR, Map.NOT}
+_OF_F32 = {Map.DIV, Map.RELU, Map.ABS, *_SMOOTH}
 _NAMES = {F32: "f32", I32: "i32", I64: "i64", BOOL: "bool"}
 _WIDTH = {F32: 32, I32: 32, I64: 64, BOOL: 1}
 
@@ -59,8 +64,10 @@ def check_program(nodes: Sequence[Node], outputs: Sequence[int], state_count: in
             check_node(node, index)
             for operand in node.inputs:
                 made = nodes[operand.node]
-                _require(operand.dtype == made.dtype, f"operand dtype is node {operand.node}'s")
-                _require(operand.count == made.count, f"operand count is node {operand.node}'s")
+                if operand.dtype != made.dtype:
+                    raise MalformedProgram(f"operand dtype is node {operand.node}'s")
+                if operand.count != made.count:
+                    raise MalformedProgram(f"operand count is node {operand.node}'s")
             _check_integers(nodes, node)
         except MalformedProgram as error:
             raise MalformedProgram(f"node {index} ({node!r}): {error}") from None
@@ -122,26 +129,23 @@ def _check_sources(nodes: Sequence[Node], outputs: Sequence[int], state_count: i
 
 def check_node(node: Node, index: int) -> None:
     """Raises MalformedProgram unless a record, alone, is sound at its place in a program."""
-    checks = {
-        Kind.SOURCE: _check_source,
-        Kind.MAP: _check_map,
-        Kind.REDUCE: _check_reduce,
-        Kind.DOT: _check_dot,
-        Kind.GATHER: _check_gather,
-        Kind.SCATTER: _check_scatter,
-    }
-    _require(node.kind in checks, f"kind {node.kind}")
+    check = _CHECKS.get(node.kind)
+    if check is None:
+        raise MalformedProgram(f"kind {node.kind}")
     _check_shape(node.shape)
     _require(node.dtype in _WIDTH, f"dtype code {node.dtype}")
     for operand in node.inputs:
-        _require(0 <= operand.node < index, f"operand {operand.node} does not come before")
-        _require(operand.dtype in _WIDTH, f"operand dtype code {operand.dtype}")
+        if not 0 <= operand.node < index:
+            raise MalformedProgram(f"operand {operand.node} does not come before")
+        if operand.dtype not in _WIDTH:
+            raise MalformedProgram(f"operand dtype code {operand.dtype}")
         _check_shape(operand.shape)
         if node.kind != Kind.MAP:
             _require(not operand.map and operand.fill == 0, "only MAP has index maps")
-    checks[Kind(node.kind)](node)
+    check(node)
 
 
+@functools.lru_cache(1 << 12)  # a program has few shapes
 def _check_shape(shape: tuple[int, ...]) -> None:
     _require(len(shape) <= MAX_RANK, f"rank {len(shape)}; at most {MAX_RANK}")
     _require(all(0 < n < 1 << 32 for n in shape), f"shape {shape}")
@@ -149,11 +153,10 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 
 def _arity(node: Node, inputs: int, attributes: int) -> None:
-    _require(len(node.inputs) == inputs, f"{len(node.inputs)} operands; expected {inputs}")
-    _require(
-        len(node.attributes) == attributes,
-        f"{len(node.attributes)} attributes; expected {attributes}",
-    )
+    if len(node.inputs) != inputs:
+        raise MalformedProgram(f"{len(node.inputs)} operands; expected {inputs}")
+    if len(node.attributes) != attributes:
+        raise MalformedProgram(f"{len(node.attributes)} attributes; expected {attributes}")
 
 
 def _check_source(node: Node) -> None:
@@ -174,30 +177,32 @@ def _check_source(node: Node) -> None:
 
 
 def _check_bits(bits: int, dtype: int) -> None:
-    _require(0 <= bits < 1 << _WIDTH[dtype], f"bits {bits:#x} of a {_WIDTH[dtype]}-bit element")
-    if dtype == F32:
-        nan = bits & 0x7FFFFFFF > 0x7F800000
-        _require(not nan or bits == 0x7FC00000, f"a NaN {bits:#x} that is not canonical")
+    if not 0 <= bits < 1 << _WIDTH[dtype]:
+        raise MalformedProgram(f"bits {bits:#x} of a {_WIDTH[dtype]}-bit element")
+    if dtype == F32 and bits & 0x7FFFFFFF > 0x7F800000 and bits != 0x7FC00000:
+        raise MalformedProgram(f"a NaN {bits:#x} that is not canonical")
 
 
 def _check_index_map(operand: Input, rank: int) -> None:
     wanted = len(operand.shape) * (1 + rank)
-    _require(len(operand.map) == wanted, f"index map of {len(operand.map)}; expected {wanted}")
-    _require(all(abs(v) <= MAX_STRIDE for v in operand.map), "an offset or stride is too large")
+    if len(operand.map) != wanted:
+        raise MalformedProgram(f"index map of {len(operand.map)}; expected {wanted}")
+    if operand.map:
+        sound = min(operand.map) >= -MAX_STRIDE and max(operand.map) <= MAX_STRIDE
+        _require(sound, "an offset or stride is too large")
     _check_bits(operand.fill, operand.dtype)
 
 
 def _check_map(node: Node) -> None:
-    _require(node.fn in Map._value2member_map_, f"map function {node.fn}")
+    if node.fn not in Map._value2member_map_:
+        raise MalformedProgram(f"map function {node.fn}")
     fn = Map(node.fn)
-    unary = (Map.COPY, Map.NEG, Map.ABS, Map.RELU, Map.NOT, Map.CONVERT, *_SMOOTH)
-    arity = 1 if fn in unary else 3 if fn == Map.WHERE else 2
+    arity = 1 if fn in _UNARY else 3 if fn == Map.WHERE else 2
     _arity(node, arity, 1 if fn == Map.QUANTISE else 0)
     for operand in node.inputs:
         _check_index_map(operand, len(node.shape))
     kinds = tuple(o.dtype for o in node.inputs)
     first = kinds[0]
-    comparing = fn in (Map.EQ, Map.NE, Map.LT, Map.LE, Map.GT, Map.GE)
     if fn == Map.COPY:
         sound = node.dtype == first
     elif fn == Map.CONVERT:
@@ -208,16 +213,17 @@ def _check_map(node: Node) -> None:
         _require(2 <= bits <= MOST_DOT_BITS or bits == SUM_BITS, f"quantising to {bits} bits")
     elif fn == Map.WHERE:
         sound = kinds == (BOOL, node.dtype, node.dtype)
-    elif comparing:
+    elif fn in _COMPARING:
         sound = node.dtype == BOOL and kinds == (first, first) and first in _NUMBERS
-    elif fn in (Map.AND, Map.OR, Map.XOR, Map.NOT):
+    elif fn in _LOGICAL:
         sound = {*kinds, node.dtype} == {BOOL}
-    elif fn in (Map.DIV, Map.RELU, Map.ABS, *_SMOOTH):
+    elif fn in _OF_F32:
         sound = {*kinds, node.dtype} == {F32}
     else:
         sound = {*kinds, node.dtype} == {first} and first in _NUMBERS
-    names = ", ".join(_NAMES[k] for k in kinds)
-    _require(sound, f"{fn.name} of {names} giving {_NAMES[node.dtype]}")
+    if not sound:
+        names = ", ".join(_NAMES[k] for k in kinds)
+        raise MalformedProgram(f"{fn.name} of {names} giving {_NAMES[node.dtype]}")
 
 
 def _check_row(length: int, most: int = MAX_ROW) -> None:
@@ -278,3 +284,13 @@ def _check_scatter(node: Node) -> None:
     _require(node.count == v * d, "V * D is the count")
     sound = (q.dtype, e.dtype, node.dtype) == (I32, I32, F32) and index.dtype in (I32, I64)
     _require(sound, "operand dtypes")
+
+
+_CHECKS: dict[int, Callable[[Node], None]] = {
+    Kind.SOURCE: _check_source,
+    Kind.MAP: _check_map,
+    Kind.REDUCE: _check_reduce,
+    Kind.DOT: _check_dot,
+    Kind.GATHER: _check_gather,
+    Kind.SCATTER: _check_scatter,
+}

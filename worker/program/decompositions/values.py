@@ -30,8 +30,8 @@ def of_a_run(x: Any) -> bool:
 
 def computed(x: Any) -> Any:
     """What a tensor holds that depends on no run; traced ones have no elements."""
-    node, at_work = _made(x), recorder()
-    return x if node is None or at_work is None else value_of(node, at_work.root)
+    node = _made(x)
+    return x if node is None else value_of(node)
 
 
 def _made(x: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Walks an FX graph and applies the rules."""
+"""Walks a graph of operators and applies the rules."""
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import sysconfig
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import fx
 
 from worker.program.builder import Builder
+from worker.program.graph import Graph, Op, mapped
 from worker.program.lower.constants import vector
 from worker.program.lower.pointwise import dtype_code
 from worker.program.lower.registry import RULES, Unsupported
@@ -54,15 +55,15 @@ def is_users(file: str) -> bool:
     return not written and not pythons and not file.startswith(_NOT_USERS)
 
 
-def user_line(node: fx.Node) -> str:
+def user_line(node: Op) -> str:
     """The innermost line of the user's code that made this operator, or the layer, or nothing."""
     return str(node.meta.get(PLACE, ""))
 
 
-def nearest_line(node: fx.Node) -> str:
+def nearest_line(node: Op) -> str:
     """The user's line of an operator; of one that PyTorch made on its own, of the nearest before it
     that has one, or else of the nearest after it."""
-    for neighbours in (lambda n: n.all_input_nodes, lambda n: list(n.users)):
+    for neighbours in (lambda n: list(n.inputs), lambda n: list(n.users)):
         seen, near = {node}, [node]
         while near:
             for one in near:
@@ -74,7 +75,7 @@ def nearest_line(node: fx.Node) -> str:
 
 
 def lower_graph(
-    graph: fx.Graph, builder: Builder, placeholders: Sequence[View], shaped: int | None = None
+    graph: Graph, builder: Builder, placeholders: Sequence[View], shaped: int | None = None
 ) -> Lowered:
     """Lowers every operator; `placeholders` stand for the graph's inputs, in order.
 
@@ -85,13 +86,13 @@ def lower_graph(
     work is done.
     """
     _refuse_unknown(graph)
-    values: dict[fx.Node, Any] = {}
+    values: dict[Op, Any] = {}
     inputs = iter(placeholders)
     for node in graph.nodes:
         if node.op == "placeholder":
             values[node] = next(inputs)
         elif node.op == "output":
-            flat = fx.node.map_arg(node.args[0], lambda n: values[n])
+            flat = mapped(node.args[0], values.__getitem__)
             free = len(flat) if shaped is None else shaped
             outputs = [builder.plain(v) for v in flat[:free]]
             return _finish(builder, outputs + [builder.shaped(v) for v in flat[free:]])
@@ -100,15 +101,15 @@ def lower_graph(
     raise AssertionError("a graph ends with its output")
 
 
-def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+def _apply(builder: Builder, node: Op, values: dict[Op, Any]) -> Any:
     target: Any = node.target
     if node.op == "get_attr":
         return _constant(builder, node)
-    args: Any = fx.node.map_arg(node.args, lambda n: values[n])
+    args: Any = mapped(node.args, values.__getitem__)
     if target is operator.getitem:
         return args[0][args[1]]
-    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: values[n])
-    builder.origin = f"{target}  {user_line(node)}".strip()
+    kwargs: Any = mapped(node.kwargs, values.__getitem__)
+    builder.origin = f"{_name(target)}  {user_line(node)}".strip()
     if 0 in (shape := node.meta.get("shape", ())):
         # as half of what a rotary embedding cuts in two may be: only its shape is ever read
         return builder.full(0, dtype_code(node.meta["dtype"]), shape)
@@ -118,12 +119,8 @@ def _apply(builder: Builder, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         raise Unsupported(f"{target}: {error}; asked for at {nearest_line(node) or '?'}") from None
 
 
-def _constant(builder: Builder, node: fx.Node) -> View:
-    tensor = node.graph.owning_module
-    for part in str(node.target).split("."):
-        tensor = getattr(tensor, part)
-    if not isinstance(tensor, torch.Tensor):
-        raise Unsupported(f"the constant {node.target}, which is a {type(tensor).__name__}")
+def _constant(builder: Builder, node: Op) -> View:
+    tensor = node.graph.root.get_buffer(node.target)
     dtype, shape = dtype_code(tensor.dtype), tuple(tensor.shape)
     builder.origin = f"constant  {user_line(node)}".strip()
     if tensor.numel() < 2:
@@ -135,11 +132,16 @@ def _constant(builder: Builder, node: fx.Node) -> View:
         raise Unsupported(f"{node.target}: {error}") from None
 
 
-def _is_nothing(node: fx.Node) -> bool:
-    return any(str(node.target).startswith(name) for name in _NOTHING)
+def _is_nothing(node: Op) -> bool:
+    return _name(node.target).startswith(_NOTHING)
 
 
-def _refuse_unknown(graph: fx.Graph) -> None:
+@functools.cache
+def _name(target: Any) -> str:
+    return str(target)
+
+
+def _refuse_unknown(graph: Graph) -> None:
     unknown: dict[str, str] = {}
     for node in graph.nodes:
         known = node.target in RULES or node.target is operator.getitem

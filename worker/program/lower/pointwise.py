@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -26,20 +27,26 @@ def dtype_code(dtype: torch.dtype) -> int:
 
 def promoted(b: Builder, *operands: Operand) -> list[View]:
     """Operands as views of one dtype, by PyTorch's promotion of tensors and Python numbers."""
+    tensors = tuple((o.dtype, bool(o.shape)) for o in operands if isinstance(o, View))
+    code = _common(tensors, tuple(type(o) for o in operands if not isinstance(o, View)))
+    return [b.convert(o, code) if isinstance(o, View) else b.constant(o, code) for o in operands]
+
+
+@functools.cache
+def _common(tensors: tuple[tuple[int, bool], ...], numbers: tuple[type, ...]) -> int:
+    """The dtype of tensors, of each its dtype and whether it has axes, and of Python numbers."""
     dtype: torch.dtype | None = None
     # a tensor with axes outranks a scalar tensor of the same category, both outrank a number
-    tensors = sorted((o for o in operands if isinstance(o, View)), key=lambda o: not o.shape)
-    axes = bool(tensors[0].shape)
-    for tensor in tensors:
-        sample = torch.empty((1,) * bool(tensor.shape), dtype=DTYPES[tensor.dtype])
+    tensors = tuple(sorted(tensors, key=lambda t: not t[1]))
+    axes = tensors[0][1]
+    for code, has_axes in tensors:
+        sample = torch.empty((1,) * has_axes, dtype=DTYPES[code])
         known = sample if dtype is None else torch.empty((1,) * axes, dtype=dtype)
         dtype = torch.result_type(known, sample)
     assert dtype is not None
-    for o in operands:
-        if not isinstance(o, View):
-            dtype = torch.result_type(torch.empty((1,), dtype=dtype), o)
-    code = dtype_code(dtype)
-    return [b.convert(o, code) if isinstance(o, View) else b.constant(o, code) for o in operands]
+    for number in numbers:
+        dtype = torch.result_type(torch.empty((1,), dtype=dtype), number(1))
+    return dtype_code(dtype)
 
 
 def scaled(b: Builder, x: Operand, alpha: float | int) -> Operand:
