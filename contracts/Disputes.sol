@@ -81,8 +81,8 @@ contract Disputes is IDisputes {
 
     mapping(uint256 task => Line) private _lines;
     mapping(uint256 task => mapping(uint32 number => Entry)) private _entries;
-    // By task, segment and finding: the numbers of Kind.Open that have been unsealed with it and not lost. The lowest is who found it: were only that one kept, a friend of the cheat's could file first and
-    // lose on purpose.
+    // By task, segment and finding: the numbers of Kind.Open that have been unsealed with it and not lost. The lowest
+    // is who found it: were only that one kept, a friend of the cheat's could file first and lose on purpose.
     mapping(bytes32 what => BitMaps.BitMap) private _finders;
 
     /// The market is there already and names this contract by the address that it gets.

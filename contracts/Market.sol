@@ -19,7 +19,7 @@ import {Draw} from "./lib/Draw.sol";
 /// Money comes in through `post` and goes out through `withdrawFor` alone. In between it is escrow of a
 /// task or credit of an account, and only `_credit` makes credit. Stakes stay in their vault:
 ///
-///     Open ----- no bid, or stopped > Cancelled   escrow to the requester
+///     Open - no bid, or taken back -> Cancelled   escrow to the requester
 ///     Committed - not drawn in time > Cancelled   escrow to the requester
 ///     Assigned -------- too late --> Expired     escrow to the requester, a part of the stake burned
 ///     Assigned, Committed,

@@ -120,7 +120,7 @@ def why_cancelled(events: Sequence[Event], task: Task) -> str:
     if isinstance(bids[-1], BidWithdrawn):
         return "the best bid was taken back, and nobody bid again"
     return (
-        "it had a bid; its requester let it be, or nobody closed it until "
+        "it had a bid; its requester took it back, or nobody closed it until "
         f"{clock(task.commit_until)}, when the time to compute was over"
     )
 

@@ -14,7 +14,7 @@ interface IMarket {
         Settled, // solver paid
         Condemned, // found guilty; `IDisputes.punish` divides the solver's stake and refunds the requester
         Expired, // solver too late, requester refunded
-        Cancelled // nobody bid, the requester let it be, or nobody drew in time; requester refunded
+        Cancelled // nobody bid, the requester took it back, or nobody drew in time; requester refunded
     }
 
     /// What a market is deployed with. It has no owner and nothing in it changes later.

@@ -256,8 +256,8 @@ def payer(deployment, chain, project, requester):
     """Clients, and somebody with 120 tokens, which is what a job costs by default."""
     clients = connect(chain.provider.web3, deployment)
     token = project.TestToken.at(deployment.token)
-    missing = 120 * 10**18 - token.balanceOf(requester)
-    token.mint(requester, max(0, missing), sender=requester)
+    token.transfer(token, token.balanceOf(requester), sender=requester)
+    token.mint(requester, 120 * 10**18, sender=requester)
     return clients, requester.address
 
 
@@ -531,7 +531,10 @@ def test_a_cancelled_task_says_why(deployment):
     task = types.SimpleNamespace(commit_until=0)
     for before, said in (
         ([], "no worker bid"),
-        ([placed], "it had a bid; its requester let it be, or nobody closed it until 1970-01-01"),
+        (
+            [placed],
+            "it had a bid; its requester took it back, or nobody closed it until 1970-01-01",
+        ),
         ([placed, gone], "the best bid was taken back, and nobody bid again"),
     ):
         assert said in list(life([*before, over], task, amount))[-1]

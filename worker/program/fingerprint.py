@@ -20,9 +20,9 @@ becomes x = q + e K1 + place K2 mod 2^32; then x (2 x + 1), whose upper half, ti
 it, and once more x (2 x + 1): the mixing of RC6 (Rivest et al. 1998), as there are no rotations.
 Nothing linear would do: a plain sum of a product follows from sums of its operands, which are cheap
 (Freivalds 1977). Then the exact sum of all as f32, rounded once for every `MAX_ROW` elements. A
-change of one element passes with a chance of some 2^-18 where there are 4096, and 2^-15 of a
-million. It is NaN exactly where an element is; of an infinity, which masks make, it knows the place
-alone.
+change of one element passes where it is less than the sum's last bit: with a chance of some 2^-18
+at most where there are 4096, and 2^-15 of a million. It is NaN exactly where an element is; of an
+infinity, which masks make, it knows the place alone.
 """
 
 from __future__ import annotations
